@@ -1,0 +1,44 @@
+# `make` lists what there is. `make demo` and `make test` need nothing but Python 3.10 or newer: the first run sets up .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@echo "PYTHON=/path/to/python3 chooses the Python that .venv is made with ($(PYTHON))."
+
+install: $(STAMP)  ## make .venv and install invset in it, with the tools for development
+
+$(STAMP): pyproject.toml
+	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.10 or newer, or type make PYTHON=/path/to/python3."; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "invset needs Python 3.10 or newer, but $(PYTHON) is $$("$(PYTHON)" --version 2>&1): type make PYTHON=/path/to/a/newer/python3."; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv $(VENV) || { echo "$(PYTHON) could not make a virtual environment: install its venv module (on Debian and Ubuntu: apt install python3-venv)."; exit 1; }
+	@echo "Installing invset and what it needs into $(VENV) (the first time takes a few minutes) …"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## sample three inverse sets: a ladder of ranges, a hidden neuron, an intersection
+	$(BIN)/invset run experiment=demo/ladder
+	$(BIN)/invset run experiment=demo/hidden
+	$(BIN)/invset run experiment=demo/intersection
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy invset
+
+bench: $(STAMP)  ## compare the samplers on a small problem
+	$(BIN)/invset compare experiment=compare/small
+
+clean:  ## delete .venv, caches, builds and EVERY run in outputs/
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find outputs -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
