@@ -1,0 +1,112 @@
+"""The inverse set of neurons: {x = G(c) : z1 <= f_j(x) <= z2 for j = 1 … p} (paper, eq. 1, 6 and 12), as pure tensors.
+
+Anything differentiable serves: `InverseSet` knows one callable from codes to activations and encodings, the ranges, and the
+region of code space that may be used. `invset.problem` builds it from networks and generators.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invset.errors import InvsetError
+from invset.prior import Region
+
+#: Codes, with shape (B, code_dim), to activations, with shape (B, p), and encodings, with shape (B, d).
+Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class ActivationRange:
+    """The p ranges [z1, z2] in raw activation units.
+
+    Attributes:
+        z1, z2: lower and upper ends, each with shape (p,).
+
+    Raises:
+        InvsetError: an end is not finite, or z1 >= z2.
+    """
+
+    z1: Tensor
+    z2: Tensor
+
+    @classmethod
+    def of(cls, ranges: Sequence[tuple[float, float]], like: Tensor | None = None) -> ActivationRange:
+        """Build from pairs (z1, z2), on the device and with the type of `like`."""
+        for z1, z2 in ranges:
+            check_range(z1, z2)
+        ends = torch.tensor([list(r) for r in ranges], dtype=torch.float64)
+        ends = ends.to(like) if like is not None else ends.float()
+        return cls(ends[:, 0], ends[:, 1])
+
+    @property
+    def width(self) -> Tensor:
+        """epsilon = z2 - z1 of eq. (8), with shape (p,)."""
+        return self.z2 - self.z1
+
+    @property
+    def middle(self) -> Tensor:
+        return (self.z1 + self.z2) / 2
+
+    def contains(self, f: Tensor, margin: float = 0.0, one_sided: bool = False) -> Tensor:
+        """Which rows of f, with shape (B, p), lie in all p ranges; a boolean with shape (B,).
+
+        Args:
+            f: activations.
+            margin: how far inside they must be, as a share of each width.
+            one_sided: test f >= z1 only, as the published acceptance test z2 - f <= epsilon does.
+        """
+        inside = f >= self.z1 + margin * self.width
+        if not one_sided:
+            inside = inside & (f <= self.z2 - margin * self.width)
+        return inside.all(1)
+
+    def violation(self, f: Tensor) -> Tensor:
+        """How far outside its range each activation lies: zero inside, raw units, with shape (B, p)."""
+        return torch.maximum(self.z1 - f, f - self.z2).clamp_min(0)
+
+    def coverage(self, f: Tensor, parts: int = 10) -> float:
+        """Share of equal parts of the range that hold at least one activation, the mean over the p ranges, in [0, 1]."""
+        part = ((f - self.z1) / self.width * parts).floor().long()
+        part = torch.where(f == self.z2, parts - 1, part)
+        counts = [len(set(column.tolist()) & set(range(parts))) for column in part.T]
+        return sum(counts) / (parts * len(counts))
+
+
+def check_range(z1: Any, z2: Any) -> None:
+    """Raise `InvsetError` unless z1 < z2, both finite numbers."""
+    if not all(isinstance(z, (int, float)) and not isinstance(z, bool) for z in (z1, z2)):
+        raise InvsetError(f"z1 and z2 must be two numbers, not {z1} and {z2}; for example z1=3 z2=4")
+    if not (math.isfinite(z1) and math.isfinite(z2)):
+        raise InvsetError(f"z1 and z2 must be finite, not {z1} and {z2}; for example z1=3 z2=4")
+    if z1 >= z2:
+        raise InvsetError(f"z1 must be below z2, but z1={z1:g} and z2={z2:g}; for example z1={z2:g} z2={z2 + max(1, z1 - z2):g}")
+
+
+@dataclass(frozen=True)
+class InverseSet:
+    """What a sampler samples.
+
+    Attributes:
+        evaluate: codes to activations and encodings, differentiable.
+        range: the p ranges.
+        region: coordinates u of the codes and the part of them that may be used.
+    """
+
+    evaluate: Evaluate
+    range: ActivationRange
+    region: Region
+
+    @property
+    def p(self) -> int:
+        """Number of neurons."""
+        return len(self.range.z1)
+
+    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Activations, with shape (B, p), and encodings, with shape (B, d), of coordinates u, with shape (B, dim)."""
+        return self.evaluate(self.region.decode(u))

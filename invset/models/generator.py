@@ -1,0 +1,46 @@
+"""A generator G: codes to images, whatever is inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from invset.prior import CodePrior
+
+
+class Generator:
+    """A frozen map from codes, with shape (N, code_dim), to float RGB images in [0, 1], with shape (N, 3, H, W).
+
+    Args:
+        module: the map itself; images that leave it are clamped to [0, 1], as eq. (1) asks of a valid input.
+        code_dim: numbers in one code.
+        name: what reports call it.
+        prior: the natural region of its codes, or None if it has none.
+        start: ``start(count, rng) -> codes``, random codes to begin at without a prior; None if codes are encodings of
+            images, which then begin as the encodings of random images (paper, section 3.4).
+        device: where the weights go.
+    """
+
+    def __init__(
+        self,
+        module: Callable[[Tensor], Tensor],
+        code_dim: int,
+        *,
+        name: str = "generator",
+        prior: CodePrior | None = None,
+        start: Callable[[int, torch.Generator], Tensor] | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if isinstance(module, nn.Module):
+            module.to(device).eval().requires_grad_(False)
+        self.module = module
+        self.code_dim = code_dim
+        self.name = name
+        self.prior = prior.to(device) if prior is not None else None
+        self.start = start
+        self.device = torch.device(device)
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        return self.module(codes).clamp(0, 1)

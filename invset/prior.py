@@ -1,0 +1,198 @@
+"""The natural region of code space: where the codes of real images lie.
+
+Codes of real images have a mean, a covariance and a typical distance from the mean. In the whitened coordinates of their
+principal components
+
+    c = mean + basis · (scale * w)
+
+real codes look like w ~ N(0, I), and the natural region is the ball |w| <= radius that holds a given share of them. Codes are
+optimised in w and projected onto the ball, which bounds the diversity objective and makes every step scale-free.
+PPGN's clipping to [0, 30] (Nguyen et al. 2017) and DGN-AM's bounds per unit (Nguyen et al. 2016) are poorer forms of the idea;
+`Box` is that, `Free` is the paper's unbounded code space.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from invset.errors import InvsetError
+
+
+class Region(Protocol):
+    """Coordinates u that a sampler moves in, and the part of them that it may use.
+
+    Attributes:
+        dim: numbers in one u.
+        scale: typical distance of one coordinate from its mean; the unit of step lengths.
+    """
+
+    dim: int
+    scale: float
+
+    def decode(self, u: Tensor) -> Tensor:
+        """Coordinates, with shape (B, dim), to codes, with shape (B, code_dim)."""
+        ...
+
+    def encode(self, codes: Tensor) -> Tensor:
+        """Codes to coordinates; the nearest ones where no coordinates give just these codes."""
+        ...
+
+    def project(self, u: Tensor) -> Tensor:
+        """The nearest coordinates inside the region."""
+        ...
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
+        """Draw `count` coordinates to start at."""
+        ...
+
+
+@dataclass(frozen=True)
+class CodePrior:
+    """The natural region: a ball in whitened principal components.
+
+    Attributes:
+        mean: with shape (code_dim,).
+        basis: orthonormal principal directions as columns, with shape (code_dim, dim).
+        deviation: standard deviation along each direction, with shape (dim,).
+        radius: of the ball, in standard deviations, with shape ().
+    """
+
+    mean: Tensor
+    basis: Tensor
+    deviation: Tensor
+    radius: Tensor
+    scale: ClassVar[float] = 1.0
+
+    @property
+    def dim(self) -> int:
+        return self.basis.shape[1]
+
+    @classmethod
+    def fit(cls, codes: Tensor, variance: float = 0.98, share: float = 0.95) -> CodePrior:
+        """Fit to the codes of real images.
+
+        Args:
+            codes: with shape (N, code_dim), N well above the number of directions that are kept.
+            variance: part of the total variance that the directions kept must hold, in (0, 1].
+            share: part of the real codes that the ball must hold, in (0, 1].
+        """
+        x = codes.double()
+        mean = x.mean(0)
+        if len(x) < 2 or not (x - mean).any():
+            raise InvsetError(f"a prior needs codes that differ, not {len(x)} equal ones; give more pictures")
+        values, vectors = torch.linalg.eigh((x - mean).T @ (x - mean) / (len(x) - 1))
+        values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
+        part = values.cumsum(0) / values.sum().clamp_min(1e-300)
+        dim = min(int((part < variance).sum()) + 1, int((values > 1e-12 * values[0]).sum()))
+        # an eigenvector's sign is arbitrary: make the largest entry positive, so that every machine agrees
+        basis = vectors[:, :dim]
+        basis = basis * basis.gather(0, basis.abs().argmax(0, keepdim=True)).sign()
+        deviation = values[:dim].sqrt()
+        radius = ((x - mean) @ basis / deviation).norm(dim=1).quantile(share)
+        return cls(*(t.float().contiguous() for t in (mean, basis, deviation, radius)))
+
+    @classmethod
+    def gaussian(cls, code_dim: int, share: float = 0.95) -> CodePrior:
+        """The region of codes that are N(0, I) by construction (GANs, flows): its radius is a quantile of the chi distribution.
+
+        The quantile is Wilson and Hilferty's (1931) cube-root approximation, good to 0.1 % from three dimensions on.
+        """
+        z = math.sqrt(2) * torch.erfinv(torch.tensor(2 * share - 1, dtype=torch.float64)).item()
+        radius = math.sqrt(code_dim * (1 - 2 / (9 * code_dim) + z * math.sqrt(2 / (9 * code_dim))) ** 3)
+        return cls(torch.zeros(code_dim), torch.eye(code_dim), torch.ones(code_dim), torch.tensor(radius))
+
+    @classmethod
+    def load(cls, path: str | Path) -> CodePrior:
+        """Read a safetensors file written by `save`.
+
+        Raises:
+            InvsetError: no such file, or not a prior.
+        """
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise InvsetError(f"no prior at {path}; make one with: invset fit prior, or type prior=none")
+        try:
+            tensors = load_file(path)
+        except SafetensorError as error:
+            raise InvsetError(f"{path} is not a safetensors file ({error}); make a prior with: invset fit prior") from error
+        names = {f.name for f in fields(cls)}
+        if set(tensors) != names:
+            raise InvsetError(f"{path} is not a prior: it holds {sorted(tensors)}, a prior holds {sorted(names)}")
+        return cls(**{k: v.float() for k, v in tensors.items()})
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file: the basis in float16, the rest, which is small, in float32."""
+        tensors = {f.name: getattr(self, f.name).contiguous() for f in fields(self)}
+        save_file({**tensors, "basis": self.basis.half().contiguous()}, path)
+
+    def to(self, device: str | torch.device) -> CodePrior:
+        """The same prior on another device."""
+        return CodePrior(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    def decode(self, u: Tensor) -> Tensor:
+        return self.mean.to(u) + (u * self.deviation.to(u)) @ self.basis.to(u).T
+
+    def encode(self, codes: Tensor) -> Tensor:
+        return (codes - self.mean.to(codes)) @ self.basis.to(codes) / self.deviation.to(codes)
+
+    def project(self, u: Tensor) -> Tensor:
+        norm = u.norm(dim=1, keepdim=True)
+        return u * (self.radius.to(u) / norm.clamp_min(1e-12)).clamp_max(1)
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
+        u = torch.randn(count, self.dim, generator=rng, device=rng.device)
+        return self.project(u.to(self.mean.device))
+
+
+@dataclass(frozen=True)
+class Box:
+    """Codes between bounds: PPGN's [0, 30], DGN-AM's bounds per unit, or the pixels' [0, 1].
+
+    Attributes:
+        low, high: a number, or one per unit, with shape (code_dim,).
+        start: codes drawn from, with shape (N, code_dim): real or random ones.
+    """
+
+    low: float | Tensor
+    high: float | Tensor
+    start: Tensor
+
+    @property
+    def dim(self) -> int:
+        return self.start.shape[1]
+
+    @property
+    def scale(self) -> float:
+        spread = self.start.std(0, correction=0).square().mean().sqrt().item()
+        return spread or 1.0  # one start code, or equal ones, have no spread
+
+    def decode(self, u: Tensor) -> Tensor:
+        return u
+
+    def encode(self, codes: Tensor) -> Tensor:
+        return codes
+
+    def project(self, u: Tensor) -> Tensor:
+        return torch.minimum(torch.maximum(u, torch.as_tensor(self.low).to(u)), torch.as_tensor(self.high).to(u))
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
+        index = torch.randint(len(self.start), (count,), generator=rng, device=rng.device)
+        return self.project(self.start[index.to(self.start.device)])
+
+
+class Free(Box):
+    """The whole code space, as published: nothing is projected."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__(-math.inf, math.inf, start)
+
+    def project(self, u: Tensor) -> Tensor:
+        return u

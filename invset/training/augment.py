@@ -1,0 +1,37 @@
+"""Random crops, flips and cutouts of a batch of pictures, each picture with its own draw from one seeded generator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def random_flip(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Mirror each picture left to right with probability one half; images with shape (N, C, H, W)."""
+    flip = torch.rand(len(images), generator=rng) < 0.5
+    return torch.where(flip.view(-1, 1, 1, 1), images.flip(-1), images)
+
+
+def random_crop(images: Tensor, pad: int, rng: torch.Generator) -> Tensor:
+    """Shift each picture by up to `pad` pixels in each direction, the border reflected; float images (N, C, H, W)."""
+    if pad == 0:
+        return images
+    n, _, h, w = images.shape
+    padded = F.pad(images, (pad,) * 4, mode="reflect")
+    rows = torch.randint(2 * pad + 1, (n, 1), generator=rng) + torch.arange(h)
+    cols = torch.randint(2 * pad + 1, (n, 1), generator=rng) + torch.arange(w)
+    batch = torch.arange(n).view(-1, 1, 1)
+    return padded.permute(0, 2, 3, 1)[batch, rows.unsqueeze(2), cols.unsqueeze(1)].permute(0, 3, 1, 2)
+
+
+def cutout(images: Tensor, side: int, rng: torch.Generator) -> Tensor:
+    """Set a square of `side` pixels at a random place of each picture to mid-grey (DeVries & Taylor 2017)."""
+    if side == 0:
+        return images
+    n, _, h, w = images.shape
+    top = torch.randint(h, (n, 1), generator=rng) - side // 2
+    left = torch.randint(w, (n, 1), generator=rng) - side // 2
+    y, x = torch.arange(h), torch.arange(w)
+    hole = ((y >= top) & (y < top + side)).unsqueeze(2) & ((x >= left) & (x < left + side)).unsqueeze(1)
+    return images.masked_fill(hole.unsqueeze(1), 0.5)

@@ -1,0 +1,256 @@
+"""Train a generator for any network and any encoder layer: G(E(x)) ≈ x (Dosovitskiy & Brox 2016, arXiv:1602.02644).
+
+Three losses on the picture y = G(c), c = E(x), each relative to the spread of real pictures so that it means the same for
+every network:
+
+    image         |y - x|² / var(x)
+    features      mean over layers l of |φ_l(y) - φ_l(x)|² / |φ_l(x)|²
+    adversarial   -D(y, c), a projection discriminator with the hinge loss
+
+Beyond DeePSiM, a share of every batch are codes that no picture has: Gaussian draws with the mean and covariance of the batch's
+real codes, which is where a sampler starts. Their pictures must look real to D and encode back to their code. The adversarial
+gradient is scaled, at the picture, to a fixed share of the length of the other losses' gradient (Esser et al. 2021 do so at the
+last layer), so that no weight has to be tuned for a new network.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.utils import make_grid
+from tqdm import tqdm
+
+from invset.images import ImageSet, to_float, to_uint8
+from invset.models.network import Network
+from invset.training.augment import random_flip
+from invset.training.checkpoint import Log, load_checkpoint, save_checkpoint
+from invset.training.discriminator import Discriminator, hinge
+
+
+@dataclass(frozen=True)
+class GeneratorSettings:
+    """How to train a generator.
+
+    Attributes:
+        steps: optimiser steps of generator and discriminator.
+        batch_size: pictures a step.
+        prior_share: codes drawn from the Gaussian of real codes, a share of `batch_size`.
+        lr: Adam's rate of the generator, cosine to zero.
+        lr_discriminator: Adam's rate of the discriminator, cosine to zero.
+        image: weight of the image loss.
+        features: weight of the feature loss.
+        layers: layers of the feature loss, each with the same weight; the encoder layer may be among them.
+        adversarial: length of the adversarial gradient at the picture, as a share of the other losses' gradient.
+        warmup: steps before the adversarial loss counts.
+        ema: decay a step of the average of the weights that is exported.
+        report_every: steps between rows of the log, validation pictures and checkpoints.
+        seed: of everything random.
+        autocast: "bf16" computes convolutions in bfloat16, "off" in float32.
+    """
+
+    steps: int = 20_000
+    batch_size: int = 64
+    prior_share: float = 0.25
+    lr: float = 4e-4
+    lr_discriminator: float = 4e-4
+    image: float = 1.0
+    features: float = 1.0
+    layers: Sequence[str] = ("conv2", "conv3", "conv4", "conv5", "fc6")
+    adversarial: float = 0.5
+    warmup: int = 500
+    ema: float = 0.999
+    report_every: int = 500
+    seed: int = 0
+    autocast: str = "bf16"
+
+
+def gaussian_codes(codes: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Draw codes with the mean and covariance of `codes`, with shape (B, d), without forming the covariance."""
+    mean = codes.mean(0)
+    mixing = torch.randn(count, len(codes), generator=rng).to(codes) / math.sqrt(len(codes) - 1)
+    return mean + mixing @ (codes - mean)
+
+
+def relative_error(value: Tensor, target: Tensor) -> Tensor:
+    """Squared error as a share of the target's mean square, over the whole batch."""
+    return F.mse_loss(value.float(), target.float()) / target.float().square().mean().clamp_min(1e-12)
+
+
+class GeneratorTraining:
+    """A generator, its discriminator, their optimisers and averages: what a checkpoint holds."""
+
+    def __init__(self, network: Network, encoder: str, generator: nn.Module, discriminator: Discriminator, settings: GeneratorSettings) -> None:
+        s = settings
+        self.network, self.encoder, self.settings = network, encoder, s
+        self.layers = list(dict.fromkeys([*s.layers, encoder]))
+        self.generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(s.ema), use_buffers=True)
+        self.optimizer = torch.optim.Adam(generator.parameters(), lr=s.lr, betas=(0.5, 0.99), foreach=True)
+        self.optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=s.lr_discriminator, betas=(0.5, 0.99), foreach=True)
+        self.rng = torch.Generator().manual_seed(s.seed)
+        self.step = 0
+        self.seconds = 0.0
+
+    _parts = ("generator", "discriminator", "average", "optimizer", "optimizer_d")
+
+    def state_dict(self) -> dict:
+        """Everything that the next step depends on."""
+        parts = {name: getattr(self, name).state_dict() for name in self._parts}
+        return {**parts, "rng": self.rng.get_state(), "step": self.step, "seconds": self.seconds, "config": _plain(self.settings)}
+
+    def load_state_dict(self, state: dict) -> None:
+        for name in self._parts:
+            getattr(self, name).load_state_dict(state[name])
+        self.rng.set_state(state["rng"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.network.device.type, torch.bfloat16, enabled=self.settings.autocast == "bf16")
+
+    def _set_rates(self) -> None:
+        s = self.settings
+        factor = min(1.0, (self.step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * self.step / s.steps))
+        for optimizer, lr in ((self.optimizer, s.lr), (self.optimizer_d, s.lr_discriminator)):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * factor
+
+    def train_step(self, images: Tensor) -> dict[str, Tensor]:
+        """One step of discriminator and generator on 8-bit pictures, with shape (B, 3, H, W)."""
+        s, size = self.settings, len(images)
+        self._set_rates()
+        x = random_flip(to_float(images), self.rng).contiguous(memory_format=torch.channels_last)
+        with self.autocast():
+            with torch.no_grad():
+                real = self.network.taps(x, self.layers)
+            codes = real[self.encoder].flatten(1).float()
+            codes = torch.cat([codes, gaussian_codes(codes, round(s.prior_share * size), self.rng)])
+            conditions = codes / self.generator.code_scale
+            fake = self.generator(codes)
+            loss_d = self._step_discriminator(x, fake.detach(), conditions)
+            picture = fake.detach().float().requires_grad_()
+            losses = self._losses(picture, x, real, codes)
+            faithful = s.image * losses["image"] + s.features * (losses["features"] + losses["cycle"])
+            (gradient,) = torch.autograd.grad(faithful, picture)
+            alone, with_code = self.discriminator(picture, conditions)
+            critic = -alone.mean() - with_code[:size].mean()
+            (adversarial,) = torch.autograd.grad(critic, picture)
+        if self.step >= s.warmup:
+            gradient = gradient + s.adversarial * _balance(gradient, adversarial, size)
+        self.optimizer.zero_grad(set_to_none=True)
+        fake.backward(gradient.to(fake.dtype))
+        self.optimizer.step()
+        self.average.update_parameters(self.generator)
+        self.step += 1
+        return {**losses, "critic": critic, "discriminator": loss_d}
+
+    def _losses(self, picture: Tensor, x: Tensor, real: dict[str, Tensor], codes: Tensor) -> dict[str, Tensor]:
+        size = len(x)
+        seen = self.network.taps(picture, self.layers)
+        image = F.mse_loss(picture[:size], x) / x.var()
+        features = torch.stack([relative_error(seen[layer][:size], real[layer]) for layer in self.settings.layers]).mean()
+        # E ends in a ReLU in most networks: the part of a drawn code below zero can't come back
+        target = codes[size:].clamp_min(0) if bool((real[self.encoder] >= 0).all()) else codes[size:]
+        cycle = relative_error(seen[self.encoder].flatten(1)[size:], target) if len(target) else image.new_zeros(())
+        return {"image": image, "features": features, "cycle": cycle * len(target) / size}
+
+    def _step_discriminator(self, x: Tensor, fake: Tensor, conditions: Tensor) -> Tensor:
+        size = len(x)
+        alone, with_code = self.discriminator(torch.cat([x, fake.float()]), torch.cat([conditions[:size], conditions]))
+        alone, with_code = alone.float(), with_code.float()
+        loss = hinge(alone[:size], alone[size:]) + hinge(with_code[:size], with_code[size : 2 * size])
+        self.optimizer_d.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer_d.step()
+        return loss.detach()
+
+    @torch.no_grad()
+    def validate(self, val: ImageSet, batch_size: int = 250) -> dict[str, float]:
+        """Root mean square error of pixels, relative error of codes, share of pictures that keep their class."""
+        net, taps = self.network, [self.encoder, self.network.output]
+        pixel = code = agree = 0.0
+        for images in val.images.split(batch_size):
+            x = to_float(images)
+            real = net.taps(x, taps)
+            y = self.average.module(real[self.encoder].flatten(1))
+            seen = net.taps(y, taps)
+            share = len(x) / len(val)
+            pixel += share * F.mse_loss(y, x).item()
+            code += share * relative_error(seen[self.encoder], real[self.encoder]).item()
+            agree += share * (seen[net.output].flatten(1).argmax(1) == real[net.output].flatten(1).argmax(1)).float().mean().item()
+        return {"val_rmse": math.sqrt(pixel), "val_code_error": code, "val_same_class": agree}
+
+    @torch.no_grad()
+    def pictures(self, val: ImageSet, count: int = 20) -> Tensor:
+        """Originals, their reconstructions, and pictures of drawn codes: three rows of `count`, as one 8-bit picture."""
+        spread = torch.linspace(0, len(val) - 1, 512).long()
+        x = to_float(val.images[spread])
+        codes = self.network.taps(x, [self.encoder])[self.encoder].flatten(1)
+        rng = torch.Generator().manual_seed(1)
+        shown = torch.linspace(0, 511, count).long()
+        drawn = gaussian_codes(codes, count, rng)
+        rows = torch.cat([x[shown], self.average.module(codes[shown]), self.average.module(drawn)])
+        return to_uint8(make_grid(rows, nrow=count, padding=2, pad_value=1.0))
+
+
+def _balance(gradient: Tensor, adversarial: Tensor, size: int) -> Tensor:
+    """Scale `adversarial` to the length of `gradient`, the pictures of real codes and of drawn ones each on their own."""
+    scaled = [a * (g.norm() / a.norm().clamp_min(1e-12)) for g, a in zip(gradient.split(size), adversarial.split(size), strict=True)]
+    return torch.cat(scaled)
+
+
+def _plain(settings: GeneratorSettings) -> dict:
+    return {**asdict(settings), "layers": list(settings.layers)}
+
+
+def train_generator(training: GeneratorTraining, train: ImageSet, val: ImageSet, out: Path) -> nn.Module:
+    """Train to the end, from the checkpoint in `out` if there is one; return the average of the generator's weights.
+
+    Writes ``checkpoint.pt``, ``log.csv`` and ``pictures/STEP.png`` every ``report_every`` steps.
+    """
+    s = training.settings
+    state = load_checkpoint(out / "checkpoint.pt", _plain(s))
+    if state:
+        training.load_state_dict(state)
+    else:
+        training.generator.code_scale.copy_(_code_scale(training, train))
+        training.average = copy.deepcopy(training.average)
+        training.average.module.code_scale.copy_(training.generator.code_scale)
+    log = Log(out / "log.csv", resume=state is not None)
+    (out / "pictures").mkdir(parents=True, exist_ok=True)
+    bar = tqdm(total=s.steps * s.batch_size, initial=training.step * s.batch_size, desc="training generator", unit="image")
+    start, sums, counted = time.monotonic(), {}, 0
+    while training.step < s.steps:
+        index = torch.randint(len(train), (s.batch_size,), generator=training.rng)
+        losses = training.train_step(train.images[index])
+        sums = {k: sums.get(k, 0) + v.detach() for k, v in losses.items()}
+        counted += 1
+        bar.update(s.batch_size)
+        if training.step % s.report_every and training.step < s.steps:
+            continue
+        training.seconds += time.monotonic() - start
+        row = {k: float(v) / counted for k, v in sums.items()} | training.validate(val)
+        log.write({"step": training.step, "images": training.step * s.batch_size, "seconds": training.seconds, **row})
+        Image.fromarray(training.pictures(val).permute(1, 2, 0).numpy()).save(out / "pictures" / f"{training.step:06d}.png")
+        save_checkpoint(out / "checkpoint.pt", training.state_dict())
+        tqdm.write(f"step {training.step}/{s.steps}  " + "  ".join(f"{k} {v:.3f}" for k, v in row.items()))
+        start, sums, counted = time.monotonic(), {}, 0
+    bar.close()
+    return training.average.module.eval()
+
+
+def _code_scale(training: GeneratorTraining, train: ImageSet) -> Tensor:
+    """Root mean square of the codes of a few hundred real pictures."""
+    images = to_float(train.images[torch.linspace(0, len(train) - 1, min(512, len(train))).long()])
+    with torch.no_grad():
+        return training.network.taps(images, [training.encoder])[training.encoder].square().mean().sqrt()
