@@ -1,0 +1,36 @@
+"""invset samples the inverse set of a neuron: the natural-looking inputs that excite it to a chosen level.
+
+The names below are loaded when they are first used, so that ``import invset`` (and ``invset --help``) costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "InverseSetSampler": "invset.api",
+    "Result": "invset.api",
+    "Neuron": "invset.problem",
+    "Problem": "invset.problem",
+    "Network": "invset.models.network",
+    "Generator": "invset.models.generator",
+    "CodePrior": "invset.prior",
+    "mini_network": "invset.models.load",
+    "mini_generator": "invset.models.load",
+    "InvsetError": "invset.errors",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'invset' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

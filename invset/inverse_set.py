@@ -6,15 +6,13 @@ region of code space that may be used. `invset.problem` builds it from networks 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from invset.errors import InvsetError
+from invset.checks import check_range
 from invset.prior import Region
 
 #: Codes, with shape (B, code_dim), to activations, with shape (B, p), and encodings, with shape (B, d).
@@ -76,16 +74,6 @@ class ActivationRange:
         part = torch.where(f == self.z2, parts - 1, part)
         counts = [len(set(column.tolist()) & set(range(parts))) for column in part.T]
         return sum(counts) / (parts * len(counts))
-
-
-def check_range(z1: Any, z2: Any) -> None:
-    """Raise `InvsetError` unless z1 < z2, both finite numbers."""
-    if not all(isinstance(z, (int, float)) and not isinstance(z, bool) for z in (z1, z2)):
-        raise InvsetError(f"z1 and z2 must be two numbers, not {z1} and {z2}; for example z1=3 z2=4")
-    if not (math.isfinite(z1) and math.isfinite(z2)):
-        raise InvsetError(f"z1 and z2 must be finite, not {z1} and {z2}; for example z1=3 z2=4")
-    if z1 >= z2:
-        raise InvsetError(f"z1 must be below z2, but z1={z1:g} and z2={z2:g}; for example z1={z2:g} z2={z2 + max(1, z1 - z2):g}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,136 @@
+"""The library's front door: a problem, a sampler, a result.
+
+    problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
+    result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
+    result.codes, result.images, result.activations, result.encodings
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invset.errors import InvsetError
+from invset.images import to_uint8
+from invset.prior import Region
+from invset.problem import Problem
+from invset.samplers.base import OnRound, Sampler, State, Status, drive
+from invset.samplers.stream import Stream
+from invset.samplers.two_stage import TwoStage
+
+SAMPLERS = {"stream": Stream, "two_stage": TwoStage}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Samples of an inverse set, in the order they were taken.
+
+    Attributes:
+        codes: with shape (n, code_dim).
+        images: 8-bit RGB, as they would be saved, uint8 with shape (n, 3, H, W).
+        activations: measured on those 8-bit images, raw units, with shape (n, p).
+        activations_before: the same before rounding to 8 bits.
+        encodings: E of the 8-bit images, with shape (n, d).
+        step: gradient step at which each was taken, with shape (n,).
+        parent: seed or draw that each came from, with shape (n,).
+        in_range: which of the 8-bit images lie in all ranges, with shape (n,).
+        status: why the sampler ended.
+        best: activations that came closest to the ranges, with shape (p,).
+        steps, code_steps: gradient steps; forward and backward passes of one code.
+        seconds: time of sampling.
+        state: the sampler's last state.
+    """
+
+    codes: Tensor
+    images: Tensor
+    activations: Tensor
+    activations_before: Tensor
+    encodings: Tensor
+    step: Tensor
+    parent: Tensor
+    in_range: Tensor
+    status: Status
+    best: Tensor
+    steps: int
+    code_steps: int
+    seconds: float
+    state: State
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@torch.no_grad()
+def finish(problem: Problem, region: Region, state: State, seconds: float, batch_size: int = 64) -> Result:
+    """Make the images of a state's samples and measure them again, as they are saved."""
+    kept = state.kept.trimmed()
+    codes = region.decode(kept["u"])
+    images, before, after, encodings = [], [], [], []
+    for batch in codes.split(batch_size):
+        picture = problem.generator(batch)
+        before.append(problem.look(picture)[0])
+        images.append(to_uint8(picture))
+        f, e = problem.look(images[-1].float() / 255)
+        after.append(f)
+        encodings.append(e)
+    p, blank = len(problem.neurons), torch.zeros(0, 3, 1, 1, dtype=torch.uint8, device=codes.device)
+    f = torch.cat(after) if after else codes.new_zeros(0, p)
+    return Result(
+        codes=codes,
+        images=torch.cat(images) if images else blank,
+        activations=f,
+        activations_before=torch.cat(before) if before else f,
+        encodings=torch.cat(encodings) if encodings else kept["e"],
+        step=kept["step"],
+        parent=kept["parent"],
+        in_range=problem.range.contains(f),
+        status=state.status,
+        best=state.best_f,
+        steps=state.steps,
+        code_steps=state.code_steps,
+        seconds=seconds,
+        state=state,
+    )
+
+
+class InverseSetSampler:
+    """Sample the inverse set of a `Problem`.
+
+    Args:
+        k: codes at a time (the paper's K).
+        n: samples.
+        sampler: "stream" (default), "two_stage" (published), or a `Sampler`, whose own K and n then count.
+        prior: "natural" (default), "clip", "none", or a `Region`.
+        options: further fields of the sampler, such as ``mu0`` or ``max_age``.
+
+    Raises:
+        InvsetError: bad numbers, or an unknown sampler or option.
+    """
+
+    def __init__(self, k: int = 10, n: int = 500, sampler: str | Sampler = "stream", prior: str | Region = "natural", **options: Any) -> None:
+        self.prior = prior
+        if not isinstance(sampler, str):
+            self.sampler: Sampler = sampler
+            return
+        if sampler not in SAMPLERS:
+            raise InvsetError(f"sampler must be one of {', '.join(SAMPLERS)}, not {sampler!r}")
+        try:
+            self.sampler = SAMPLERS[sampler](K=k, n=n, **options)
+        except TypeError as error:
+            raise InvsetError(f"sampler {sampler}: {error}") from error
+
+    def run(self, problem: Problem, seed: int = 0, on_round: OnRound | None = None) -> Result:
+        """Sample; the same seed gives the same bytes on the same machine.
+
+        Args:
+            problem: what to sample.
+            seed: of every random draw.
+            on_round: called after every round with the state and its rows of numbers.
+        """
+        rng = torch.Generator().manual_seed(seed)
+        region = problem.region(self.prior, rng)
+        outcome = drive(self.sampler, problem.inverse_set(region), rng, on_round=on_round)
+        return finish(problem, region, outcome.state, outcome.seconds)

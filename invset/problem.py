@@ -1,0 +1,238 @@
+"""A question about a network: which images, made by this generator, bring these neurons into these ranges?
+
+    problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
+    result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from invset.checks import check_range
+from invset.errors import InvsetError, did_you_mean
+from invset.inverse_set import ActivationRange, InverseSet
+from invset.models.generator import Generator
+from invset.models.network import Network
+from invset.prior import Box, Free, Region
+
+#: Where a convolutional channel is read.
+POSITIONS = ("center", "max", "mean")
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """One neuron and the range its activation is to lie in.
+
+    Attributes:
+        layer: a layer's name, as in `Network.layers`.
+        number: from 1, as in the paper (981 is output index 980); a channel in a convolutional layer. Or the unit's label.
+            None with `direction`.
+        range: (z1, z2) in raw activation units.
+        position: where a channel is read: "center", "max", "mean" or (y, x) from 0; other layers ignore it.
+        direction: a vector over the layer's units or channels; the activation is its inner product with them. A concept
+            vector or a sparse autoencoder's feature is a neuron too. With shape (units,).
+        name: what reports call it; None: its label or number.
+    """
+
+    layer: str
+    number: int | str | None
+    range: tuple[float, float]
+    position: str | tuple[int, int] = "center"
+    direction: Tensor | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        check_range(*self.range)
+
+
+def find_unit(network: Network, layer: str, number: int | str) -> int:
+    """Index from 0 of a unit given by its number from 1 or by its label. The one place where numbers become indices.
+
+    Raises:
+        InvsetError: no such unit, or a name that fits several labels.
+    """
+    units = network.shape(layer)[0]
+    labels = network.labels if layer == network.output else None
+    if isinstance(number, str) and number.lstrip("+-").isdigit():
+        number = int(number)
+    if isinstance(number, int) and not isinstance(number, bool):
+        if not 1 <= number <= units:
+            raise InvsetError(f"neuron={number} is out of range: layer {layer} of {network.name} has neurons 1 to {units}")
+        return number - 1
+    if labels is None:
+        raise InvsetError(f"the neurons of layer {layer} of {network.name} have no names; type a number from 1 to {units}, not {number!r}")
+    wanted = str(number).lower().replace("_", " ")
+    exact = [i for i, label in enumerate(labels) if wanted in (part.strip().lower() for part in [label, *label.split(",")])]
+    fits = exact or [i for i, label in enumerate(labels) if wanted in label.lower()]
+    if len(fits) > 1:
+        listed = ", ".join(f"{labels[i]} (neuron={i + 1})" for i in fits[:8])
+        raise InvsetError(f"neuron={number} fits several labels: {listed}; type one number")
+    if not fits:
+        raise InvsetError(f"no neuron of layer {layer} is called {number!r}.{did_you_mean(str(number), labels)} Numbers go from 1 to {units}")
+    return fits[0]
+
+
+def read(activations: Tensor, index: int | None, position: str | tuple[int, int], direction: Tensor | None) -> Tensor:
+    """Activation of one neuron in each image: layer activations (B, units) or (B, channels, H, W) to (B,)."""
+    if activations.ndim == 4:
+        if position == "max" and direction is None:
+            return activations[:, index].amax((1, 2))
+        if position == "mean":
+            activations = activations.mean((2, 3))
+        elif position == "max":
+            assert direction is not None
+            return torch.einsum("bchw,c->bhw", activations, direction.to(activations)).amax((1, 2))
+        else:
+            height, width = activations.shape[2:]
+            y, x = (height // 2, width // 2) if position == "center" else position
+            activations = activations[:, :, y, x]
+    if direction is not None:
+        return activations @ direction.to(activations)
+    return activations[:, index]
+
+
+class _Round8Bit(torch.autograd.Function):
+    """The 8-bit values that a PNG holds, with the gradient of the identity: what the network sees is what is saved."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return (x * 255).round() / 255
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient
+
+
+class Problem:
+    """Network, generator, encoder and neurons, checked against each other.
+
+    Args:
+        network: where the neurons live.
+        generator: makes images of codes.
+        encoder: layer whose activations are E(x); None is the network's own choice.
+        neurons: at least one; several ask for the intersection of their inverse sets (eq. 12).
+        encoder_network: where `encoder` lives; None is `network`, and then one pass serves both.
+        eight_bit: let the network see images rounded to the 8 bits that a file holds (with a straight-through gradient), so that
+            what is saved is in the set.
+
+    Raises:
+        InvsetError: a layer, neuron or position that does not exist, or a generator whose images or codes do not fit.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        generator: Generator,
+        encoder: str | None = None,
+        neurons: Sequence[Neuron] = (),
+        encoder_network: Network | None = None,
+        eight_bit: bool = True,
+    ) -> None:
+        if not neurons:
+            raise InvsetError("no neuron was given; type for example neuron=8 z1=3 z2=4")
+        self.network, self.generator = network, generator
+        self.encoder_network = encoder_network or network
+        self.encoder = encoder or self.encoder_network.encoder
+        self.encoder_network.resolve(self.encoder)
+        self.neurons = list(neurons)
+        self.indices = [self._check(neuron) for neuron in neurons]
+        self.eight_bit = eight_bit
+        self.range = ActivationRange.of([n.range for n in neurons], torch.zeros((), device=network.device))
+
+    def _check(self, neuron: Neuron) -> int | None:
+        shape = self.network.shape(neuron.layer)
+        if len(shape) not in (1, 3):
+            raise InvsetError(f"layer {neuron.layer} gives activations of shape {shape}; neurons live in layers of units or of channels")
+        if isinstance(neuron.position, str):
+            if neuron.position not in POSITIONS:
+                raise InvsetError(f"position must be one of {', '.join(POSITIONS)} or [y, x], not {neuron.position!r}")
+        elif len(shape) == 3 and not all(0 <= p < side for p, side in zip(neuron.position, shape[1:], strict=True)):
+            raise InvsetError(f"position {list(neuron.position)} lies outside layer {neuron.layer}, whose maps are {shape[1]}x{shape[2]}")
+        if neuron.direction is not None:
+            if tuple(neuron.direction.shape) != (shape[0],):
+                raise InvsetError(f"a direction in layer {neuron.layer} has {shape[0]} numbers, not {tuple(neuron.direction.shape)}")
+            return None
+        if neuron.number is None:
+            raise InvsetError(f"neuron in layer {neuron.layer}: give a number, a label or a direction")
+        return find_unit(self.network, neuron.layer, neuron.number)
+
+    @property
+    def names(self) -> list[str]:
+        """What reports call each neuron, for example ``fc8:8 horse``."""
+        names = []
+        for neuron, index in zip(self.neurons, self.indices, strict=True):
+            label = self.network.labels[index] if self.network.labels and index is not None and neuron.layer == self.network.output else ""
+            number = "direction" if index is None else index + 1
+            names.append(neuron.name or f"{neuron.layer}:{number} {label}".strip())
+        return names
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Activations, with shape (B, p), and encodings, with shape (B, d), of float RGB images in [0, 1], with shape (B, 3, H, W)."""
+        layers = {n.layer for n in self.neurons}
+        if self.encoder_network is self.network:
+            taps = self.network.taps(images, layers | {self.encoder})
+            encodings = taps[self.encoder]
+        else:
+            taps = self.network.taps(images, layers)
+            encodings = self.encoder_network.taps(images, [self.encoder])[self.encoder]
+        f = [read(taps[n.layer], i, n.position, n.direction) for n, i in zip(self.neurons, self.indices, strict=True)]
+        return torch.stack(f, dim=1), encodings.flatten(1)
+
+    def evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Activations and encodings of G(codes): what a sampler calls."""
+        images = self.generator(codes)
+        return self.look(_Round8Bit.apply(images) if self.eight_bit else images)
+
+    def start_codes(self, count: int, rng: torch.Generator) -> Tensor:
+        """Codes to begin at without a prior: the generator's own, or E of uniformly random images (section 3.4).
+
+        Raises:
+            InvsetError: the generator's codes are no encodings by this encoder, and it has no start of its own.
+        """
+        device = self.network.device
+        if self.generator.start is not None:
+            return self.generator.start(count, rng).to(device)
+        size = self.encoder_network.image_size or self.generator(torch.zeros(1, self.generator.code_dim, device=device)).shape[-1]
+        images = torch.rand(count, 3, size, size, generator=rng, device=rng.device).to(device)
+        with torch.no_grad():
+            codes = self.encoder_network.taps(images, [self.encoder])[self.encoder].flatten(1)
+        if codes.shape[1] != self.generator.code_dim:
+            raise InvsetError(
+                f"{self.generator.name} takes codes of {self.generator.code_dim} numbers, but {self.encoder} of "
+                f"{self.encoder_network.name} gives {codes.shape[1]}; choose a generator trained for it, or encoder= its layer"
+            )
+        return codes
+
+    def region(self, prior: str | Region = "natural", rng: torch.Generator | None = None, clip: tuple[float, float] = (0.0, 30.0)) -> Region:
+        """The part of code space that may be used.
+
+        Args:
+            prior: "natural" (the generator's own), "clip" (codes between the two numbers of `clip`), "none" (published), or a
+                region.
+            rng: draws the start codes of "clip" and "none".
+            clip: lowest and highest value of a code's numbers.
+
+        Raises:
+            InvsetError: "natural" for a generator without one.
+        """
+        if not isinstance(prior, str):
+            return prior
+        if prior not in ("natural", "clip", "none"):
+            raise InvsetError(f"prior must be natural, clip or none, not {prior!r}")
+        if prior == "natural":
+            if self.generator.prior is None:
+                raise InvsetError(
+                    f"{self.generator.name} has no natural region: make one with `invset fit prior` and give it as generator.prior=, "
+                    "or type prior=none or prior=clip"
+                )
+            return self.generator.prior
+        start = self.start_codes(256, rng or torch.Generator().manual_seed(0))
+        return Box(*clip, start) if prior == "clip" else Free(start)
+
+    def inverse_set(self, region: Region) -> InverseSet:
+        """What a sampler samples."""
+        return InverseSet(self.evaluate, self.range, region)

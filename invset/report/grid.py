@@ -1,0 +1,96 @@
+"""Grids of samples with labels that can be read, and the animation of all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+#: Side in pixels that small images are enlarged to, by a whole factor, without blurring.
+SIDE = 96
+_GAP, _MARGIN = 4, 10
+_INK, _FAINT, _PAPER = (25, 25, 30), (110, 110, 120), (255, 255, 255)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    # matplotlib ships DejaVu Sans, so that labels look alike on every machine
+    import matplotlib
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size)
+
+
+def enlarge(image: Tensor, side: int = SIDE) -> Image.Image:
+    """8-bit RGB, with shape (3, H, W), as a picture of about `side` pixels: each pixel a square, or shrunk if it is larger."""
+    picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
+    factor = max(1, side // max(picture.size))
+    if max(picture.size) > 2 * side:
+        return picture.resize((side, side), Image.Resampling.LANCZOS)
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def label_grid(rows: Sequence[tuple[str, Tensor, Sequence[str]]], title: str, side: int = SIDE, footer: str = "") -> Image.Image:
+    """Rows of samples.
+
+    Args:
+        rows: (label at the left, 8-bit images with shape (M, 3, H, W), caption of each image). A cell whose image is missing is
+            left out by giving fewer images; an empty caption leaves the cell blank.
+        title: above the grid.
+        side: of a cell in pixels.
+        footer: below the grid.
+    """
+    font, small, large = _font(14), _font(11), _font(17)
+    columns = max(len(images) for _, images, _ in rows)
+    probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    left = _MARGIN + max(round(max(probe.textlength(line, font=font) for line in label.split("\n"))) for label, _, _ in rows)
+    left += _MARGIN if left > _MARGIN else 0
+    cell = enlarge(rows[0][1][0], side).width if len(rows[0][1]) else side
+    caption = 16 if any(any(c) for _, _, c in rows) else 0
+    top = 40
+    width = max(left + columns * (cell + _GAP) + _MARGIN, round(probe.textlength(title, font=large)) + 2 * _MARGIN)
+    height = top + len(rows) * (cell + caption + _GAP) + (26 if footer else 6)
+    canvas = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_MARGIN, 10), title, fill=_INK, font=large)
+    for r, (label, images, captions) in enumerate(rows):
+        y = top + r * (cell + caption + _GAP)
+        draw.multiline_text((_MARGIN, y + cell / 2), label, fill=_INK, font=font, anchor="lm")
+        for c, image in enumerate(images):
+            x = left + c * (cell + _GAP)
+            text = captions[c] if captions else ""
+            if captions and not text:
+                continue
+            canvas.paste(enlarge(image, side), (x, y))
+            draw.text((x + cell / 2, y + cell + 2), text, fill=_FAINT, font=small, anchor="ma")
+    if footer:
+        draw.text((_MARGIN, height - 22), footer, fill=_FAINT, font=small)
+    return canvas
+
+
+def chosen(f: Tensor, count: int) -> Tensor:
+    """Indices of `count` samples spread evenly over the activations f, with shape (N,), from low to high."""
+    order = f.argsort(stable=True)
+    return order[torch.linspace(0, len(order) - 1, min(count, len(order))).round().long()]
+
+
+def save_animation(path: Path, images: Tensor, captions: Sequence[str], milliseconds: int = 120, most: int = 200) -> None:
+    """A GIF of 8-bit images, with shape (N, 3, H, W), in order, each with its caption; evenly thinned to `most` frames."""
+    font = _font(12)
+    frames = []
+    for i in np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int):
+        picture = enlarge(images[i], 192)
+        frame = Image.new("RGB", (picture.width, picture.height + 20), _PAPER)
+        frame.paste(picture, (0, 0))
+        ImageDraw.Draw(frame).text((picture.width / 2, picture.height + 3), captions[i], fill=_INK, font=font, anchor="ma")
+        frames.append(frame)
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+
+
+def grid_shape(count: int, most_columns: int = 20) -> tuple[int, int]:
+    """Rows and columns for `count` samples."""
+    columns = min(most_columns, count)
+    return math.ceil(count / columns), columns

@@ -1,0 +1,107 @@
+"""The folder of a run: what it holds, written whole or not at all.
+
+    .hydra/                the configuration
+    samples.png            a grid of samples
+    samples/00001.png …    every sample, 8 bits
+    samples.safetensors    codes, encodings, activations
+    activations.csv        a row a sample
+    optimization.csv       a row a gradient step
+    summary.json           counts, quality, timings, versions
+    animation.gif          the samples in the order they were taken
+    state.pt               only while the run is not finished: where to resume
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from invset.errors import InvsetError
+
+
+class RunDir:
+    """A run's folder, made if it is not there.
+
+    Raises:
+        InvsetError: the folder can't be written to.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".write"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise InvsetError(f"can't write to {self.path} ({error.strerror}); type hydra.run.dir=/a/folder/of/yours") from error
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def write(self, name: str, how: Callable[[Path], Any]) -> Path:
+        """Let `how` write a temporary file, then rename it to `name`."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # the suffix stays last: writers choose the format by it
+        temporary = target.with_name(f".part-{target.name}")
+        how(temporary)
+        os.replace(temporary, target)
+        return target
+
+    def write_json(self, name: str, value: dict[str, Any]) -> None:
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        self.write(name, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        def how(path: Path) -> None:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(header)
+                writer.writerows(rows)
+
+        self.write(name, how)
+
+    def write_tensors(self, name: str, tensors: dict[str, Tensor]) -> None:
+        self.write(name, lambda path: save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, path))
+
+    def write_image(self, name: str, pixels: Tensor) -> None:
+        """Write 8-bit RGB, with shape (3, H, W)."""
+        array = pixels.permute(1, 2, 0).cpu().numpy()
+        self.write(name, lambda path: Image.fromarray(array).save(path))
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        self.write("state.pt", lambda path: torch.save(state, path))
+
+    def load_state(self) -> dict[str, Any]:
+        """What `save_state` wrote.
+
+        Raises:
+            InvsetError: there is nothing to resume.
+        """
+        path = self.path / "state.pt"
+        if not path.exists():
+            raise InvsetError(f"{self.path} has no state.pt: the run is finished, or is no run; start a new one with: invset run …")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+    def finish(self) -> None:
+        """The run is complete: there is nothing to resume."""
+        (self.path / "state.pt").unlink(missing_ok=True)
+
+
+def read_images(folder: Path, count: int) -> Tensor:
+    """The saved samples 1 … count, uint8, with shape (count, 3, H, W)."""
+    files = [folder / f"{i:05d}.png" for i in range(1, count + 1)]
+    import numpy as np
+
+    arrays = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)

@@ -1,0 +1,217 @@
+"""``sampler=stream``, the default: K codes in flight, each on its way to a level of its own; who arrives is kept and replaced.
+
+The published sampler walks from K seeds and repeats them. Here every sample starts at a code of its own, drawn from the natural
+region, gets a level of its own in [z1, z2], so that the whole range is covered, and goes there the shortest way in whitened
+coordinates: one neuron is one equation, and a few Gauss-Newton steps solve it. A code that does not arrive in `max_age` steps
+is replaced.
+
+``step=multipliers`` is the other choice: eq. (9) for f at its level by Adam, with a multiplier and a penalty for each code.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invset.checks import check_counts
+from invset.diversity import Moments, cross, pairwise
+from invset.errors import InvsetError
+from invset.inverse_set import InverseSet
+from invset.samplers.base import State, Status, closest
+from invset.samplers.gauss_newton import gauss_newton_step, jacobian, tangent
+from invset.samplers.kept import Kept
+from invset.samplers.steps import Adam, forget
+
+#: How near the end of a range a sample may lie, as a share of the width: rounding must not carry it out.
+MARGIN = 1e-3
+
+
+@dataclass(frozen=True)
+class Stream:
+    """K codes in flight until n have arrived.
+
+    Attributes:
+        K: codes in flight.
+        n: samples to keep.
+        mu0: penalty of a fresh code; in units of the range's width, so it means the same for every neuron.
+        alpha: factor of the penalty every `inner_steps` steps of a code.
+        inner_steps: steps of one code between two growths of its penalty (and multiplier updates).
+        step: "gauss_newton" or "multipliers".
+        tolerance: distance from its level at which a code has arrived, as a share of the width.
+        longest: limit of one Gauss-Newton step, in standard deviations in root mean square.
+        lr: Adam's rate for ``step=multipliers``, in standard deviations.
+        diversity: weight of eq. (7) among the codes in flight and the samples kept; for Gauss-Newton a step of this length
+            (standard deviations in root mean square) along the range's level set.
+        max_age: steps after which a code that has not arrived is replaced.
+        budget: code-steps a sample, on average, before the run gives up.
+        patience: code-steps without a single sample before the range counts as unreachable, in multiples of K max_age.
+        mu_max: largest penalty.
+        round_steps: steps between two looks at how many have arrived.
+    """
+
+    K: int = 10
+    n: int = 500
+    mu0: float = 10.0
+    alpha: float = 10.0
+    inner_steps: int = 10
+    step: str = "gauss_newton"
+    tolerance: float = 0.05
+    longest: float = 0.4
+    lr: float = 0.2
+    diversity: float = 0.0
+    max_age: int = 40
+    budget: float = 200.0
+    patience: int = 5
+    mu_max: float = 1e6
+    round_steps: int = 5
+
+    columns = ("f_min", "f_mean", "f_max", "residual", "mu", "inside", "kept")
+
+    def __post_init__(self) -> None:
+        check_counts(self.K, self.n, self.mu0, self.alpha)
+        if self.step not in ("gauss_newton", "multipliers"):
+            raise InvsetError(f"sampler.step must be gauss_newton or multipliers, not {self.step!r}")
+
+    def init(self, target: InverseSet, rng: torch.Generator) -> State:
+        u = target.region.sample(self.K, rng)
+        with torch.no_grad():
+            f, e = target(u[:1])
+        like = {"device": u.device, "dtype": u.dtype}
+        offset = torch.rand(target.p, generator=rng, device=rng.device).to(**like)
+        extra: dict[str, Any] = {
+            "ticket": torch.arange(self.K, device=u.device),
+            "next_ticket": torch.tensor(self.K, device=u.device),
+            "offset": offset,
+            "age": torch.zeros(self.K, **like),
+            "failed": torch.zeros(self.K, dtype=torch.bool, device=u.device),
+            "lambda_": torch.zeros(self.K, target.p, **like),
+            "memory": {},
+            "moments": [torch.zeros((), **like), torch.zeros(e.shape[1], **like), torch.zeros((), **like)],
+            "arrived_at": 0,
+        }
+        kept = Kept.empty(self.n, u, f, e)
+        return State(u, kept, 0, 0, Status.RUNNING, f[0], extra)
+
+    def levels(self, target: InverseSet, ticket: Tensor, offset: Tensor) -> Tensor:
+        """Levels of the codes with these numbers, with shape (K, p): they fill the ranges evenly, however many are drawn.
+
+        An additive recurrence with the plastic number's generalisation to p dimensions (Roberts 2018, the R sequence).
+        """
+        fractions = (ticket.unsqueeze(1).double() * _ratios(target.p).to(ticket.device) + offset.double()).frac()
+        inside = MARGIN + (1 - 2 * MARGIN) * fractions.to(offset.dtype)
+        return target.range.z1 + inside * target.range.width
+
+    def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
+        rows = []
+        for _ in range(self.round_steps):
+            state, row = self._step(target, state, rng)
+            rows.append(row)
+        return self._judge(state), torch.stack(rows)
+
+    def _step(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
+        x = state.extra
+        u = state.u.detach().requires_grad_()
+        f, e = target(u)
+        level = self.levels(target, x["ticket"], x["offset"])
+        residual = ((f - level) / target.range.width).detach()
+        inside = target.range.contains(f.detach(), MARGIN)
+        arrived = inside & (residual.abs() <= self.tolerance).all(1)
+        old = x["age"] + 1 >= self.max_age
+        arrived = arrived | (inside & old)  # in the range, if not at its level: better than nothing
+        mu = (self.mu0 * self.alpha ** (x["age"] / self.inner_steps).floor()).clamp_max(self.mu_max)
+
+        moved, memory, lambda_ = self._move(target, u, f, e, residual, mu, x)
+        kept = state.kept.add(arrived, u, f, e, state.steps, x["ticket"])
+        moments = Moments(*x["moments"]).merged(e.detach(), arrived)
+
+        # who arrived makes room for a fresh code with the next level; who is too old starts anew for the same level, once
+        leaves = arrived | old
+        fresh = target.region.sample(self.K, rng).to(u)
+        passes_on = arrived | (old & x["failed"])
+        ticket = torch.where(passes_on, x["next_ticket"] + passes_on.long().cumsum(0) - 1, x["ticket"])
+        extra = {
+            **x,
+            "ticket": ticket,
+            "next_ticket": x["next_ticket"] + passes_on.sum(),
+            "age": torch.where(leaves, 0, x["age"] + 1),
+            "failed": torch.where(leaves, old & ~passes_on, x["failed"]),
+            "lambda_": torch.where(leaves.unsqueeze(1), 0, lambda_),
+            "memory": forget(memory, leaves),
+            "moments": [moments.count, moments.mean, moments.scatter],
+        }
+        best = closest(target, state.best_f, f)
+        ends = [f.min(), f.mean(), f.max(), residual.abs().mean(), mu.mean(), inside.sum(), kept.count]
+        row = torch.stack([v.detach().to(u.dtype) for v in ends])
+        u = torch.where(leaves.unsqueeze(1), fresh, moved)
+        after = replace(state, u=u, kept=kept, steps=state.steps + 1, code_steps=state.code_steps + self.K, best_f=best, extra=extra)
+        return after, row
+
+    def _move(
+        self, target: InverseSet, u: Tensor, f: Tensor, e: Tensor, residual: Tensor, mu: Tensor, x: dict[str, Any]
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Take one step of every code; return the codes, Adam's memory and the multipliers."""
+        push = self._push(u, e, Moments(*x["moments"])) if self.diversity else None
+        scale = target.region.scale
+        rows = jacobian(f, u) / target.range.width.unsqueeze(1) * scale
+        lambda_ = x["lambda_"]
+        if self.step == "gauss_newton":
+            rows = tangent(rows, u.detach(), getattr(target.region, "radius", math.inf))
+            delta = gauss_newton_step(rows, residual, mu, self.longest)
+            if push is not None:
+                delta = delta + self.diversity * _along(rows, push)
+            return target.region.project(u.detach() + scale * delta), x["memory"], lambda_
+        # eq. (9) for f at its level: the residual's multiplier may have either sign
+        gradient = ((mu.unsqueeze(1) * residual - lambda_).unsqueeze(2) * rows).sum(1)
+        if push is not None:
+            gradient = gradient - self.diversity * push
+        delta, memory = Adam(self.lr)(gradient, x["memory"])
+        due = (x["age"] + 1) % self.inner_steps == 0
+        lambda_ = torch.where(due.unsqueeze(1), lambda_ - mu.unsqueeze(1) * residual, lambda_)
+        return target.region.project(u.detach() - scale * delta), memory, lambda_
+
+    def _push(self, u: Tensor, e: Tensor, earlier: Moments) -> Tensor:
+        """Gradient of eq. (7), relative to the encodings' mean square, so that its weight means the same everywhere."""
+        objective = pairwise(e) / (2 * len(e)) + cross(e, earlier) / earlier.count.clamp_min(1)
+        return torch.autograd.grad(objective / e.detach().square().sum(1).mean().clamp_min(1e-30), u, retain_graph=True)[0]
+
+    def _judge(self, state: State) -> State:
+        """Look at the device once: has the run ended, and why?"""
+        count = int(state.kept.count)
+        finite = bool(torch.isfinite(state.u).all() & torch.isfinite(state.best_f).all())
+        extra = dict(state.extra)
+        if count > extra.get("counted", 0):
+            extra["arrived_at"] = state.steps
+        extra["counted"] = count
+        status = Status.RUNNING
+        if count >= self.n:
+            status = Status.REACHED
+        elif not finite:
+            status = Status.NOT_FINITE
+        elif count == 0 and state.steps >= self.patience * self.max_age:
+            status = Status.UNREACHABLE
+        elif state.code_steps >= self.budget * self.n or state.steps - extra["arrived_at"] >= self.patience * self.max_age:
+            status = Status.BUDGET
+        return replace(state, status=status, extra=extra)
+
+
+def _ratios(p: int) -> Tensor:
+    """The R sequence's increments: powers of 1/g, where g is the root of g^(p+1) = g + 1."""
+    g = 2.0
+    for _ in range(64):
+        g = (1 + g) ** (1 / (p + 1))
+    return torch.tensor([g ** -(j + 1) for j in range(p)], dtype=torch.float64)
+
+
+def _along(rows: Tensor, push: Tensor) -> Tensor:
+    """The part of `push` that changes no activation (to first order), with unit root mean square."""
+    gram = rows @ rows.transpose(1, 2)
+    ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-30)
+    gram = gram + torch.diag_embed(ridge.unsqueeze(1).expand(-1, gram.shape[1]))
+    weights = torch.linalg.solve_ex(gram, rows @ push.unsqueeze(2))[0]
+    free = push - (rows * weights).sum(1)
+    return free / free.norm(dim=1, keepdim=True).clamp_min(1e-30) * math.sqrt(free.shape[1])
+

@@ -1,0 +1,250 @@
+"""``sampler=two_stage``, the published method (paper, section 3.4): seeds by the augmented Lagrangian, then single steps.
+
+Seeds: minimise eq. (9) over K codes by coordinate descent — the slack in closed form, `inner_steps` gradient steps in C, then
+lambda <- max(lambda - mu g, 0) and mu <- alpha mu — until all K are inside. Sampling: lambda and mu frozen, one gradient step
+of eq. (11) at a time, keeping the codes that are inside, until there are n.
+
+Every published choice can be selected (``experiment=paper/base`` selects them all); our remedies are options of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invset.checks import check_counts
+from invset.diversity import Moments, cross, pairwise
+from invset.errors import InvsetError
+from invset.inverse_set import InverseSet
+from invset.lagrangian import constraints, penalty, slack, update_multipliers
+from invset.samplers.base import State, Status, closest
+from invset.samplers.kept import Kept
+from invset.samplers.steps import Adam, StepRule
+from invset.samplers.stream import MARGIN
+
+#: Sampling steps between two looks at how many samples there are.
+SAMPLING_ROUND = 5
+
+
+@dataclass(frozen=True)
+class TwoStage:
+    """The published sampler, with options. "(paper)" marks the published choice.
+
+    Attributes:
+        K: seeds.
+        n: samples, the seeds among them.
+        mu0: first penalty; 10 (paper).
+        alpha: its growth after every outer iteration; 10 (paper).
+        inner_steps: gradient steps an outer iteration; 100 (paper).
+        max_outer: outer iterations before the seeds are given up.
+        mu_max: largest penalty; inf (paper).
+        constraint: "paper": f >= z1 only; "both": both ends.
+        epsilon0: where the seeds aim, as a share of the width below z2; 0.5, the middle (paper).
+        units: constraints in "raw" activations (paper) or in widths of the "range".
+        slack: "frozen" during the inner steps (paper: coordinate descent) or "fresh" at every step.
+        objective: distances between "encodings", eq. (6) (paper); "codes", eq. (14); "none", eq. (15).
+        diversity: weight of the objective; 1 (paper).
+        diversity_units: "raw" (paper) or "relative" to the encodings' mean square and the number of pairs.
+        same_start: all K codes start alike, as in section 4.2.
+        earlier: C0 of eq. (7): the "last" codes that were inside (paper, step 4) or "all" samples so far.
+        step: step rule.
+        max_sampling: gradient steps of the second stage, in multiples of the fewest possible, (n - K) / K.
+    """
+
+    K: int = 10
+    n: int = 500
+    mu0: float = 10.0
+    alpha: float = 10.0
+    inner_steps: int = 100
+    max_outer: int = 20
+    mu_max: float = float("inf")
+    constraint: str = "both"
+    epsilon0: float = 0.5
+    units: str = "range"
+    slack: str = "fresh"
+    objective: str = "encodings"
+    diversity: float = 1.0
+    diversity_units: str = "relative"
+    same_start: bool = False
+    earlier: str = "last"
+    step: StepRule = field(default_factory=lambda: Adam(0.15))
+    max_sampling: float = 20.0
+
+    columns = ("f_min", "f_mean", "f_max", "objective", "penalty", "lambda_mean", "mu", "inside", "kept")
+
+    def __post_init__(self) -> None:
+        check_counts(self.K, self.n, self.mu0, self.alpha)
+        allowed = {
+            "constraint": ("both", "paper"),
+            "units": ("range", "raw"),
+            "slack": ("fresh", "frozen"),
+            "objective": ("encodings", "codes", "none"),
+            "diversity_units": ("relative", "raw"),
+            "earlier": ("last", "all"),
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise InvsetError(f"sampler.{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
+
+    def init(self, target: InverseSet, rng: torch.Generator) -> State:
+        u = target.region.sample(self.K, rng)
+        if self.same_start:
+            u = u[:1].expand_as(u).contiguous()
+        with torch.no_grad():
+            f, e = target(u)
+        g = self._constraints(target, f)
+        like = {"device": u.device, "dtype": u.dtype}
+        extra: dict[str, Any] = {
+            "stage": "seeds",
+            "outer": 0,
+            "lambda_": torch.zeros_like(g),
+            "mu": torch.tensor(float(self.mu0), **like),
+            "memory": {},
+            "moments": [torch.zeros((), **like), torch.zeros_like(self._compared(u, e)[0]), torch.zeros((), **like)],
+            "seed_steps": 0,
+            "moved": False,
+        }
+        kept = Kept.empty(self.n, u, f, e)
+        return State(u, kept, 0, 0, Status.RUNNING, closest(target, f[0], f), extra)
+
+    def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
+        return self._seeds(target, state) if state.extra["stage"] == "seeds" else self._sampling(target, state)
+
+    # what both stages compute
+
+    def _constraints(self, target: InverseSet, f: Tensor) -> Tensor:
+        return constraints(f, target.range, self.epsilon0, self.constraint == "both", self.units == "range")
+
+    def _inside(self, target: InverseSet, f: Tensor) -> Tensor:
+        one_sided = self.constraint == "paper"
+        return target.range.contains(f.detach(), 0.0 if one_sided else MARGIN, one_sided)
+
+    def _compared(self, u: Tensor, e: Tensor) -> Tensor:
+        """What distances are measured between: encodings, eq. (6), or codes, eq. (14)."""
+        return u if self.objective == "codes" else e
+
+    def _objective(self, compared: Tensor, earlier: Moments | None) -> Tensor:
+        if self.objective == "none":
+            return compared.new_zeros(())
+        total = pairwise(compared)
+        if earlier is not None:
+            total = total + cross(compared, earlier)
+        if self.diversity_units == "relative":
+            total = total / (2 * len(compared) * compared.detach().square().sum(1).mean().clamp_min(1e-30))
+        return self.diversity * total
+
+    def _gradient(
+        self, target: InverseSet, u: Tensor, f: Tensor, e: Tensor, s: Tensor, x: dict[str, Any], earlier: Moments | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradient of eq. (9), or of eq. (11) with `earlier`, in u; and its two parts."""
+        objective = self._objective(self._compared(u, e), earlier)
+        terms = penalty(self._constraints(target, f), s, x["lambda_"], x["mu"]).sum()
+        (gradient,) = torch.autograd.grad(terms - objective, u)
+        return gradient, objective.detach(), terms.detach()
+
+    def _row(self, f: Tensor, parts: tuple[Tensor, Tensor], x: dict[str, Any], inside: Tensor, kept: Kept) -> Tensor:
+        values = [f.min(), f.mean(), f.max(), *parts, x["lambda_"].mean(), x["mu"], inside.sum(), kept.count]
+        return torch.stack([v.detach().to(f.dtype) for v in values])
+
+    # stage 1
+
+    def _seeds(self, target: InverseSet, state: State) -> tuple[State, Tensor]:
+        """One outer iteration: lambda and mu from the last one, s in closed form, `inner_steps` gradient steps."""
+        x, u, best = dict(state.extra), state.u, state.best_f
+        done = torch.zeros((), dtype=torch.bool, device=u.device)
+        taken = torch.zeros((), dtype=torch.long, device=u.device)
+        rows = []
+        s = inside = None
+        for inner in range(self.inner_steps):
+            u = u.detach().requires_grad_()
+            f, e = target(u)
+            inside = self._inside(target, f)
+            done = done | inside.all()  # from here on nothing moves: no branch, so no waiting for the device
+            g = self._constraints(target, f.detach())
+            if inner == 0 and x["outer"] > 0:
+                x["lambda_"] = torch.where(done, x["lambda_"], update_multipliers(x["lambda_"], g, x["mu"]))
+                x["mu"] = torch.where(done, x["mu"], (self.alpha * x["mu"]).clamp_max(self.mu_max))
+            if s is None or self.slack == "fresh":
+                s = slack(g, x["lambda_"], x["mu"])
+            gradient, *parts = self._gradient(target, u, f, e, s, x, None)
+            step, memory = self.step(gradient, x["memory"])
+            moved = target.region.project(u.detach() - target.region.scale * step)
+            u = torch.where(done, u.detach(), moved)
+            x["memory"] = {k: torch.where(done, x["memory"].get(k, v), v) for k, v in memory.items()}
+            taken = taken + (~done).long()
+            best = closest(target, best, f)
+            rows.append(self._row(f, (parts[0], parts[1]), x, inside, state.kept))
+        steps = int(taken)
+        x["outer"] += 1
+        after = replace(state, u=u.detach(), steps=state.steps + steps, best_f=best, extra=x)
+        # the pass in which all were inside counts too
+        evaluated = min(steps + int(done), self.inner_steps)
+        after = replace(after, code_steps=state.code_steps + self.K * evaluated)
+        return self._judge_seeds(target, after, bool(done)), torch.stack(rows[:evaluated])
+
+    def _judge_seeds(self, target: InverseSet, state: State, done: bool) -> State:
+        if not bool(torch.isfinite(state.u).all() & torch.isfinite(state.best_f).all()):
+            return replace(state, status=Status.NOT_FINITE)
+        if not done and state.extra["outer"] < self.max_outer:
+            return state
+        with torch.no_grad():
+            f, e = target(state.u)
+        inside = self._inside(target, f)
+        kept = state.kept.add(inside, state.u, f, e, state.steps, torch.arange(self.K, device=f.device))
+        extra = {**state.extra, "stage": "sampling", "seed_steps": state.steps}
+        moments = Moments(*extra["moments"]).merged(self._compared(state.u, e), inside)
+        extra["moments"] = [moments.count, moments.mean, moments.scatter]
+        status = Status.RUNNING
+        if not done:
+            status = Status.BUDGET if bool(inside.any()) else Status.UNREACHABLE
+        elif int(kept.count) >= self.n:
+            status = Status.REACHED
+        return replace(state, kept=kept, status=status, extra=extra)
+
+    # stage 2
+
+    def _sampling(self, target: InverseSet, state: State) -> tuple[State, Tensor]:
+        """A few single steps with lambda and mu frozen; after each, the codes that are inside are kept."""
+        x, u, kept, best = dict(state.extra), state.u, state.kept, state.best_f
+        seeds = torch.arange(self.K, device=u.device)
+        rows = []
+        for _ in range(SAMPLING_ROUND):
+            u = u.detach().requires_grad_()
+            f, e = target(u)
+            inside = self._inside(target, f)
+            if x["moved"]:  # the first pass sees the seeds, which are kept already
+                kept = kept.add(inside, u, f, e, state.steps + len(rows), seeds)
+                x["moments"] = self._next_moments(Moments(*x["moments"]), self._compared(u, e).detach(), inside)
+            s = slack(self._constraints(target, f.detach()), x["lambda_"], x["mu"])
+            gradient, *parts = self._gradient(target, u, f, e, s, x, Moments(*x["moments"]))
+            step, x["memory"] = self.step(gradient, x["memory"])
+            u = target.region.project(u.detach() - target.region.scale * step)
+            x["moved"] = True
+            best = closest(target, best, f)
+            rows.append(self._row(f, (parts[0], parts[1]), x, inside, kept))
+        after = replace(state, u=u, kept=kept, steps=state.steps + len(rows), best_f=best, extra=x)
+        after = replace(after, code_steps=state.code_steps + self.K * len(rows))
+        return self._judge_sampling(after), torch.stack(rows)
+
+    def _next_moments(self, earlier: Moments, compared: Tensor, inside: Tensor) -> list[Tensor]:
+        """C0 after a step: with "last", the codes that are inside now, or as it was if none is."""
+        base = earlier
+        if self.earlier == "last":
+            keep = (~inside.any()).to(compared)
+            base = Moments(earlier.count * keep, earlier.mean, earlier.scatter * keep)
+        merged = base.merged(compared, inside)
+        return [merged.count, merged.mean, merged.scatter]
+
+    def _judge_sampling(self, state: State) -> State:
+        count = int(state.kept.count)
+        if count >= self.n:
+            return replace(state, status=Status.REACHED)
+        if not bool(torch.isfinite(state.u).all()):
+            return replace(state, status=Status.NOT_FINITE)
+        limit = self.max_sampling * max(1.0, (self.n - self.K) / self.K) + 10
+        if state.steps - state.extra["seed_steps"] >= limit:
+            return replace(state, status=Status.BUDGET)
+        return state
