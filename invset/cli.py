@@ -1,0 +1,181 @@
+"""``invset COMMAND [hydra overrides]``: picks the command, nothing else.
+
+Every command is a Hydra application; torch is imported when there is something to compute, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from invset.errors import InvsetError, did_you_mean
+
+#: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says)
+COMMANDS = {
+    "run": ("invset.commands.run", "run", "sample an inverse set:  invset run neuron=horse z1=3 z2=4"),
+    "compare": ("invset.commands.compare", "compare", "compare samplers over neurons and ranges, beside real images"),
+    "train network": ("invset.commands.train_network", "train_network", "train the small CaffeNet on a folder or archive of images"),
+    "train generator": ("invset.commands.train_generator", "train_generator", "train a generator for a network:  G(E(x)) = x"),
+    "fit prior": ("invset.commands.fit_prior", "fit_prior", "fit the natural region of a generator's codes to real images"),
+    "fit reference": ("invset.commands.fit_reference", "fit_reference", "measure what real images do, to compare samples with"),
+}
+
+
+def config_dir() -> Path:
+    """configs/ lies inside an installed package, and beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {about}" for name, (_, _, about) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "invset: what does this neuron respond to? Samples the inverse set {x : z1 <= f(x) <= z2} of a neuron.",
+            "",
+            "usage: invset COMMAND [key=value ...]",
+            "",
+            *lines,
+            "",
+            "invset COMMAND --help lists every option; --cfg job shows the configuration; -m sweeps lists of values.",
+            "invset run --resume outputs/DATE/TIME goes on with an interrupted run.",
+        ]
+    )
+
+
+def pick(arguments: list[str]) -> tuple[str, list[str]]:
+    """Split arguments into the command and the rest.
+
+    Raises:
+        InvsetError: no such command.
+    """
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in COMMANDS:
+            return name, arguments[words:]
+    word = arguments[0]
+    group = [name for name in COMMANDS if name.startswith(f"{word} ")]
+    if group:
+        raise InvsetError(f"`invset {word}` needs one more word: {', '.join(f'invset {name}' for name in group)}")
+    raise InvsetError(f"there is no command {word!r}.{did_you_mean(word, COMMANDS)} Commands: {', '.join(COMMANDS)}")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return
+    if arguments[0] in ("-V", "--version"):
+        from invset import __version__
+
+        print(f"invset {__version__}")
+        return
+    try:
+        name, rest = pick(arguments)
+        sys.exit(start(name, rest))
+    except InvsetError as error:
+        print(f"invset: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def start(name: str, rest: list[str]) -> int:
+    """Run a command; return its exit code: 0, 2 for bad input, 3 for a range that was not reached, 130 for Ctrl-C."""
+    module, config, _ = COMMANDS[name]
+    sys.path.insert(0, os.getcwd())  # network.module._target_=my_network.build finds my_network.py
+    if "--resume" in rest:
+        return _resume(name, rest)
+    codes: list[int] = []
+
+    def task(cfg: Any) -> int:
+        code = _guarded(lambda: importlib.import_module(module).main(cfg))
+        codes.append(code)
+        return code
+
+    _hydra(task, config, name, rest)
+    return max(codes, default=0)
+
+
+def _guarded(run: Callable[[], int | None]) -> int:
+    """Run; bad input is one sentence and 2, never a traceback, so that the other jobs of a sweep go on."""
+    try:
+        return run() or 0
+    except InvsetError as error:
+        print(f"invset: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        # Hydra wraps what a constructor raises
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, InvsetError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        print(f"invset: {cause}", file=sys.stderr)
+        return 2
+
+
+def _resume(name: str, rest: list[str]) -> int:
+    from omegaconf import OmegaConf
+
+    others = [word for word in rest if word != "--resume"]
+    if name != "run" or len(others) != 1:
+        raise InvsetError("--resume takes one run folder and nothing else, because a run goes on as it was: invset run --resume outputs/DATE/TIME")
+    folder = Path(others[0])
+    saved = folder / ".hydra" / "config.yaml"
+    if not saved.is_file():
+        raise InvsetError(f"{folder} is no run folder: it has no .hydra/config.yaml; type invset run --resume outputs/DATE/TIME")
+    cfg = OmegaConf.load(saved)
+    return _guarded(lambda: importlib.import_module(COMMANDS[name][0]).main(cfg, folder=folder, resume=True))
+
+
+def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) -> None:
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    sys.argv = [f"invset {name}", *rest]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, instead of to Hydra's own printing
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config)(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InvsetError(_one_sentence(error, config)) from error
+    except OSError as error:
+        raise InvsetError(f"can't write to {error.filename} ({error.strerror}); type hydra.run.dir=/a/folder/of/yours") from error
+
+
+def _one_sentence(error: Exception, config: str) -> str:
+    """What Hydra says over several lines, in one, with the nearest keys."""
+    text = " ".join(str(error).split())
+    text = text.split(" To append to your config")[0].split(" full_key:")[0].split(" See https://hydra.cc")[0].rstrip(".")
+    word = text.split("'")[1] if text.startswith("Could not override '") else ""
+    if word:
+        from hydra import compose, initialize_config_dir
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            keys = _keys(compose(config))
+        return f"{config.replace('_', ' ')} has no option {word}.{did_you_mean(word, keys)} All options: invset {config.replace('_', ' ')} --help"
+    return text + "."
+
+
+def _keys(node: Any, prefix: str = "") -> list[str]:
+    from omegaconf import DictConfig
+
+    keys: list[str] = []
+    for key in node:
+        keys.append(f"{prefix}{key}")
+        value = node._get_node(key)
+        if isinstance(value, DictConfig) and not value._is_none() and not value._is_missing():
+            keys += _keys(value, f"{prefix}{key}.")
+    return keys
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""From a configuration to objects: what several commands do alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from invset.errors import InvsetError, did_you_mean
+from invset.models.generator import Generator
+from invset.models.network import Network
+from invset.problem import Neuron, Problem
+
+
+def choose_device(name: str) -> torch.device:
+    """"auto" is CUDA where there is one, else the CPU; anything else is what was asked for, or an error."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvsetError(f"device={name} is unknown; type device=auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvsetError("device=cuda was asked for, but there is no CUDA device here; type device=cpu or device=auto")
+    return device
+
+
+def network(cfg: DictConfig, device: torch.device) -> Network:
+    """The network of ``configs/network``."""
+    return hydra.utils.instantiate(cfg, device=device)
+
+
+def generator(cfg: DictConfig, device: torch.device) -> Generator:
+    """The generator of ``configs/generator``."""
+    return hydra.utils.instantiate(cfg, device=device)
+
+
+def neurons(cfg: DictConfig, net: Network) -> list[Neuron]:
+    """One neuron from ``neuron= z1= z2=`` (or ``range=``), or several from the list ``neurons=``.
+
+    Raises:
+        InvsetError: none, a range that is missing or given twice, or a key that is unknown.
+    """
+    several = OmegaConf.to_container(cfg.neurons, resolve=True) if cfg.neurons is not None else None
+    names = ("layer", "neuron", "z1", "z2", "range", "position", "direction")
+    if several is None:
+        several = [{name: cfg[name] for name in names}]
+    elif cfg.neuron is not None:
+        raise InvsetError("give neuron= for one neuron or neurons= for several, not both")
+    if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
+        raise InvsetError("neurons= is a list: 'neurons=[{neuron: horse, z1: 2, z2: 3}, {neuron: ship, z1: 2, z2: 3}]'")
+    for one in several:
+        for key in one:
+            if key not in names:
+                raise InvsetError(f"a neuron has no {key!r}.{did_you_mean(str(key), names)} It has {', '.join(names)}")
+    return [_neuron(one, net) for one in several]
+
+
+def _neuron(one: dict[str, Any], net: Network) -> Neuron:
+    layer = one.get("layer") or net.output
+    direction = one.get("direction")
+    if one.get("neuron") is None and direction is None:
+        known = f", or a name: {', '.join(net.labels[:10])}" if net.labels else ""
+        raise InvsetError(f"no neuron was given; type neuron= and a number from 1{known}")
+    position = one.get("position") or "center"
+    if not isinstance(position, str):
+        position = tuple(position)
+    return Neuron(
+        layer,
+        one.get("neuron"),
+        ends(one),
+        position,
+        load_direction(direction) if direction is not None else None,
+        f"{layer}:{Path(str(direction)).stem}" if direction is not None else None,
+    )
+
+
+def ends(one: Any) -> tuple[float, float]:
+    """z1 and z2, given as two numbers or as one ``range=[z1,z2]``."""
+    z1, z2, pair = one.get("z1"), one.get("z2"), one.get("range")
+    if pair is not None:
+        if z1 is not None or z2 is not None:
+            raise InvsetError("give z1= and z2=, or range=[z1,z2], not both")
+        if isinstance(pair, str) or len(pair) != 2:
+            raise InvsetError(f"range must be two numbers, not {pair}; for example 'range=[3,4]'")
+        z1, z2 = pair
+    if z1 is None or z2 is None:
+        raise InvsetError("the range is missing; type for example z1=3 z2=4, or 'range=[3,4]'")
+    return z1, z2
+
+
+def load_direction(path: str) -> Tensor:
+    """A vector over a layer's units from a safetensors file: ``file.safetensors`` (one tensor in it) or ``file.safetensors:name``.
+
+    Raises:
+        InvsetError: no such file or tensor.
+    """
+    file, _, name = str(path).partition(".safetensors:")
+    file = f"{file}.safetensors" if name else file
+    if not Path(file).is_file():
+        raise InvsetError(f"no direction at {file}; give a safetensors file with one vector, or file.safetensors:name")
+    try:
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise InvsetError(f"{file} is not a safetensors file: {error}") from error
+    if not name and len(tensors) == 1:
+        name = next(iter(tensors))
+    if name not in tensors:
+        raise InvsetError(f"{file} holds {', '.join(sorted(tensors))}; choose one: direction={file}:{sorted(tensors)[0]}")
+    return tensors[name].float()
+
+
+def problem(cfg: DictConfig) -> Problem:
+    """Network, generator and neurons of a configuration, checked against each other."""
+    device = choose_device(cfg.device)
+    net = network(cfg.network, device)
+    chosen = neurons(cfg, net)
+    encoder_network = network(cfg.encoder_network, device) if cfg.encoder_network is not None else None
+    return Problem(net, generator(cfg.generator, device), cfg.encoder, chosen, encoder_network, cfg.eight_bit)

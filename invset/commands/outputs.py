@@ -1,0 +1,256 @@
+"""From a result to the files of a run's folder."""
+
+from __future__ import annotations
+
+import math
+import platform
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+import torchvision
+from omegaconf import DictConfig
+from torch import Tensor
+
+import invset
+from invset.api import Result
+from invset.metrics import Diversity, count_distinct
+from invset.models.load import ASSETS
+from invset.prior import CodePrior, Region
+from invset.problem import Problem
+from invset.reference import Reference
+from invset.report.grid import chosen, grid_shape, label_grid, save_animation
+from invset.rundir import RunDir
+from invset.samplers.base import Sampler
+from invset.samplers.ladder import Ladder
+
+
+def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
+    """The real images to compare with, if there are any for this network and encoder."""
+    if cfg.reference is None:
+        return None
+    if cfg.reference != "auto":
+        return Reference.load(cfg.reference)
+    embedded = cfg.network.get("_target_", "").endswith("mini_network") and cfg.network.get("weights") is None
+    path = ASSETS / "mini-reference.safetensors"
+    if not (embedded and cfg.encoder in (None, "fc6") and cfg.encoder_network is None and path.is_file()):
+        return None
+    return Reference.load(path)
+
+
+def write_run(
+    rundir: RunDir, cfg: DictConfig, problem: Problem, region: Region, sampler: Sampler, result: Result, rows: list[list[float]]
+) -> None:
+    """Write every file of the run but its state."""
+    names = problem.names
+    for number, image in enumerate(result.images, start=1):
+        rundir.write_image(f"samples/{number:05d}.png", image)
+    rundir.write_tensors(
+        "samples.safetensors",
+        {
+            "codes": result.codes,
+            "encodings": result.encodings,
+            "activations": result.activations,
+            "activations_before_8bit": result.activations_before,
+            "step": result.step,
+            "parent": result.parent,
+        },
+    )
+    header = ["sample", "stage", "step", "parent", *(f"{n} before 8 bits" for n in names), *names, "in_range"]
+    rundir.write_csv("activations.csv", header, _activation_rows(result))
+    rundir.write_csv("optimization.csv", ["step", *sampler.columns], ([i, *map(_short, row)] for i, row in enumerate(rows, start=1)))
+    summary = summarize(cfg, problem, region, sampler, result)
+    if len(result):
+        _write_pictures(rundir, cfg, problem, sampler, result, summary)
+    rundir.write_json("summary.json", summary)
+
+
+def _short(value: float) -> str:
+    return f"{value:.7g}"
+
+
+def _activation_rows(result: Result) -> list[list[Any]]:
+    before, after = result.activations_before.tolist(), result.activations.tolist()
+    seed_steps = result.state.extra.get("seed_steps")
+    rows = []
+    for i in range(len(result)):
+        step = int(result.step[i])
+        stage = "stream" if seed_steps is None else "seed" if step == seed_steps else "sample"
+        rows.append([i + 1, stage, step, int(result.parent[i]), *map(_short, before[i]), *map(_short, after[i]), bool(result.in_range[i])])
+    return rows
+
+
+def ladder_rows(sampler: Ladder, result: Result) -> list[list[int]]:
+    """Sample number (from 0) in each cell of a ladder, -1 where the code did not reach the range."""
+    return result.state.extra["cells"]
+
+
+def in_own_range(problem: Problem, sampler: Sampler, result: Result) -> Tensor:
+    """Which saved samples lie in the range they were meant for (a ladder's rungs differ)."""
+    if not isinstance(sampler, Ladder):
+        return result.in_range
+    inside = torch.zeros(len(result), dtype=torch.bool)
+    for (z1, z2), cells in zip(sampler.ranges, ladder_rows(sampler, result), strict=False):
+        here = [c for c in cells if c >= 0]
+        f = result.activations[here, 0].cpu()
+        inside[here] = (f >= z1) & (f <= z2)
+    return inside
+
+
+def summarize(cfg: DictConfig, problem: Problem, region: Region, sampler: Sampler, result: Result) -> dict[str, Any]:
+    """Everything that ``summary.json`` says."""
+    inside = in_own_range(problem, sampler, result)
+    quality: dict[str, Any] = {"samples": Diversity.of(result.encodings).as_dict()}
+    ladder = isinstance(sampler, Ladder)
+    if not ladder:
+        quality["coverage_of_tenths"] = problem.range.coverage(result.activations)
+        quality |= _beside_real(cfg, problem, result)
+    if isinstance(region, CodePrior):
+        quality["inside_natural_region"] = _mean(region.encode(result.codes).norm(dim=1) <= 1.001 * region.radius)
+    summary = {
+        "status": result.status.value,
+        "sentences": [],
+        "network": problem.network.name,
+        "generator": problem.generator.name,
+        "encoder": problem.encoder,
+        "neurons": [{"name": name, "z1": float(n.range[0]), "z2": float(n.range[1])} for name, n in zip(problem.names, problem.neurons, strict=True)],
+        "counts": {
+            "asked": sampler.n,
+            "saved": len(result),
+            "in_range": int(inside.sum()),
+            "gradient_steps": result.steps,
+            "code_steps": result.code_steps,
+            "code_steps_per_sample": result.code_steps / len(result) if len(result) else None,
+        },
+        "reached": {"closest_activations": result.best.tolist()},
+        "quality": quality,
+        "seconds": round(result.seconds, 3),
+        "seed": cfg.seed,
+        "device": str(problem.network.device),
+        "versions": {
+            "invset": invset.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "numpy": np.__version__,
+            "safetensors": safetensors.__version__,
+        },
+        "checksums": {"network": checksum(problem.network.module), "generator": checksum(problem.generator.module)},
+    }
+    summary["command"] = "invset run " + " ".join(_overrides())
+    distinct = quality.get("distinct")
+    if distinct:
+        summary["counts"]["code_steps_per_distinct_sample"] = result.code_steps / distinct
+    summary["sentences"] = sentences(problem, sampler, result, summary)
+    return _no_nan(summary)
+
+
+def _beside_real(cfg: DictConfig, problem: Problem, result: Result) -> dict[str, Any]:
+    reference = load_reference(cfg, problem)
+    at_centre = all(n.position == "center" and i is not None for n, i in zip(problem.neurons, problem.indices, strict=True))
+    if reference is None or not at_centre or not all(reference.knows(n.layer) for n in problem.neurons):
+        return {"real": None}
+    pairs = [(n.layer, i) for n, i in zip(problem.neurons, problem.indices, strict=True) if i is not None]
+    range_ = type(problem.range)(problem.range.z1.cpu(), problem.range.z2.cpu())
+    real = reference.compare(pairs, range_, max(len(result), 2))
+    e = result.encodings.cpu()
+    return {
+        "real": {"kind": real.kind, "in_range": real.in_range, "images": real.images, **real.diversity.as_dict()},
+        # nearest neighbours and Vendi depend on the number: the same number of samples as there are real images
+        "samples_as_many_as_real": Diversity.of(e[: real.diversity.samples]).as_dict(),
+        "distinct": count_distinct(e, real.threshold),
+        "distinct_threshold": real.threshold,
+        "largest_real": [reference.quantile(layer, i, 1.0) for layer, i in pairs],
+    }
+
+
+def sentences(problem: Problem, sampler: Sampler, result: Result, summary: dict[str, Any]) -> list[str]:
+    """What the terminal says at the end."""
+    saved, inside = summary["counts"]["saved"], summary["counts"]["in_range"]
+    wanted = " and ".join(f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"])
+    if isinstance(sampler, Ladder):
+        wanted = f"{problem.names[0]} in {len(sampler.ranges)} ranges"
+    lines = [f"{saved} of {sampler.n} samples with {wanted}, {inside} of them in range as saved, in {result.seconds:.1f} s. {result.status.sentence}"]
+    if result.status.value in ("unreachable", "budget") and not isinstance(sampler, Ladder):
+        lines.append(_advice(problem, result, summary))
+    real = summary["quality"].get("real")
+    if real and saved > 1:
+        ours = summary["quality"]["samples_as_many_as_real"]
+        lines.append(
+            f"nearest neighbour {ours['nearest_neighbour']:.1f} (real images {real['kind']}: {real['nearest_neighbour']:.1f}), "
+            f"Vendi {ours['vendi']:.1f} ({real['vendi']:.1f}), mean pairwise distance {ours['mean_pairwise_distance']:.1f} "
+            f"({real['mean_pairwise_distance']:.1f}), {summary['quality']['distinct']} distinct"
+        )
+    return lines
+
+
+def _advice(problem: Problem, result: Result, summary: dict[str, Any]) -> str:
+    """What was reached, and a range that can be."""
+    parts = []
+    largest = summary["quality"].get("largest_real")
+    for j, neuron in enumerate(problem.neurons):
+        best, (z1, z2) = result.best[j].item(), neuron.range
+        shift = best - z2 if best > z2 else best - z1 if best < z1 else 0.0
+        part = f"{problem.names[j]} came to {best:.3g}"
+        if shift:
+            # the same width, just inside of what was reached
+            a = z1 + shift - (0.5 if shift < 0 else -0.5) * (z2 - z1)
+            part += f"; try z1={a:.3g} z2={a + z2 - z1:.3g}"
+        if largest:
+            part += f" (largest of {summary['quality']['real']['images']} real images: {largest[j]:.3g})"
+        parts.append(part)
+    return "Reached: " + "; ".join(parts) + "."
+
+
+def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: Sampler, result: Result, summary: dict[str, Any]) -> None:
+    images, f = result.images.cpu(), result.activations[:, 0].cpu()
+    captions = [" ".join(f"{v:.2f}" for v in row) for row in result.activations.tolist()]
+    if isinstance(sampler, Ladder):
+        rows = []
+        for (z1, z2), cells in reversed(list(zip(sampler.ranges, ladder_rows(sampler, result), strict=False))):
+            texts = [captions[c] if c >= 0 else "" for c in cells]
+            rows.append((f"[{z1:g}, {z2:g}]", images[[max(c, 0) for c in cells]], texts))
+        title = f"{problem.network.name}  {problem.names[0]}: the same codes (columns) at rising activation (rows, upwards)"
+    else:
+        index = chosen(f, 100)
+        _, columns = grid_shape(len(index))
+        rows = [("", images[part], [captions[i] for i in part.tolist()]) for part in index.split(columns)]
+        wanted = " and ".join(f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"])
+        title = f"{problem.network.name}  {wanted}: {len(result)} samples, from low to high"
+    grid = label_grid(rows, title, footer="below each image: activation as measured on the saved 8-bit file")
+    rundir.write("samples.png", grid.save)
+    if cfg.animation and len(result) > 1:
+        rundir.write("animation.gif", lambda path: save_animation(path, images, captions))
+
+
+def checksum(module: Any) -> str | None:
+    """sha256 of a module's weights, in order of their names; None if it has none."""
+    import hashlib
+
+    if not isinstance(module, torch.nn.Module):
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _overrides() -> list[str]:
+    from hydra.core.hydra_config import HydraConfig
+
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def _mean(values: Tensor) -> float | None:
+    return values.float().mean().item() if len(values) else None
+
+
+def _no_nan(value: Any) -> Any:
+    """JSON has no nan: null says that there is no such number."""
+    if isinstance(value, dict):
+        return {k: _no_nan(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_no_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

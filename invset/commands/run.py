@@ -1,0 +1,139 @@
+"""``invset run``: sample an inverse set and write its folder."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from invset.commands.checks import check_config
+
+
+def main(cfg: DictConfig, folder: Path | None = None, resume: bool = False) -> int:
+    """Run one job; return 0, 3 if the range was not reached, or 130 after Ctrl-C.
+
+    Args:
+        cfg: ``configs/run.yaml``.
+        folder: the run's folder; None takes Hydra's.
+        resume: go on with the run in `folder`.
+    """
+    check_config(cfg)  # before torch is imported: a typing mistake is told at once
+    return _Run(cfg, folder or _hydra_folder(), resume).run()
+
+
+def _hydra_folder() -> Path:
+    from hydra.core.hydra_config import HydraConfig
+
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+class _Run:
+    def __init__(self, cfg: DictConfig, folder: Path, resume: bool) -> None:
+        import hydra
+        import torch
+
+        from invset.allocator import keep_freed_memory
+        from invset.commands import build
+        from invset.rundir import RunDir
+
+        keep_freed_memory()
+        self.cfg = cfg
+        self.rundir = RunDir(folder)
+        self.rng = torch.Generator().manual_seed(cfg.seed)
+        self.problem = build.problem(cfg)
+        self.region = self.problem.region(cfg.prior, self.rng, tuple(cfg.clip))
+        self.sampler = hydra.utils.instantiate(cfg.sampler)
+        self.state, self.rows, self.seconds = None, [], 0.0
+        if resume:
+            self._load()
+        self.saved_at = time.monotonic()
+
+    def _load(self) -> None:
+        from invset.samplers.base import load_state_dict
+
+        saved = self.rundir.load_state()
+        self.state = load_state_dict(_to(saved["state"], self.problem.network.device))
+        self.rng.set_state(saved["rng"])
+        self.rows, self.seconds = saved["rows"], saved["seconds"]
+
+    def run(self) -> int:
+        from tqdm import tqdm
+
+        from invset.api import finish
+        from invset.samplers.base import Status, drive
+
+        print(f"{self.problem.network.name}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
+        start = time.monotonic() - self.seconds
+        previous = signal.signal(signal.SIGTERM, _interrupt)  # a cluster's time is up: end as with Ctrl-C
+        snapshot = {"rng": self.rng.get_state()}
+        with tqdm(total=self.sampler.n, desc="sampling", unit="sample", disable=not self.cfg.progress) as bar:
+
+            def on_round(state: Any, rows: list[list[float]]) -> None:
+                self.rows += rows
+                snapshot["rng"] = self.rng.get_state()
+                bar.update(int(state.kept.count) - bar.n)
+                bar.set_postfix_str(self._progress(state, rows))
+                if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
+                    self._save(state, snapshot["rng"], time.monotonic() - start)
+
+            try:
+                outcome = drive(self.sampler, self.problem.inverse_set(self.region), self.rng, self.state, on_round)
+            finally:
+                signal.signal(signal.SIGTERM, previous)
+        seconds = time.monotonic() - start
+        state = outcome.state
+        if state.status is Status.INTERRUPTED:
+            self._save(state, snapshot["rng"], seconds)
+        result = finish(self.problem, self.region, state, seconds)
+        self._write(result)
+        if state.status is not Status.INTERRUPTED:
+            self.rundir.finish()
+        return self._say(result)
+
+    def _wanted(self) -> str:
+        ranges = [list(r) for r in getattr(self.sampler, "ranges", ())]
+        named = zip(self.problem.names, self.problem.neurons, strict=True)
+        return ranges and f"{self.problem.names[0]} in {ranges}" or " and ".join(f"{n} in [{x.range[0]:g}, {x.range[1]:g}]" for n, x in named)
+
+    def _progress(self, state: Any, rows: list[list[float]]) -> str:
+        last = dict(zip(self.sampler.columns, rows[-1], strict=True)) if rows else {}
+        inside = f", {last['inside']:.0f} of {self.sampler.K} inside" if "inside" in last else ""
+        return f"step {state.steps}{inside}"
+
+    def _save(self, state: Any, rng: Any, seconds: float) -> None:
+        from invset.samplers.base import state_dict
+
+        self.rundir.save_state({"state": state_dict(state), "rng": rng, "rows": self.rows, "seconds": seconds})
+        self.saved_at = time.monotonic()
+
+    def _write(self, result: Any) -> None:
+        from invset.commands.outputs import write_run
+
+        write_run(self.rundir, self.cfg, self.problem, self.region, self.sampler, result, self.rows)
+
+    def _say(self, result: Any) -> int:
+        from invset.samplers.base import Status
+
+        summary = json.loads((self.rundir / "summary.json").read_text())
+        for line in summary["sentences"]:
+            print(line)
+        print(f"{self.rundir.path / 'samples.png'}")
+        return {Status.REACHED: 0, Status.INTERRUPTED: 130}.get(result.status, 3)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _to(value: Any, device: Any) -> Any:
+    """Move every tensor in nested dictionaries and lists."""
+    if isinstance(value, dict):
+        return {k: _to(v, device) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_to(v, device) for v in value]
+    return value.to(device) if hasattr(value, "to") else value
