@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 
-
 class Discriminator(nn.Module):
     """Images in [0, 1], with shape (N, 3, size, size), to two scores, each with shape (N,).
 

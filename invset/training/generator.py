@@ -15,26 +15,29 @@ last layer), so that no weight has to be tuned for a new network.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
+from invset.errors import InvsetError
 from invset.images import ImageSet, to_float, to_uint8
 from invset.models.network import Network
+from invset.models.upconv import UpConv
 from invset.training.augment import random_flip
 from invset.training.checkpoint import Log, load_checkpoint, save_checkpoint
 from invset.training.discriminator import Discriminator, hinge
+from invset.training.settings import at_least, below_one, check_autocast, positive
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,18 @@ class GeneratorSettings:
     seed: int = 0
     autocast: str = "bf16"
 
+    def __post_init__(self) -> None:
+        at_least(1, self, "steps", "report_every")
+        at_least(2, self, "batch_size")
+        at_least(0, self, "prior_share", "image", "features", "adversarial", "warmup", "seed")
+        positive(self, "lr", "lr_discriminator")
+        below_one(self, "ema")
+        if self.prior_share > 1:
+            raise InvsetError(f"prior_share must be at most 1, not {self.prior_share}")
+        if not self.layers:
+            raise InvsetError("layers must name at least one layer for the feature loss; features=0 leaves that loss out")
+        check_autocast(self.autocast)
+
 
 def gaussian_codes(codes: Tensor, count: int, rng: torch.Generator) -> Tensor:
     """Draw codes with the mean and covariance of `codes`, with shape (B, d), without forming the covariance."""
@@ -89,7 +104,9 @@ def relative_error(value: Tensor, target: Tensor) -> Tensor:
 class GeneratorTraining:
     """A generator, its discriminator, their optimisers and averages: what a checkpoint holds."""
 
-    def __init__(self, network: Network, encoder: str, generator: nn.Module, discriminator: Discriminator, settings: GeneratorSettings) -> None:
+    def __init__(
+        self, network: Network, encoder: str, generator: UpConv, discriminator: Discriminator, settings: GeneratorSettings
+    ) -> None:
         s = settings
         self.network, self.encoder, self.settings = network, encoder, s
         self.layers = list(dict.fromkeys([*s.layers, encoder]))
@@ -104,16 +121,21 @@ class GeneratorTraining:
 
     _parts = ("generator", "discriminator", "average", "optimizer", "optimizer_d")
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         parts = {name: getattr(self, name).state_dict() for name in self._parts}
         return {**parts, "rng": self.rng.get_state(), "step": self.step, "seconds": self.seconds, "config": _plain(self.settings)}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in self._parts:
             getattr(self, name).load_state_dict(state[name])
         self.rng.set_state(state["rng"])
         self.step, self.seconds = state["step"], state["seconds"]
+
+    @property
+    def averaged(self) -> UpConv:
+        """The generator with the average of its weights: what is exported."""
+        return cast(UpConv, self.average.module)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.network.device.type, torch.bfloat16, enabled=self.settings.autocast == "bf16")
@@ -182,7 +204,7 @@ class GeneratorTraining:
         for images in val.images.split(batch_size):
             x = to_float(images)
             real = net.taps(x, taps)
-            y = self.average.module(real[self.encoder].flatten(1))
+            y = self.averaged(real[self.encoder].flatten(1))
             seen = net.taps(y, taps)
             share = len(x) / len(val)
             pixel += share * F.mse_loss(y, x).item()
@@ -199,7 +221,7 @@ class GeneratorTraining:
         rng = torch.Generator().manual_seed(1)
         shown = torch.linspace(0, 511, count).long()
         drawn = gaussian_codes(codes, count, rng)
-        rows = torch.cat([x[shown], self.average.module(codes[shown]), self.average.module(drawn)])
+        rows = torch.cat([x[shown], self.averaged(codes[shown]), self.averaged(drawn)])
         return to_uint8(make_grid(rows, nrow=count, padding=2, pad_value=1.0))
 
 
@@ -209,11 +231,11 @@ def _balance(gradient: Tensor, adversarial: Tensor, size: int) -> Tensor:
     return torch.cat(scaled)
 
 
-def _plain(settings: GeneratorSettings) -> dict:
+def _plain(settings: GeneratorSettings) -> dict[str, Any]:
     return {**asdict(settings), "layers": list(settings.layers)}
 
 
-def train_generator(training: GeneratorTraining, train: ImageSet, val: ImageSet, out: Path) -> nn.Module:
+def train_generator(training: GeneratorTraining, train: ImageSet, val: ImageSet, out: Path) -> UpConv:
     """Train to the end, from the checkpoint in `out` if there is one; return the average of the generator's weights.
 
     Writes ``checkpoint.pt``, ``log.csv`` and ``pictures/STEP.png`` every ``report_every`` steps.
@@ -224,12 +246,12 @@ def train_generator(training: GeneratorTraining, train: ImageSet, val: ImageSet,
         training.load_state_dict(state)
     else:
         training.generator.code_scale.copy_(_code_scale(training, train))
-        training.average = copy.deepcopy(training.average)
-        training.average.module.code_scale.copy_(training.generator.code_scale)
+        training.averaged.code_scale.copy_(training.generator.code_scale)
     log = Log(out / "log.csv", resume=state is not None)
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=s.steps * s.batch_size, initial=training.step * s.batch_size, desc="training generator", unit="image")
-    start, sums, counted = time.monotonic(), {}, 0
+    sums: dict[str, Tensor] = {}
+    start, counted = time.monotonic(), 0
     while training.step < s.steps:
         index = torch.randint(len(train), (s.batch_size,), generator=training.rng)
         losses = training.train_step(train.images[index])
@@ -246,7 +268,7 @@ def train_generator(training: GeneratorTraining, train: ImageSet, val: ImageSet,
         tqdm.write(f"step {training.step}/{s.steps}  " + "  ".join(f"{k} {v:.3f}" for k, v in row.items()))
         start, sums, counted = time.monotonic(), {}, 0
     bar.close()
-    return training.average.module.eval()
+    return training.averaged.eval()
 
 
 def _code_scale(training: GeneratorTraining, train: ImageSet) -> Tensor:
