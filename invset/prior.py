@@ -101,12 +101,14 @@ class CodePrior:
 
     @classmethod
     def gaussian(cls, code_dim: int, share: float = 0.95) -> CodePrior:
-        """The region of codes that are N(0, I) by construction (GANs, flows): its radius is a quantile of the chi distribution.
-
-        The quantile is Wilson and Hilferty's (1931) cube-root approximation, good to 0.1 % from three dimensions on.
-        """
-        z = math.sqrt(2) * torch.erfinv(torch.tensor(2 * share - 1, dtype=torch.float64)).item()
-        radius = math.sqrt(code_dim * (1 - 2 / (9 * code_dim) + z * math.sqrt(2 / (9 * code_dim))) ** 3)
+        """The region of codes that are N(0, I) by construction (GANs, flows): its radius is a quantile of the chi distribution."""
+        low, high = 0.0, code_dim + 40 * math.sqrt(code_dim)  # of |w|², whose distribution function is gammainc(dim / 2, |w|² / 2)
+        for _ in range(64):
+            middle = (low + high) / 2
+            half = torch.tensor([code_dim / 2, middle / 2], dtype=torch.float64)
+            below = torch.special.gammainc(half[0], half[1]).item() < share
+            low, high = (middle, high) if below else (low, middle)
+        radius = math.sqrt(low)
         return cls(torch.zeros(code_dim), torch.eye(code_dim), torch.ones(code_dim), torch.tensor(radius))
 
     @classmethod

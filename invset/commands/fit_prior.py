@@ -1,0 +1,25 @@
+"""``invset fit prior``: the natural region of the codes of real pictures."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from invset.commands import build
+from invset.commands.encode import activations
+from invset.images import load_images
+from invset.prior import CodePrior
+from invset.rundir import RunDir
+
+
+def main(cfg: DictConfig) -> None:
+    """Encode the pictures, fit, and write one file."""
+    from pathlib import Path
+
+    network = build.network(cfg.network, build.choose_device(cfg.device))
+    encoder = cfg.encoder or network.encoder
+    network.resolve(encoder)
+    data = load_images(cfg.data, cfg.size or network.image_size, cfg.limit)
+    prior = CodePrior.fit(activations(network, data.images, [encoder], flatten=[encoder])[encoder], cfg.variance, cfg.share)
+    out = Path(cfg.out)
+    RunDir(out.parent).write(out.name, prior.save)
+    print(f"{encoder} of {network.name}: {prior.dim} of {len(prior.mean)} directions, radius {prior.radius.item():.2f}\n{out}")

@@ -1,0 +1,40 @@
+"""``invset fit reference``: what real pictures do, to read samples beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from invset.commands import build
+from invset.commands.encode import activations
+from invset.images import load_images
+from invset.models.network import Network
+from invset.reference import Reference
+from invset.rundir import RunDir
+
+
+def main(cfg: DictConfig) -> None:
+    """Look at the pictures and write one file."""
+    network = build.network(cfg.network, build.choose_device(cfg.device))
+    encoder = cfg.encoder or network.encoder
+    data = load_images(cfg.data, cfg.size or network.image_size, cfg.limit)
+    keep = list(cfg.keep or [network.output])
+    layers = list(dict.fromkeys([*(cfg.layers or _neuron_layers(network)), *keep]))
+    seen = activations(network, data.images, layers)
+    encodings = activations(network, data.images, [encoder], flatten=[encoder])[encoder]
+    about = {"network": network.name, "encoder": encoder, "data": Path(cfg.data).name, "images": len(data)}
+    reference = Reference.fit(encodings, seen, keep, cfg.variance, about)
+    out = Path(cfg.out)
+    RunDir(out.parent).write(out.name, reference.save)
+    print(f"{len(data)} pictures, {len(layers)} layers, encodings in {reference.encodings.shape[1]} directions\n{out}")
+
+
+def _neuron_layers(network: Network) -> list[str]:
+    """Layers that people name: convolutions, and linear layers or what an alias makes of them."""
+    hidden = set(network.aliases.values())
+    named = [*network.aliases]
+    for path, module in network.module.named_modules():
+        if path and path not in hidden and path not in network.aliases and type(module).__name__ in ("Conv2d", "Linear"):
+            named.append(path)
+    return named

@@ -1,0 +1,44 @@
+"""``invset train generator``: a generator, and the natural region of its codes, for any network and layer."""
+
+from __future__ import annotations
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from invset.allocator import keep_freed_memory
+from invset.commands import build
+from invset.commands.encode import activations
+from invset.images import load_images
+from invset.models.upconv import UpConv
+from invset.models.weights import save_upconv
+from invset.prior import CodePrior
+from invset.rundir import RunDir
+from invset.training.discriminator import Discriminator
+from invset.training.generator import GeneratorTraining, train_generator
+
+
+def main(cfg: DictConfig) -> None:
+    """Train, and write ``generator.safetensors`` and ``prior.safetensors``."""
+    keep_freed_memory()
+    out = RunDir(cfg.out).path
+    network = build.network(cfg.network, build.choose_device(cfg.device))
+    encoder = cfg.encoder or network.encoder
+    settings = hydra.utils.instantiate(cfg.settings)
+    for layer in [encoder, *settings.layers]:
+        network.resolve(layer)
+    train = load_images(cfg.data.train, cfg.model.size, cfg.data.limit)
+    val = load_images(cfg.data.val, cfg.model.size)
+
+    code_dim = int(torch.tensor(network.shape(encoder)).prod())
+    arguments = {"code_dim": code_dim, **OmegaConf.to_container(cfg.model, resolve=True)}  # type: ignore[dict-item]
+    generator = UpConv(**arguments).initialize(torch.Generator().manual_seed(settings.seed))
+    torch.manual_seed(settings.seed)  # torch draws a module's first weights from its global generator alone
+    discriminator = Discriminator(code_dim, list(cfg.discriminator))
+    trained = train_generator(GeneratorTraining(network, encoder, generator, discriminator, settings), train, val, out)
+    save_upconv(out / "generator.safetensors", trained, arguments)
+
+    codes = activations(network, train.images[:: max(1, len(train) // 20_000)], [encoder], flatten=[encoder])[encoder]
+    CodePrior.fit(codes, cfg.prior.variance, cfg.prior.share).save(out / "prior.safetensors")
+    (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    print(f"{out / 'generator.safetensors'}\n{out / 'prior.safetensors'}")

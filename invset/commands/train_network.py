@@ -1,0 +1,40 @@
+"""``invset train network``: the small CaffeNet on a folder or archive of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from invset.allocator import keep_freed_memory
+from invset.images import load_images, to_float
+from invset.models.mini import MiniNet, fold_batch_norm
+from invset.models.weights import save_mini
+from invset.rundir import RunDir
+from invset.training.network import accuracy, train_network
+
+
+def main(cfg: DictConfig) -> None:
+    """Train, fold the batch norm, and write ``network.safetensors``."""
+    keep_freed_memory()
+    out = RunDir(cfg.out).path
+    settings = hydra.utils.instantiate(cfg.settings)
+    train, val = (load_images(cfg.data[part], cfg.data.size) for part in ("train", "val"))
+    pixels = to_float(train.images[:10_000])
+    arguments = {
+        "widths": list(cfg.model.widths),
+        "fc6": cfg.model.fc6,
+        "fc7": cfg.model.fc7,
+        "n_out": len(train.classes),
+        "size": cfg.data.size,
+        "mean": list(cfg.model.mean or pixels.mean((0, 2, 3)).tolist()),
+        "std": list(cfg.model.std or pixels.std((0, 2, 3)).tolist()),
+    }
+    torch.manual_seed(settings.seed)  # torch draws a module's first weights from its global generator alone
+    net = MiniNet(**arguments, batch_norm=True, dropout=cfg.model.dropout)
+    folded = fold_batch_norm(train_network(net, train, val, settings, out))
+    save_mini(out / "network.safetensors", folded, {**arguments, "labels": train.classes})
+    (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    print(f"top-1 on {Path(cfg.data.val).name}: {accuracy(folded, val):.2%}\n{out / 'network.safetensors'}")
