@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +22,11 @@ from tqdm import tqdm
 from invset.errors import InvsetError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+_CHUNK = 256  # files whose bytes are in memory at one time
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError, RuntimeError)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,22 +49,34 @@ class ImageSet:
         return len(self.images)
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, bytes) of every picture, in alphabetical order of the names."""
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
+    """Give the name of every picture, in alphabetical order, and a function that reads one."""
     if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES):
-            yield file.relative_to(path).as_posix(), file.read_bytes()
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        yield [file.relative_to(path).as_posix() for file in files], lambda name: (path / name).read_bytes()
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            for name in sorted(n for n in archive.namelist() if PurePosixPath(n).suffix.lower() in SUFFIXES):
-                yield name, archive.read(name)
+            yield sorted(n for n in archive.namelist() if _is_picture(n)), archive.read
     elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as archive:
-            files = [m for m in archive.getmembers() if m.isfile() and PurePosixPath(m.name).suffix.lower() in SUFFIXES]
-            for member in sorted(files, key=lambda m: m.name):
-                yield member.name, archive.extractfile(member).read()  # type: ignore[union-attr]
+        with tarfile.open(path) as tar:
+            members = {m.name: m for m in tar.getmembers() if m.isfile() and _is_picture(m.name)}
+            yield sorted(members), lambda name: tar.extractfile(members[name]).read()  # type: ignore[union-attr]
     else:
         raise InvsetError(f"{path} is neither a folder nor a zip or tar archive of pictures")
+
+
+def _told(path: Path, name: str, function: Callable[..., T], *arguments: Any) -> T:
+    """Call `function`, and say which picture it was if that fails."""
+    try:
+        return function(*arguments)
+    # what PIL, zipfile, tarfile and zlib raise
+    except (OSError, EOFError, ValueError, SyntaxError, Image.DecompressionBombError, *_ARCHIVE_ERRORS) as error:
+        raise InvsetError(f"{name} in {path} can't be read as a picture ({error}); repair or remove it") from error
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def decode(data: bytes, size: int | None) -> np.ndarray:
@@ -80,20 +100,23 @@ def load_images(path: str | Path, size: int | None = None, limit: int | None = N
         progress: show a progress bar.
 
     Raises:
-        InvsetError: no such file, no pictures, or pictures of different sizes without `size`.
+        InvsetError: no such file, no pictures, a picture that can't be decoded, or pictures of different sizes without `size`.
     """
     path = Path(path).expanduser()
     if not path.exists():
         raise InvsetError(f"no folder or archive of pictures at {path}; give an existing path, for example data.train=/path/to/images.zip")
-    names, arrays = [], []
-    with ThreadPoolExecutor() as pool:
-        members = list(_members(path))
-        if limit is not None and limit < len(members):
-            members = [members[i] for i in np.linspace(0, len(members) - 1, limit).round().astype(int)]
-        bar = tqdm(members, desc=f"reading {path.name}", unit="image", disable=not progress, leave=False)
-        for (name, _), array in zip(bar, pool.map(lambda m: decode(m[1], size), members), strict=True):
-            names.append(name)
-            arrays.append(array)
+    with _opened(path) as (names, read), ThreadPoolExecutor() as pool:
+        if limit is not None and limit < len(names):
+            names = [names[i] for i in np.linspace(0, len(names) - 1, limit).round().astype(int)]
+
+        bar = tqdm(total=len(names), desc=f"reading {path.name}", unit="image", disable=not progress, leave=False)
+        arrays = []
+        for start in range(0, len(names), _CHUNK):
+            chunk = names[start : start + _CHUNK]
+            files = [_told(path, name, read, name) for name in chunk]  # in order: a compressed tar can't go back
+            arrays += pool.map(lambda name, data: _told(path, name, decode, data, size), chunk, files)
+            bar.update(len(chunk))
+        bar.close()
     if not arrays:
         raise InvsetError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {path}")
     if len({a.shape for a in arrays}) > 1:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from invset.errors import InvsetError
-from invset.models import load
+from invset.models import load, weights
 from invset.models.mini import MiniNet
 from invset.models.upconv import UpConv
 from invset.prior import CodePrior
@@ -38,7 +38,7 @@ def resnet():
 def test_mini_round_trip(tmp_path):
     torch.manual_seed(0)
     net = MiniNet(**MINI).eval()
-    load.save_mini(tmp_path / "net.safetensors", net, {**MINI, "labels": ["a", "b", "c"]})
+    weights.save_mini(tmp_path / "net.safetensors", net, {**MINI, "labels": ["a", "b", "c"]})
     network = load.mini_network(tmp_path / "net.safetensors")
     x = torch.rand(4, 3, 16, 16, generator=seeded())
     torch.testing.assert_close(network.taps(x, ["fc8"])["fc8"], net(x), atol=2e-3, rtol=2e-3)
@@ -52,13 +52,13 @@ def test_mini_round_trip(tmp_path):
 
 
 def test_mini_without_labels_has_none(tmp_path):
-    load.save_mini(tmp_path / "net.safetensors", MiniNet(**MINI), MINI)
+    weights.save_mini(tmp_path / "net.safetensors", MiniNet(**MINI), MINI)
     assert load.mini_network(tmp_path / "net.safetensors").labels is None
 
 
 def test_embedded_mini_has_the_names_of_cifar(tmp_path, monkeypatch):
     monkeypatch.setattr(load, "ASSETS", tmp_path)
-    load.save_mini(tmp_path / "mini-network.safetensors", MiniNet(), {})
+    weights.save_mini(tmp_path / "mini-network.safetensors", MiniNet(), {})
     network = load.mini_network()
     assert network.labels == sorted(network.labels)
     assert len(network.labels) == 10
@@ -70,7 +70,7 @@ def test_embedded_mini_has_the_names_of_cifar(tmp_path, monkeypatch):
 def test_upconv_round_trip(tmp_path):
     generator = UpConv(**UPCONV).initialize(seeded())
     generator.code_scale.fill_(3.3)
-    load.save_upconv(tmp_path / "g.safetensors", generator, UPCONV)
+    weights.save_upconv(tmp_path / "g.safetensors", generator, UPCONV)
     CodePrior.gaussian(6).save(tmp_path / "prior.safetensors")
     loaded = load.upconv_generator(tmp_path / "g.safetensors", prior=tmp_path / "prior.safetensors")
     codes = torch.randn(4, 6, generator=seeded(1))
@@ -84,7 +84,7 @@ def test_upconv_round_trip(tmp_path):
 
 def test_mini_generator_reads_what_is_embedded(tmp_path, monkeypatch):
     monkeypatch.setattr(load, "ASSETS", tmp_path)
-    load.save_upconv(tmp_path / "mini-generator.safetensors", UpConv(**UPCONV), UPCONV)
+    weights.save_upconv(tmp_path / "mini-generator.safetensors", UpConv(**UPCONV), UPCONV)
     CodePrior.gaussian(6).save(tmp_path / "mini-prior.safetensors")
     generator = load.mini_generator()
     assert (generator.name, generator.code_dim, generator.prior.dim) == ("mini", 6, 6)
@@ -92,9 +92,9 @@ def test_mini_generator_reads_what_is_embedded(tmp_path, monkeypatch):
 
 def test_saving_with_wrong_arguments_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="does not make"):
-        load.save_upconv(tmp_path / "g.safetensors", UpConv(**UPCONV), {**UPCONV, "start": 4})
+        weights.save_upconv(tmp_path / "g.safetensors", UpConv(**UPCONV), {**UPCONV, "start": 4})
     with pytest.raises(ValueError, match="does not make"):
-        load.save_mini(tmp_path / "n.safetensors", MiniNet(**MINI, batch_norm=True), MINI)
+        weights.save_mini(tmp_path / "n.safetensors", MiniNet(**MINI, batch_norm=True), MINI)
 
 
 @pytest.mark.parametrize("build", [load.mini_network, load.upconv_generator])
@@ -119,7 +119,7 @@ def test_missing_embedded_weights(tmp_path, monkeypatch, build):
 
 
 def test_prior_of_other_codes_is_an_error(tmp_path):
-    load.save_upconv(tmp_path / "g.safetensors", UpConv(**UPCONV), UPCONV)
+    weights.save_upconv(tmp_path / "g.safetensors", UpConv(**UPCONV), UPCONV)
     CodePrior.gaussian(7).save(tmp_path / "prior.safetensors")
     with pytest.raises(InvsetError, match=r"7 numbers.*have 6"):
         load.upconv_generator(tmp_path / "g.safetensors", prior=tmp_path / "prior.safetensors")

@@ -7,17 +7,12 @@ Weights that do not fit, a file that is not there or a name that nobody knows ar
 from __future__ import annotations
 
 import inspect
-import json
-import os
-import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,6 +21,7 @@ from invset.models.generator import Generator
 from invset.models.mini import LAYER_ALIASES, MiniNet, Normalize
 from invset.models.network import Network
 from invset.models.upconv import UpConv
+from invset.models.weights import load_state, load_trained, read_state
 from invset.prior import CodePrior
 
 #: The weights that come with the package.
@@ -44,10 +40,10 @@ def mini_network(weights: str | Path | None = None, device: str | torch.device =
     """CaffeNet in small.
 
     Args:
-        weights: a file written by `save_mini` (``invset train network``); None is the embedded one, trained on CIFAR-10.
+        weights: a file written by ``invset train network`` (`weights.save_mini`); None is the embedded one, trained on CIFAR-10.
         device: where the weights go.
     """
-    net, arguments = _load_trained(MiniNet, "mini", weights, "mini-network.safetensors")
+    net, arguments = load_trained(MiniNet, "mini", weights, ASSETS / "mini-network.safetensors")
     labels = arguments.get("labels", CIFAR10 if weights is None else None)
     size = arguments.get("size", 32)
     return Network(net, name="mini", image_size=size, aliases=LAYER_ALIASES, labels=labels, output="fc8", encoder="fc6", device=device)
@@ -57,7 +53,7 @@ def mini_generator(weights: str | Path | None = None, prior: str | Path | None =
     """The generator of `mini_network`'s fc6 and the natural region of its codes.
 
     Args:
-        weights: a file written by `save_upconv`; None is the embedded one.
+        weights: a file written by `weights.save_upconv`; None is the embedded one.
         prior: a file written by ``invset fit prior``; None is the embedded one.
         device: where the weights go.
     """
@@ -68,7 +64,7 @@ def upconv_generator(weights: str | Path, prior: str | Path | None = None, devic
     """A generator trained with ``invset train generator``.
 
     Args:
-        weights: a file written by `save_upconv`.
+        weights: a file written by `weights.save_upconv`.
         prior: a file written by ``invset fit prior``; None: the generator has no natural region.
         device: where the weights go.
     """
@@ -76,62 +72,9 @@ def upconv_generator(weights: str | Path, prior: str | Path | None = None, devic
 
 
 def _upconv(name: str, weights: str | Path | None, prior: str | Path | None, device: str | torch.device) -> Generator:
-    module, _ = _load_trained(UpConv, "upconv", weights, "mini-generator.safetensors")
+    module, _ = load_trained(UpConv, "upconv", weights, ASSETS / "mini-generator.safetensors")
     region = _load_prior(prior, module.code_dim)
     return Generator(module, module.code_dim, name=name, prior=region, device=device)
-
-
-def save_mini(path: str | Path, net: MiniNet, arguments: Mapping[str, Any]) -> None:
-    """Write a network that `mini_network` reads.
-
-    Args:
-        path: of a safetensors file.
-        net: without batch norm (`fold_batch_norm`), unless `arguments` say otherwise.
-        arguments: of MiniNet's constructor; ``labels``, the names of the classes in order, may be among them.
-    """
-    _save_trained(path, net, "mini", arguments)
-
-
-def save_upconv(path: str | Path, generator: UpConv, arguments: Mapping[str, Any]) -> None:
-    """Write a generator that `upconv_generator` reads.
-
-    Args:
-        path: of a safetensors file.
-        generator: any `UpConv`.
-        arguments: of UpConv's constructor.
-    """
-    _save_trained(path, generator, "upconv", arguments)
-
-
-def _save_trained(path: str | Path, module: nn.Module, key: str, arguments: Mapping[str, Any]) -> None:
-    with torch.device("meta"):
-        rebuilt = type(module)(**{k: v for k, v in arguments.items() if k != "labels"}).state_dict()
-    state = module.state_dict()
-    if {k: v.shape for k, v in rebuilt.items()} != {k: v.shape for k, v in state.items()}:
-        raise ValueError(f"{type(module).__name__}({dict(arguments)}) does not make the module that is to be saved")
-    # weights in float16 for half the size; the few numbers in buffers (code_scale, mean, std) keep their precision
-    small = dict(module.named_buffers())
-    tensors = {k: (v if k in small else v.half()).cpu().contiguous() for k, v in state.items()}
-    temporary = Path(f"{path}.part")
-    save_file(tensors, temporary, metadata={key: json.dumps(dict(arguments))})
-    os.replace(temporary, path)
-
-
-def _load_trained(kind: type, key: str, weights: str | Path | None, asset: str) -> tuple[Any, dict[str, Any]]:
-    """Return the module that a file of `_save_trained` holds, in float32 and channels-last, and its arguments."""
-    path = Path(weights).expanduser() if weights is not None else ASSETS / asset
-    command = "invset train network" if kind is MiniNet else "invset train generator"
-    if not path.is_file():
-        told = f"no weights at {path}" if weights is not None else f"this installation lacks its embedded weights {path}"
-        raise InvsetError(f"{told}; make some with: {command}, and give the file as weights=")
-    try:
-        with safe_open(path, framework="pt") as file:
-            arguments = json.loads((file.metadata() or {}).get(key, "{}"))
-        module = kind(**{k: v for k, v in arguments.items() if k != "labels"})
-        module.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
-        raise InvsetError(f"{path} was not written by {command}: {_first_lines(error)}") from error
-    return module.to(memory_format=torch.channels_last), arguments
 
 
 def _load_prior(prior: str | Path | None, code_dim: int) -> CodePrior | None:
@@ -208,12 +151,12 @@ def _torchvision_module(name: str, weights: str | None, published: Any) -> nn.Mo
         return module
     if not Path(weights).expanduser().is_file():
         raise InvsetError(f"network.weights={weights} is no file; {name} also takes null (random), {', '.join(published.__members__)}")
-    state = _read_state(weights)
+    state = read_state(weights)
     # fine-tuned weights often have other classes: what the file's last tensor says, the network has to follow
     last, tensor = list(module.named_parameters())[-1]
     if last in state and state[last].shape[:1] != tensor.shape[:1]:
         module = torchvision.models.get_model(name, weights=None, num_classes=len(state[last]), **options)
-    return _load_state(module, state, weights)
+    return load_state(module, state, weights)
 
 
 def module_network(
@@ -245,7 +188,7 @@ def module_network(
     if not isinstance(net, nn.Module):
         raise InvsetError(f"network.module gives {type(net).__name__}, not a torch.nn.Module; return the module itself")
     if weights is not None:
-        _load_state(net, _read_state(weights), weights)
+        load_state(net, read_state(weights), weights)
     if (mean is None) != (std is None):
         raise InvsetError("network.mean and network.std belong together: give both or neither")
     _prepend(net, image_size, mean, std, device)
@@ -290,36 +233,6 @@ def _read_labels(path: str | Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def _read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict from a .safetensors or a .pth file; nothing in the file is executed."""
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InvsetError(f"no weights at {path}")
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:  # torch.load: any
-        raise InvsetError(f"{path} can't be read: save it with torch.save(model.state_dict(), path). {_first_lines(error)}") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InvsetError(f"{path} holds no state dict: save it with torch.save(model.state_dict(), path)")
-    return state
-
-
-def _load_state(module: nn.Module, state: dict[str, Tensor], path: str | Path) -> nn.Module:
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise InvsetError(f"the weights in {path} do not fit: {_first_lines(error)}") from error
-    return module
-
-
-def _first_lines(error: Exception) -> str:
-    """What an error says, short enough for one sentence: a state dict that does not fit names hundreds of tensors."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:300] + " …"
-
-
 # Generators of others
 
 
@@ -360,7 +273,7 @@ def module_generator(
     if not isinstance(net, nn.Module):
         raise InvsetError(f"generator.module gives {type(net).__name__}, not a torch.nn.Module; return the module itself")
     if weights is not None:
-        _load_state(net, _read_state(weights), weights)
+        load_state(net, read_state(weights), weights)
     low, high = pixel_range
     if (low, high) != (0, 1):
         net = FromRange(net, low, high)

@@ -106,7 +106,7 @@ def fold_batch_norm(net: MiniNet) -> MiniNet:
             continue
         before, layer = next(reversed(layers.items()))
         fuse = fuse_conv_bn_eval if isinstance(layer, nn.Conv2d) else fuse_linear_bn_eval
-        layers[before] = fuse(layer, module)  # type: ignore[arg-type]
+        layers[before] = fuse(layer, module)  # type: ignore[arg-type, type-var]
     folded = MiniNet.__new__(MiniNet)
     nn.Sequential.__init__(folded, layers)
     return folded.eval()

@@ -34,8 +34,8 @@ class Kept:
     def empty(cls, n: int, u: Tensor, f: Tensor, e: Tensor) -> Kept:
         """Buffers for n samples like the rows of `u`, `f` and `e`."""
         rows = [torch.zeros(n + 1, x.shape[1], dtype=x.dtype, device=x.device) for x in (u, f, e)]
-        numbers = [torch.zeros(n + 1, dtype=torch.long, device=u.device) for _ in range(2)]
-        return cls(*rows, *numbers, count=torch.zeros((), dtype=torch.long, device=u.device))
+        numbers = [torch.zeros(shape, dtype=torch.long, device=u.device) for shape in ((n + 1,), (n + 1,), ())]
+        return cls(*rows, *numbers)
 
     @property
     def n(self) -> int:

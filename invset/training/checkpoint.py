@@ -38,17 +38,26 @@ def load_checkpoint(path: Path, config: dict[str, Any]) -> dict[str, Any] | None
 
 
 class Log:
-    """``log.csv``: one row for each report; the columns are fixed by the first row."""
+    """``log.csv``: one row for each report; the columns are fixed by the first row.
 
-    def __init__(self, path: Path, resume: bool) -> None:
+    Args:
+        path: of the file.
+        rows: rows that the checkpoint knows of; later ones, of steps that will be done again, are removed.
+    """
+
+    def __init__(self, path: Path, rows: int) -> None:
         self.path = path
-        if not resume:
+        if not rows:
             path.unlink(missing_ok=True)
+        elif path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            path.write_text("".join(lines[: rows + 1]), encoding="utf-8", newline="")
 
     def write(self, row: dict[str, float]) -> None:
+        """Append one row."""
         new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, row, lineterminator="\n")
             if new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" for k, v in row.items()})

@@ -110,8 +110,8 @@ class GeneratorTraining:
         s = settings
         self.network, self.encoder, self.settings = network, encoder, s
         self.layers = list(dict.fromkeys([*s.layers, encoder]))
-        self.generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.discriminator = discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator = generator.to(network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = discriminator.to(network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(s.ema), use_buffers=True)
         self.optimizer = torch.optim.Adam(generator.parameters(), lr=s.lr, betas=(0.5, 0.99), foreach=True)
         self.optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=s.lr_discriminator, betas=(0.5, 0.99), foreach=True)
@@ -151,7 +151,7 @@ class GeneratorTraining:
         """One step of discriminator and generator on 8-bit pictures, with shape (B, 3, H, W)."""
         s, size = self.settings, len(images)
         self._set_rates()
-        x = random_flip(to_float(images), self.rng).contiguous(memory_format=torch.channels_last)
+        x = random_flip(to_float(images), self.rng).to(self.network.device).contiguous(memory_format=torch.channels_last)
         with self.autocast():
             with torch.no_grad():
                 real = self.network.taps(x, self.layers)
@@ -202,7 +202,7 @@ class GeneratorTraining:
         net, taps = self.network, [self.encoder, self.network.output]
         pixel = code = agree = 0.0
         for images in val.images.split(batch_size):
-            x = to_float(images)
+            x = to_float(images).to(net.device)
             real = net.taps(x, taps)
             y = self.averaged(real[self.encoder].flatten(1))
             seen = net.taps(y, taps)
@@ -216,13 +216,13 @@ class GeneratorTraining:
     def pictures(self, val: ImageSet, count: int = 20) -> Tensor:
         """Originals, their reconstructions, and pictures of drawn codes: three rows of `count`, as one 8-bit picture."""
         spread = torch.linspace(0, len(val) - 1, 512).long()
-        x = to_float(val.images[spread])
+        x = to_float(val.images[spread]).to(self.network.device)
         codes = self.network.taps(x, [self.encoder])[self.encoder].flatten(1)
         rng = torch.Generator().manual_seed(1)
         shown = torch.linspace(0, 511, count).long()
         drawn = gaussian_codes(codes, count, rng)
         rows = torch.cat([x[shown], self.averaged(codes[shown]), self.averaged(drawn)])
-        return to_uint8(make_grid(rows, nrow=count, padding=2, pad_value=1.0))
+        return to_uint8(make_grid(rows, nrow=count, padding=2, pad_value=1.0)).cpu()
 
 
 def _balance(gradient: Tensor, adversarial: Tensor, size: int) -> Tensor:
@@ -247,7 +247,7 @@ def train_generator(training: GeneratorTraining, train: ImageSet, val: ImageSet,
     else:
         training.generator.code_scale.copy_(_code_scale(training, train))
         training.averaged.code_scale.copy_(training.generator.code_scale)
-    log = Log(out / "log.csv", resume=state is not None)
+    log = Log(out / "log.csv", rows=math.ceil(training.step / s.report_every))
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=s.steps * s.batch_size, initial=training.step * s.batch_size, desc="training generator", unit="image")
     sums: dict[str, Tensor] = {}
@@ -275,4 +275,4 @@ def _code_scale(training: GeneratorTraining, train: ImageSet) -> Tensor:
     """Root mean square of the codes of a few hundred real pictures."""
     images = to_float(train.images[torch.linspace(0, len(train) - 1, min(512, len(train))).long()])
     with torch.no_grad():
-        return training.network.taps(images, [training.encoder])[training.encoder].square().mean().sqrt()
+        return training.network.taps(images.to(training.network.device), [training.encoder])[training.encoder].square().mean().sqrt()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,11 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from invset.errors import InvsetError
 from invset.images import ImageSet, to_float
 from invset.training.augment import cutout, random_crop, random_flip
 from invset.training.checkpoint import Log, load_checkpoint, save_checkpoint
+from invset.training.settings import at_least, below_one, check_autocast, positive
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class NetworkSettings:
         epochs: passes over the training pictures.
         batch_size: pictures a step.
         lr: highest learning rate of the one-cycle schedule.
-        momentum: Nesterov momentum, in [0, 1).
+        momentum: Nesterov momentum, in (0, 1).
         weight_decay: of convolutions and matrices; biases and batch norm have none.
         label_smoothing: in [0, 1).
         crop: random shift in pixels.
@@ -51,6 +54,14 @@ class NetworkSettings:
     ema: float = 0.998
     seed: int = 0
     autocast: str = "bf16"
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "epochs")
+        at_least(2, self, "batch_size")
+        at_least(0, self, "weight_decay", "crop", "cutout", "seed")
+        positive(self, "lr", "momentum")
+        below_one(self, "momentum", "label_smoothing", "ema")
+        check_autocast(self.autocast)
 
 
 @torch.no_grad()
@@ -91,15 +102,22 @@ def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: Netw
         val: pictures to measure on after every epoch; never learnt from.
         settings: see `NetworkSettings`.
         out: folder for ``checkpoint.pt`` (resumed from if it is there) and ``log.csv``.
+
+    Raises:
+        InvsetError: fewer pictures than a batch, or `out` holds a run with other settings.
     """
     s = settings
+    if len(train) < s.batch_size:
+        raise InvsetError(
+            f"batch_size={s.batch_size} is more than the {len(train)} training pictures; give batch_size={len(train)} or less"
+        )
     rng = torch.Generator().manual_seed(s.seed)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(net, avg_fn=warm_ema(s.ema), use_buffers=True)
     optimizer = _optimizer(net, s)
     steps = len(train) // s.batch_size
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=s.lr, total_steps=s.epochs * steps + 1, pct_start=0.2)
-    parts = {"net": net, "average": average, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Any] = {"net": net, "average": average, "optimizer": optimizer, "schedule": schedule}
 
     checkpoint = out / "checkpoint.pt"
     state = load_checkpoint(checkpoint, asdict(s))
@@ -109,7 +127,8 @@ def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: Netw
             part.load_state_dict(state[name])
         rng.set_state(state["rng"])
         first, seconds = state["epoch"], state["seconds"]
-    log = Log(out / "log.csv", resume=state is not None)
+    out.mkdir(parents=True, exist_ok=True)
+    log = Log(out / "log.csv", rows=first)
 
     for epoch in range(first, s.epochs):
         start = time.monotonic()
@@ -132,10 +151,10 @@ def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: Netw
             total += loss.detach()
         average.eval()
         seconds += time.monotonic() - start
-        row = {
+        row: dict[str, float] = {
             "epoch": epoch + 1,
             "seconds": seconds,
-            "lr": schedule.get_last_lr()[0],
+            "lr": float(schedule.get_last_lr()[0]),
             "train_loss": total.item() / steps,
             "val_accuracy": accuracy(average.module, val),
         }
