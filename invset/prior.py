@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -171,7 +172,7 @@ class Box:
     def dim(self) -> int:
         return self.start.shape[1]
 
-    @property
+    @cached_property  # reading it waits for the device, so once
     def scale(self) -> float:
         spread = self.start.std(0, correction=0).square().mean().sqrt().item()
         return spread or 1.0  # one start code, or equal ones, have no spread
@@ -183,7 +184,8 @@ class Box:
         return codes
 
     def project(self, u: Tensor) -> Tensor:
-        return torch.minimum(torch.maximum(u, torch.as_tensor(self.low).to(u)), torch.as_tensor(self.high).to(u))
+        low, high = (end.to(u) if isinstance(end, Tensor) else end for end in (self.low, self.high))
+        return u.clamp(min=low).clamp(max=high)  # in two calls, as one end may be a number and the other a tensor
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         index = torch.randint(len(self.start), (count,), generator=rng, device=rng.device)

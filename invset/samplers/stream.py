@@ -10,6 +10,7 @@ is replaced.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -101,7 +102,7 @@ class Stream:
 
         An additive recurrence with the plastic number's generalisation to p dimensions (Roberts 2018, the R sequence).
         """
-        fractions = (ticket.unsqueeze(1).double() * _ratios(target.p).to(ticket.device) + offset.double()).frac()
+        fractions = (ticket.unsqueeze(1).double() * _ratios(target.p, ticket.device) + offset.double()).frac()
         inside = MARGIN + (1 - 2 * MARGIN) * fractions.to(offset.dtype)
         return target.range.z1 + inside * target.range.width
 
@@ -198,12 +199,13 @@ class Stream:
         return replace(state, status=status, extra=extra)
 
 
-def _ratios(p: int) -> Tensor:
+@functools.cache  # once a device: a copy to it waits
+def _ratios(p: int, device: torch.device) -> Tensor:
     """The R sequence's increments: powers of 1/g, where g is the root of g^(p+1) = g + 1."""
     g = 2.0
     for _ in range(64):
         g = (1 + g) ** (1 / (p + 1))
-    return torch.tensor([g ** -(j + 1) for j in range(p)], dtype=torch.float64)
+    return torch.tensor([g ** -(j + 1) for j in range(p)], dtype=torch.float64, device=device)
 
 
 def _along(rows: Tensor, push: Tensor) -> Tensor:
