@@ -124,7 +124,8 @@ def drive(
     except KeyboardInterrupt:
         if state is None:
             raise
-        state = replace(state, status=Status.INTERRUPTED)
+        if state.status is Status.RUNNING:  # a run that has ended stays ended: there is nothing to go on with
+            state = replace(state, status=Status.INTERRUPTED)
     return Outcome(state, time.monotonic() - start)
 
 
