@@ -193,6 +193,7 @@ class TwoStage:
         with torch.no_grad():
             f, e = target(state.u)
         inside = self._inside(target, f)
+        done = done or bool(inside.all())  # the very last step may have brought them in
         kept = state.kept.add(inside, state.u, f, e, state.steps, torch.arange(self.K, device=f.device))
         extra = {**state.extra, "stage": "sampling", "seed_steps": state.steps}
         moments = Moments(*extra["moments"]).merged(self._compared(state.u, e), inside)
