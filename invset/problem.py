@@ -65,9 +65,9 @@ def find_unit(network: Network, layer: str, number: int | str) -> int:
         return number - 1
     if labels is None:
         raise InvsetError(f"the neurons of layer {layer} of {network.name} have no names; type a number from 1 to {units}, not {number!r}")
-    wanted = str(number).lower().replace("_", " ")
-    exact = [i for i, label in enumerate(labels) if wanted in (part.strip().lower() for part in [label, *label.split(",")])]
-    fits = exact or [i for i, label in enumerate(labels) if wanted in label.lower()]
+    wanted, *names = (text.lower().replace("_", " ") for text in (str(number), *labels))
+    exact = [i for i, name in enumerate(names) if wanted in (part.strip() for part in [name, *name.split(",")])]
+    fits = exact or [i for i, name in enumerate(names) if wanted in name]
     if len(fits) > 1:
         listed = ", ".join(f"{labels[i]} (neuron={i + 1})" for i in fits[:8])
         raise InvsetError(f"neuron={number} fits several labels: {listed}; type one number")
@@ -150,7 +150,7 @@ class Problem:
         if isinstance(neuron.position, str):
             if neuron.position not in POSITIONS:
                 raise InvsetError(f"position must be one of {', '.join(POSITIONS)} or [y, x], not {neuron.position!r}")
-        elif len(shape) == 3 and not all(0 <= p < side for p, side in zip(neuron.position, shape[1:], strict=True)):
+        elif len(shape) == 3 and (len(neuron.position) != 2 or not all(0 <= p < s for p, s in zip(neuron.position, shape[1:], strict=True))):
             raise InvsetError(f"position {list(neuron.position)} lies outside layer {neuron.layer}, whose maps are {shape[1]}x{shape[2]}")
         if neuron.direction is not None:
             if tuple(neuron.direction.shape) != (shape[0],):
