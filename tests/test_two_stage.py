@@ -1,0 +1,265 @@
+"""The published sampler: two iterations unrolled by hand, and the slab of section 3.1."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from cases import cube, linear, mean_distance, normal, plain_set, run, seeded, tanh_net, uniform
+from torch import Tensor
+
+from invset.errors import InvsetError
+from invset.inverse_set import InverseSet
+from invset.prior import Free
+from invset.samplers.base import Status
+from invset.samplers.steps import Plain
+from invset.samplers.two_stage import SAMPLING_ROUND, TwoStage
+
+#: Every published choice (``experiment=paper/base``), with small numbers.
+PAPER = {
+    "constraint": "paper",
+    "units": "raw",
+    "slack": "frozen",
+    "objective": "encodings",
+    "diversity_units": "raw",
+    "earlier": "last",
+    "mu0": 10.0,
+    "alpha": 10.0,
+}
+
+
+class ByHand:
+    """Section 3.4 in plain numpy for f(c) = w c and E = identity."""
+
+    def __init__(self, c: np.ndarray, w: np.ndarray, z1: float, z2: float, beta: float) -> None:
+        self.c, self.w, self.z1, self.z2, self.beta = c, w, z1, z2, beta
+        self.lambda_, self.mu = np.zeros(len(c)), 10.0
+
+    @property
+    def g(self) -> np.ndarray:
+        epsilon0 = (self.z2 - self.z1) / 2
+        return epsilon0 - self.z2 + self.c @ self.w
+
+    @property
+    def s(self) -> np.ndarray:
+        return np.maximum(0, self.g - self.lambda_ / self.mu)
+
+    @property
+    def inside(self) -> np.ndarray:
+        return self.z2 - self.c @ self.w <= self.z2 - self.z1
+
+    def step(self, s: np.ndarray, earlier: np.ndarray) -> None:
+        """One gradient step of eq. (9), or of eq. (11) with earlier samples."""
+        gradient = np.zeros_like(self.c)
+        for i, c in enumerate(self.c):
+            for other in self.c:
+                gradient[i] -= 4 * (c - other)  # every pair is counted twice
+            for y in earlier:
+                gradient[i] -= 2 * (c - y)
+            gradient[i] += (-self.lambda_[i] + self.mu * (self.g[i] - s[i])) * self.w
+        self.c = self.c - self.beta * gradient
+
+    def outer(self, inner_steps: int) -> np.ndarray:
+        s = self.s
+        for _ in range(inner_steps):
+            self.step(s, self.c[:0])
+        return s
+
+    def update(self) -> None:
+        self.lambda_ = np.maximum(self.lambda_ - self.mu * self.g, 0)
+        self.mu *= 10
+
+
+def unit_free(dim: int) -> Free:
+    """The whole space, with a scale of one, so that beta is the paper's beta."""
+    start = normal(64, dim)
+    return Free((start - start.mean(0)) / start.std(0, correction=0))
+
+
+def watched(sampler: TwoStage, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The slacks that the sampler steps with, as it goes."""
+    slacks: list[Tensor] = []
+    original = TwoStage._gradient
+
+    def spy(self: TwoStage, target: InverseSet, u: Tensor, f: Tensor, e: Tensor, s: Tensor, *rest: object) -> object:
+        slacks.append(s.clone())
+        return original(self, target, u, f, e, s, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TwoStage, "_gradient", spy)
+    return slacks
+
+
+def test_two_outer_iterations_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = np.array([0.6, -0.3, 0.2])
+    # no seed gets in during two iterations: the range is far, the step short
+    sampler = TwoStage(K=4, n=40, inner_steps=2, step=Plain(1e-3), **PAPER)
+    target = plain_set(lambda c: (c @ torch.tensor(w)).unsqueeze(1), [(3.0, 5.0)], unit_free(3))
+    slacks = watched(sampler, monkeypatch)
+    state = sampler.init(target, seeded())
+    assert target.region.scale == pytest.approx(1, abs=1e-12)
+    hand = ByHand(state.u.numpy().copy(), w, 3.0, 5.0, 1e-3)
+
+    for outer in range(2):
+        if outer:
+            hand.update()
+        s = hand.outer(2)
+        state, _ = sampler.round(target, state, seeded())
+        np.testing.assert_allclose(state.u.numpy(), hand.c, rtol=1e-10)
+        np.testing.assert_allclose(state.extra["lambda_"][:, 0].numpy(), hand.lambda_, rtol=1e-10)
+        assert state.extra["mu"].item() == pytest.approx(hand.mu)
+        assert len(slacks) == 2 * (outer + 1)
+        for seen in slacks[-2:]:
+            np.testing.assert_allclose(seen[:, 0].numpy(), s, rtol=1e-10, atol=1e-12)
+    assert (hand.lambda_ > 0).all()
+    assert hand.mu == 100
+    assert not hand.inside.any()
+    assert state.status is Status.RUNNING
+
+
+def test_sampling_by_hand() -> None:
+    w = np.array([0.6, -0.3, 0.2])
+    # the range holds some of the codes' way: C0 changes, some codes leave and come back
+    sampler = TwoStage(K=4, n=4000, inner_steps=2, step=Plain(0.01), **PAPER)
+    z1, z2 = 1.0, 1.6
+    target = plain_set(lambda c: (c @ torch.tensor(w)).unsqueeze(1), [(z1, z2)], unit_free(3))
+    state = sampler.init(target, seeded())
+    hand = ByHand(state.u.numpy().copy(), w, z1, z2, 0.01)
+    outer = 0
+    while state.extra["stage"] == "seeds":
+        if outer and not hand.inside.all():
+            hand.update()
+        s = hand.s
+        for _ in range(2):
+            if not hand.inside.all():
+                hand.step(s, hand.c[:0])
+        state, _ = sampler.round(target, state, seeded())
+        np.testing.assert_allclose(state.u.numpy(), hand.c, rtol=1e-8)
+        outer += 1
+    assert outer > 1
+    np.testing.assert_allclose(state.extra["lambda_"][:, 0].numpy(), hand.lambda_, rtol=1e-8)
+    assert state.extra["mu"].item() == pytest.approx(hand.mu)
+    assert hand.lambda_.any()
+
+    samples, earlier = [hand.c], hand.c
+    counts = []
+    for step in range(2 * SAMPLING_ROUND):
+        if step:  # step 4 of section 3.4: C0 becomes the codes that are inside
+            inside = hand.c[hand.inside]
+            samples.append(inside)
+            earlier = inside if len(inside) else earlier
+            counts.append(len(inside))
+        hand.step(hand.s, earlier)
+        if step % SAMPLING_ROUND == SAMPLING_ROUND - 1:
+            state, _ = sampler.round(target, state, seeded())
+            np.testing.assert_allclose(state.u.numpy(), hand.c, rtol=1e-7)
+            kept = state.kept.trimmed()
+            np.testing.assert_allclose(kept["u"].numpy(), np.concatenate(samples), rtol=1e-7)
+            np.testing.assert_allclose(state.extra["moments"][1].numpy(), earlier.mean(0), rtol=1e-7)
+            assert state.extra["moments"][0] == len(earlier)
+    assert len(set(counts)) > 1  # C0 was not always all the codes
+    assert state.extra["mu"].item() == pytest.approx(hand.mu)  # frozen
+    np.testing.assert_allclose(state.extra["lambda_"][:, 0].numpy(), hand.lambda_, rtol=1e-8)
+
+
+SLAB = 0.0, 0.5  # of w x over the unit cube
+
+
+def exact_samples(target: InverseSet, dim: int = 8) -> Tensor:
+    x = uniform(20000, dim, seed=9)
+    return x[target.range.contains(target(x)[0])]
+
+
+def test_slab_of_a_linear_unit() -> None:
+    w = linear()
+    target = plain_set(lambda c: c @ w, [SLAB], cube())
+    state = run(TwoStage(K=10, n=200, epsilon0=1.0), target)
+    kept = state.kept.trimmed()
+    assert state.status is Status.REACHED
+    assert len(kept["u"]) == 200
+    assert target.range.contains(kept["u"] @ w).all()
+    assert (kept["u"] == kept["u"].clamp(0, 1)).all()
+    assert kept["f"].min() < 0.05  # both faces, to a tenth
+    assert kept["f"].max() > 0.45
+    exact = mean_distance(exact_samples(target)[:1000])
+    # eq. (6) drives samples apart, to the cube's corners: farther than uniform samples, but no farther than corners are
+    assert exact < mean_distance(kept["u"]) < 1.6 * exact
+
+
+def test_half_space_of_a_logistic_unit() -> None:
+    w = linear()
+    target = plain_set(lambda c: torch.sigmoid(4 * (c - 0.5) @ w), [(0.8, 1.0)], cube())
+    state = run(TwoStage(K=10, n=200), target)
+    kept = state.kept.trimmed()
+    assert state.status is Status.REACHED
+    # the half-space w x + c >= logit(z1) of section 3.1
+    assert (4 * (kept["u"] - 0.5) @ w >= np.log(0.8 / 0.2)).all()
+    assert mean_distance(kept["u"]) == pytest.approx(mean_distance(exact_samples(target)[:1000]), rel=0.3)
+
+
+def test_the_published_constraint_leaves_through_the_upper_end_and_both_does_not() -> None:
+    w = linear()
+    target = plain_set(lambda c: c @ w, [SLAB], cube())
+    published = run(TwoStage(K=10, n=200, constraint="paper"), target).kept.trimmed()["f"]
+    assert (published >= SLAB[0]).all()
+    assert (published > SLAB[1]).double().mean() > 0.3
+    both = run(TwoStage(K=10, n=200), target).kept.trimmed()["f"]
+    assert target.range.contains(both).all()
+
+
+@pytest.mark.parametrize("objective", ["encodings", "codes", "none"])
+def test_three_neurons_at_once(objective: str) -> None:
+    f = tanh_net()
+    middle = f(uniform(2000, 8, seed=5)).median(0).values
+    ranges = [(m - 0.1, m + 0.1) for m in middle.tolist()]
+    target = plain_set(f, ranges, cube())
+    state = run(TwoStage(K=10, n=100, objective=objective, epsilon0=0.8), target)
+    kept = state.kept.trimmed()
+    assert state.status is Status.REACHED
+    assert target.range.contains(f(kept["u"])).all()
+    torch.testing.assert_close(f(kept["u"]), kept["f"])
+
+
+def test_diversity_spreads_the_samples() -> None:
+    target = plain_set(lambda c: c @ linear(), [SLAB], cube())
+    runs = [run(TwoStage(K=10, n=100, objective=objective, epsilon0=1.0), target) for objective in ("none", "encodings")]
+    without, spread = (mean_distance(state.kept.trimmed()["u"]) for state in runs)
+    assert spread > 1.2 * without
+
+
+def test_same_start_begins_with_one_code() -> None:
+    target = plain_set(lambda c: c @ linear(), [SLAB], cube())
+    state = TwoStage(K=5, n=10, same_start=True).init(target, seeded())
+    assert (state.u == state.u[0]).all()
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(100.0, 0.0), (0.01, 0.0), (1.0, 50.0)])
+def test_units_of_f_do_not_matter(scale: float, shift: float) -> None:
+    f = tanh_net(p=1)
+    plain = plain_set(f, [(0.1, 0.3)], cube())
+    other = plain_set(lambda c: scale * f(c) + shift, [(0.1 * scale + shift, 0.3 * scale + shift)], cube())
+    sampler = TwoStage(K=5, n=50, inner_steps=10)
+    a, b = sampler.init(plain, seeded()), sampler.init(other, seeded())
+    for _ in range(4):
+        a, b = (sampler.round(t, s, seeded())[0] for t, s in ((plain, a), (other, b)))
+        torch.testing.assert_close(a.u, b.u, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(a.extra["lambda_"], b.extra["lambda_"], rtol=1e-6, atol=1e-8)
+    assert a.extra["stage"] == b.extra["stage"] == "sampling"
+
+
+def test_order_of_the_seeds_does_not_matter() -> None:
+    f, order = tanh_net(p=2), torch.tensor([2, 0, 4, 1, 3])
+    target, sampler = plain_set(f, [(0.1, 0.3), (-0.2, 0.1)], cube()), TwoStage(K=5, n=50, inner_steps=7)
+    a = sampler.init(target, seeded())
+    b = replace(a, u=a.u[order])
+    for _ in range(2):
+        a, b = (sampler.round(target, s, seeded())[0] for s in (a, b))
+    torch.testing.assert_close(b.u, a.u[order], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(b.extra["lambda_"], a.extra["lambda_"][order], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("option", ["constraint", "units", "slack", "objective", "diversity_units", "earlier"])
+def test_unknown_choices_are_refused(option: str) -> None:
+    with pytest.raises(InvsetError, match=rf"sampler\.{option} must be one of"):
+        TwoStage(**{option: "other"})
