@@ -110,7 +110,7 @@ def load_images(path: str | Path, size: int | None = None, limit: int | None = N
             names = [names[i] for i in np.linspace(0, len(names) - 1, limit).round().astype(int)]
 
         bar = tqdm(total=len(names), desc=f"reading {path.name}", unit="image", disable=not progress, leave=False)
-        arrays = []
+        arrays: list[np.ndarray] = []
         for start in range(0, len(names), _CHUNK):
             chunk = names[start : start + _CHUNK]
             files = [_told(path, name, read, name) for name in chunk]  # in order: a compressed tar can't go back

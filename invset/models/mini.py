@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from invset.errors import InvsetError
+
 #: Public layer names that differ from module names: fc6 and fc7 are read after their ReLU, as PPGN and the paper do.
 LAYER_ALIASES = {"fc6": "relu6", "fc7": "relu7"}
 
@@ -64,6 +66,8 @@ class MiniNet(nn.Sequential):
         mean: Sequence[float] = (0.4914, 0.4822, 0.4465),
         std: Sequence[float] = (0.2470, 0.2435, 0.2616),
     ) -> None:
+        if size % 8:
+            raise InvsetError(f"size must be a multiple of 8, not {size}")
         layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(mean, std))
         channels = 3
         for i, width in enumerate(widths, start=1):

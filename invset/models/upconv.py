@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from invset.errors import InvsetError
+
 SLOPE = 0.3
 
 
@@ -42,7 +44,7 @@ class UpConv(nn.Module):
     ) -> None:
         super().__init__()
         if size != 4 * 2 ** len(widths):
-            raise ValueError(f"size must be 4 * 2 ** (number of width pairs) = {4 * 2 ** len(widths)}, not {size}")
+            raise InvsetError(f"size must be 4 * 2 ** (number of width pairs) = {4 * 2 ** len(widths)}, not {size}")
         self.code_dim, self.size, self.start = code_dim, size, start
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         units = code_dim
