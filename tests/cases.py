@@ -31,7 +31,7 @@ def cube(dim: int = 8, seed: int = 0) -> Box:
 
 def plain_set(f: Callable[[Tensor], Tensor], ranges: Sequence[tuple[float, float]], region: Region) -> InverseSet:
     """f by itself: G and E are the identity."""
-    like = torch.zeros((), dtype=torch.float64)
+    like = region.sample(1, seeded())
     return InverseSet(lambda c: (f(c), c), ActivationRange.of(ranges, like), region)
 
 

@@ -1,0 +1,197 @@
+"""The stream of codes: the slab of section 3.1, levels, intersections, and what must not change its way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from cases import cube, linear, mean_distance, plain_set, run, seeded, tanh_net, uniform
+from torch import Tensor
+
+from invset.errors import InvsetError
+from invset.inverse_set import InverseSet
+from invset.prior import CodePrior
+from invset.samplers.base import Status
+from invset.samplers.stream import Stream, _along, _ratios
+
+STEPS = ["gauss_newton", "multipliers"]
+
+
+def exact_samples(target: InverseSet, dim: int = 8) -> Tensor:
+    """Uniform samples of the inverse set in the unit cube, by rejection."""
+    x = uniform(20000, dim, seed=9)
+    return x[target.range.contains(target(x)[0])]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_slab_of_a_linear_unit(step: str) -> None:
+    w = linear()
+    target = plain_set(lambda c: c @ w, [(0.0, 0.5)], cube())
+    state = run(Stream(K=10, n=200, step=step), target)
+    kept = state.kept.trimmed()
+    assert state.status is Status.REACHED
+    assert len(kept["u"]) == 200
+    assert target.range.contains(kept["u"] @ w).all()
+    assert (kept["u"] == kept["u"].clamp(0, 1)).all()
+    assert kept["f"].min() < 0.025  # both faces, to a twentieth
+    assert kept["f"].max() > 0.475
+    assert target.range.coverage(kept["f"]) == 1.0
+    # as far apart as uniform samples of the slab
+    assert mean_distance(kept["u"]) == pytest.approx(mean_distance(exact_samples(target)[:1000]), rel=0.1)
+    # and in the same place, to 0.12 (a uniform coordinate's deviation is 0.29)
+    assert (kept["u"].mean(0) - exact_samples(target).mean(0)).abs().max() < 0.12
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_half_space_of_a_logistic_unit(step: str) -> None:
+    w = linear()
+    target = plain_set(lambda c: torch.sigmoid(4 * (c - 0.5) @ w), [(0.8, 1.0)], cube())
+    state = run(Stream(K=10, n=200, step=step), target)
+    kept = state.kept.trimmed()
+    assert state.status is Status.REACHED
+    # the half-space w x + c >= logit(z1) of section 3.1
+    assert (4 * (kept["u"] - 0.5) @ w >= torch.logit(torch.tensor(0.8, dtype=torch.float64))).all()
+    assert target.range.coverage(kept["f"]) == 1.0
+    assert mean_distance(kept["u"]) == pytest.approx(mean_distance(exact_samples(target)[:1000]), rel=0.1)
+
+
+def test_levels_fill_the_range_evenly() -> None:
+    target = plain_set(lambda c: c[:, :2], [(1.0, 3.0), (-5.0, 5.0)], cube())
+    levels = Stream().levels(target, torch.arange(200), torch.tensor([0.3, 0.9], dtype=torch.float64))
+    unit = (levels - target.range.z1) / target.range.width
+    for column in unit.T:
+        assert torch.histc(column, 10, 0, 1).tolist() == pytest.approx([20] * 10, abs=2)
+    cells = torch.histogramdd(unit, [5, 5], range=[0.0, 1, 0, 1]).hist  # 25 cells of the square
+    assert cells.flatten().tolist() == pytest.approx([8] * 25, abs=3)
+    assert target.range.contains(levels, 1e-3 * (1 - 1e-9)).all()
+
+
+def test_ratios_are_the_golden_and_the_plastic_number() -> None:
+    cpu = torch.device("cpu")
+    golden = _ratios(1, cpu)[0].item()
+    assert golden**2 + golden == pytest.approx(1, abs=1e-12)
+    a, b = _ratios(2, cpu).tolist()
+    assert b == pytest.approx(a * a)
+    assert a**3 + a**2 == pytest.approx(1, abs=1e-12)  # 1/g of g³ = g + 1
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_three_neurons_at_once(step: str) -> None:
+    f = tanh_net()
+    middle = f(uniform(2000, 8, seed=5)).median(0).values
+    target = plain_set(f, [(m - 0.1, m + 0.1) for m in middle.tolist()], cube())
+    state = run(Stream(K=10, n=100, step=step), target)
+    kept = state.kept.trimmed()
+    assert state.status is Status.REACHED
+    assert target.range.contains(f(kept["u"])).all()
+    torch.testing.assert_close(f(kept["u"]), kept["f"])
+    assert target.range.coverage(kept["f"]) > 0.9
+
+
+def test_one_step_solves_a_linear_unit() -> None:
+    # without bounds, and with a penalty that is hard from the start, the first step arrives
+    w = linear()
+    region = replace(cube(), low=-1e9, high=1e9)
+    target = plain_set(lambda c: c @ w, [(0.0, 0.5)], region)
+    sampler = Stream(K=10, n=100, mu0=1e6, longest=1e9)
+    state = sampler.init(target, seeded())
+    level = sampler.levels(target, state.extra["ticket"], state.extra["offset"])
+    state, _ = sampler._step(target, state, seeded(5))
+    leaves = state.extra["age"] == 0
+    assert (~leaves).any()
+    torch.testing.assert_close((state.u @ w)[~leaves], level[~leaves], atol=1e-4, rtol=0)
+
+
+def test_codes_stay_in_the_natural_region() -> None:
+    prior = CodePrior.gaussian(8)
+    w = linear().float()
+    f_max = (w.norm() * prior.radius).item()
+    target = plain_set(lambda c: c @ w, [(0.7 * f_max, 0.9 * f_max)], prior)
+    state = run(Stream(K=10, n=50), target)  # nearly the largest activation of the ball: on the sphere, by tangent steps
+    kept = state.kept.trimmed()
+    assert state.status is Status.REACHED
+    assert (kept["u"].norm(dim=1) <= prior.radius * (1 + 1e-5)).all()
+    assert target.range.contains(kept["u"] @ w).all()
+
+
+def test_along_changes_no_activation() -> None:
+    rows, push = uniform(4, 2, 6), uniform(4, 6, seed=1)
+    free = _along(rows, push)
+    torch.testing.assert_close((rows @ free.unsqueeze(2)).squeeze(2), torch.zeros(4, 2, dtype=torch.float64), atol=1e-4, rtol=0)
+    torch.testing.assert_close(free.square().mean(1).sqrt(), torch.ones(4, dtype=torch.float64))
+    assert ((free * push).sum(1) > 0).all()
+
+
+def test_diversity_spreads_the_samples() -> None:
+    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
+    without, spread = (mean_distance(run(Stream(K=10, n=200, diversity=d), target).kept.trimmed()["u"]) for d in (0.0, 0.1))
+    assert spread > 1.05 * without
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("diversity", [0.0, 0.1])
+@pytest.mark.parametrize(("scale", "shift"), [(100.0, 0.0), (0.01, 0.0), (1.0, 50.0)])
+def test_units_of_f_do_not_matter(step: str, diversity: float, scale: float, shift: float) -> None:
+    f = tanh_net(p=2)
+    ends = [(0.1, 0.3), (-0.3, 0.2)]
+    plain = plain_set(f, ends, cube())
+    other = plain_set(lambda c: scale * f(c) + shift, [(scale * a + shift, scale * b + shift) for a, b in ends], cube())
+    sampler = Stream(K=5, n=50, step=step, diversity=diversity)
+    a, b = sampler.init(plain, seeded()), sampler.init(other, seeded())
+    draws = seeded(1), seeded(1)
+    for _ in range(6):
+        a, b = (sampler.round(t, s, rng)[0] for t, s, rng in zip((plain, other), (a, b), draws, strict=True))
+        torch.testing.assert_close(a.u, b.u, rtol=1e-6, atol=1e-8)
+    assert a.kept.count == b.kept.count > 0
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_order_of_the_codes_does_not_matter_to_a_step(step: str) -> None:
+    target, order = plain_set(tanh_net(p=2), [(5.0, 6.0), (-6.0, -5.0)], cube()), torch.tensor([2, 0, 4, 1, 3])
+    sampler = Stream(K=5, n=50, step=step, diversity=0.1)  # nobody arrives, so nobody is replaced
+    a = sampler.init(target, seeded())
+    b = replace(a, u=a.u[order], extra={**a.extra, "ticket": a.extra["ticket"][order]})
+    for _ in range(2):
+        a, b = (sampler.round(target, s, seeded())[0] for s in (a, b))
+    torch.testing.assert_close(b.u, a.u[order], rtol=1e-9, atol=1e-12)
+
+
+def test_who_arrives_is_replaced_and_the_next_level_is_dealt_out() -> None:
+    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
+    sampler = Stream(K=10, n=1000)
+    state, rng = sampler.init(target, seeded()), seeded(1)
+    for _ in range(20):
+        before = state
+        state, _ = sampler._step(target, state, rng)
+        arrived = int(state.kept.count) - int(before.kept.count)
+        assert int((state.extra["age"] == 0).sum()) == arrived
+        assert int(state.extra["next_ticket"]) == 10 + int(state.kept.count)
+        assert len(set(state.extra["ticket"].tolist())) == 10
+    parents = state.kept.trimmed()["parent"].tolist()
+    assert len(set(parents)) == len(parents)  # no level twice
+    assert set(parents) | set(state.extra["ticket"].tolist()) == set(range(int(state.extra["next_ticket"])))  # and none lost
+
+
+def test_who_does_not_arrive_starts_anew_once_and_then_gives_its_level_up() -> None:
+    target = plain_set(lambda c: c @ linear(), [(100.0, 101.0)], cube())
+    sampler = Stream(K=3, n=10, max_age=4)
+    state, rng, tickets = sampler.init(target, seeded()), seeded(1), []
+    for _ in range(12):
+        tickets.append(state.extra["ticket"].tolist())
+        state, _ = sampler._step(target, state, rng)
+    assert tickets == [[0, 1, 2]] * 8 + [[3, 4, 5]] * 4
+
+
+def test_penalty_grows_with_a_codes_age() -> None:
+    target = plain_set(lambda c: c @ linear(), [(100.0, 101.0)], cube())
+    sampler = Stream(K=3, n=10, mu0=2.0, alpha=3.0, inner_steps=2, mu_max=50.0)
+    _, rows = sampler.round(target, sampler.init(target, seeded()), seeded())
+    assert rows[:, Stream.columns.index("mu")].tolist() == [2, 2, 6, 6, 18]
+    _, rows = replace(sampler, round_steps=8).round(target, sampler.init(target, seeded()), seeded())
+    assert rows[-1, Stream.columns.index("mu")] == 50
+
+
+def test_unknown_step_is_refused() -> None:
+    with pytest.raises(InvsetError, match=r"sampler\.step must be"):
+        Stream(step="newton")
