@@ -133,7 +133,8 @@ def closest(target: InverseSet, best: Tensor, f: Tensor) -> Tensor:
     """Of `best`, with shape (p,), and the rows of f, with shape (B, p): the activations nearest to the ranges, in their widths."""
     candidates = torch.cat([best.unsqueeze(0), f.detach()])
     distance = (target.range.violation(candidates) / target.range.width).square().sum(1)
-    return candidates[torch.nan_to_num(distance, nan=torch.inf).argmin()]
+    nearest = torch.nan_to_num(distance, nan=torch.inf).argmin(keepdim=True)  # one axis: indexing with a scalar waits for the device
+    return candidates[nearest][0]
 
 
 def state_dict(state: State) -> dict[str, Any]:
