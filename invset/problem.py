@@ -150,8 +150,10 @@ class Problem:
         if isinstance(neuron.position, str):
             if neuron.position not in POSITIONS:
                 raise InvsetError(f"position must be one of {', '.join(POSITIONS)} or [y, x], not {neuron.position!r}")
-        elif len(shape) == 3 and (len(neuron.position) != 2 or not all(0 <= p < s for p, s in zip(neuron.position, shape[1:], strict=True))):
-            raise InvsetError(f"position {list(neuron.position)} lies outside layer {neuron.layer}, whose maps are {shape[1]}x{shape[2]}")
+        elif len(shape) == 3:
+            sides = shape[1:]
+            if len(neuron.position) != 2 or not all(0 <= p < side for p, side in zip(neuron.position, sides, strict=True)):
+                raise InvsetError(f"position {list(neuron.position)} lies outside layer {neuron.layer}, whose maps are {shape[1]}x{shape[2]}")
         if neuron.direction is not None:
             if tuple(neuron.direction.shape) != (shape[0],):
                 raise InvsetError(f"a direction in layer {neuron.layer} has {shape[0]} numbers, not {tuple(neuron.direction.shape)}")
