@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn import functional as F
+from toys import seeded
 
 from invset.training.augment import cutout, random_crop, random_flip
-from tests.toys import seeded
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_other_modes_become_rgb(tmp_path, mode):
 
 
 def test_errors_say_what_is_wrong(folder, tmp_path):
-    with pytest.raises(InvsetError, match="no folder or archive of pictures at .*nowhere"):
+    with pytest.raises(InvsetError, match=r"no folder or archive of pictures at .*nowhere"):
         load_images(tmp_path / "nowhere")
     with pytest.raises(InvsetError, match=r"notes\.txt is neither a folder nor a zip or tar"):
         load_images(folder / "dog" / "notes.txt")

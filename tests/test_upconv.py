@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from toys import seeded
 
 from invset.errors import InvsetError
 from invset.models.upconv import UpConv
-from tests.toys import seeded
 
 
 @pytest.mark.parametrize(

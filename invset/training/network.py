@@ -116,7 +116,9 @@ def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: Netw
     average = AveragedModel(net, avg_fn=warm_ema(s.ema), use_buffers=True)
     optimizer = _optimizer(net, s)
     steps = len(train) // s.batch_size
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=s.lr, total_steps=s.epochs * steps + 1, pct_start=0.2)
+    total_steps = s.epochs * steps + 1
+    warmup = max(0.2, 2 / total_steps)  # at least one step: torch divides by its length
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=s.lr, total_steps=total_steps, pct_start=warmup)
     parts: dict[str, Any] = {"net": net, "average": average, "optimizer": optimizer, "schedule": schedule}
 
     checkpoint = out / "checkpoint.pt"

@@ -1,0 +1,234 @@
+"""Training of the generator: its losses by hand, it learns, it resumes, it takes any network and layer."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from toys import seeded, two_classes
+
+from invset.errors import InvsetError
+from invset.models.mini import LAYER_ALIASES, MiniNet
+from invset.models.network import Network
+from invset.models.upconv import UpConv
+from invset.training import generator
+from invset.training.discriminator import Discriminator, hinge
+from invset.training.generator import GeneratorSettings, GeneratorTraining, gaussian_codes, relative_error, train_generator
+
+TINY = {"steps": 5, "batch_size": 8, "lr": 5e-3, "warmup": 2, "report_every": 2, "ema": 0.8, "layers": ("conv2", "fc6")}
+
+
+def mini():
+    torch.manual_seed(0)
+    return Network(MiniNet((4, 4, 4, 4, 4), fc6=8, fc7=8, size=8), image_size=8, aliases=LAYER_ALIASES, output="fc8", encoder="fc6")
+
+
+def strange():
+    """No names in common with CaffeNet, codes of either sign, a layer with a map instead of units."""
+    torch.manual_seed(0)
+    net = nn.Sequential()
+    net.add_module("stem", nn.Conv2d(3, 6, 3, padding=1))
+    net.add_module("bend", nn.Tanh())
+    net.add_module("map", nn.Conv2d(6, 3, 4, stride=4))
+    net.add_module("flat", nn.Flatten())
+    net.add_module("head", nn.Linear(12, 5))
+    return Network(net, image_size=8)
+
+
+def training(network=None, encoder="fc6", code_dim=8, seed=0, **changed):
+    torch.manual_seed(seed)
+    maker = UpConv(code_dim, 8, (12,), 6, ((6, 6),)).initialize(seeded(seed))
+    settings = GeneratorSettings(**{**TINY, **changed})
+    return GeneratorTraining(network or mini(), encoder, maker, Discriminator(code_dim, (6,)), settings)
+
+
+def trained(out, **options):
+    return train_generator(training(**options), two_classes(), two_classes(seed=1), out)
+
+
+def rows(out):
+    with (out / "log.csv").open() as file:
+        return [{k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def same(first, second):
+    first, second = first.state_dict(), second.state_dict()
+    return all(torch.equal(first[k], second[k]) for k in first)
+
+
+# Losses
+
+
+def test_drawn_codes_have_the_mean_and_covariance_of_the_batch():
+    codes = torch.randn(12, 4, generator=seeded(1), dtype=torch.float64) @ torch.randn(4, 4, generator=seeded(2), dtype=torch.float64) + 3
+    drawn = gaussian_codes(codes, 200_000, seeded())
+    spread = codes.std(0)
+    assert ((drawn.mean(0) - codes.mean(0)).abs() < 5 * spread / 200_000**0.5).all()
+    difference = (drawn.T.cov() - codes.T.cov()).abs() / (spread.unsqueeze(1) * spread)
+    assert (difference < 5 * (2 / 200_000) ** 0.5).all()
+    assert gaussian_codes(codes, 0, seeded()).shape == (0, 4)
+
+
+def test_relative_error_by_hand():
+    # errors 1 and 2: mean square 2.5; target's mean square (4 + 16) / 2 = 10
+    assert float(relative_error(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 4.0]))) == 0.25
+    assert float(relative_error(torch.zeros(3), torch.ones(3))) == 1
+    assert float(relative_error(torch.zeros(3), torch.zeros(3))) == 0
+
+
+def test_hinge_by_hand():
+    # real: (0 + 0.5) / 2; drawn: (2 + 0) / 2
+    assert float(hinge(torch.tensor([2.0, 0.5]), torch.tensor([1.0, -3.0]))) == 1.25
+
+
+def picture_gradient(**changed):
+    """What the generator is told at its pictures in its first step: 8 of real codes, then 2 of drawn ones."""
+    told = []
+    run = training(autocast="off", **changed)
+    run.generator.register_forward_hook(lambda _module, _inputs, output: output.register_hook(told.append) and None)
+    run.train_step(two_classes(8).images)
+    return told[0]
+
+
+def test_features_get_their_share_of_the_image_gradient():
+    image = picture_gradient(features=0)
+    assert (image[8:] == 0).all()  # there is no picture to compare with
+    for share in (1, 0.25):
+        features = picture_gradient(features=share) - image
+        assert float(features[:8].norm() / image.norm()) == pytest.approx(share, rel=1e-3)
+        assert features[8:].norm() > 0
+
+
+def test_the_critic_has_its_weight_after_the_warmup():
+    faithful = picture_gradient(adversarial=0)
+    assert torch.equal(picture_gradient(adversarial=9, warmup=1), faithful)
+    once, twice = (picture_gradient(adversarial=a, warmup=0) - faithful for a in (1, 2))
+    assert (once.flatten(1).norm(dim=1) > 0).all()
+    torch.testing.assert_close(twice, 2 * once, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+def test_cycle_asks_of_a_code_what_the_encoder_can_give(relu):
+    class Shifted(nn.Module):
+        def forward(self, x):
+            return x.flatten(1) - 0.5
+
+    module = nn.Sequential(Shifted(), nn.ReLU() if relu else nn.Identity(), nn.Linear(192, 2))
+    run = training(Network(module, encoder="1"), "1", 192, layers=["0"])
+    x = torch.rand(3, 3, 8, 8, generator=seeded(1))
+    picture = torch.rand(5, 3, 8, 8, generator=seeded(2))
+    drawn = picture[3:].flatten(1) - 0.5  # what encodes to them, negative entries too
+    real = run.network.taps(x, ["0", "1"])
+    losses = run._losses(picture, x, real, torch.cat([real["1"], drawn]))
+    assert float(losses["cycle"]) == 0
+    assert float(losses["image"]) == pytest.approx(float((picture[:3] - x).square().mean() / x.var()), rel=1e-5)
+    ratio = (picture[:3] - x).square().sum() / (x - 0.5).square().sum()
+    assert float(losses["features"]) == pytest.approx(float(ratio), rel=1e-5)
+
+
+def test_discriminator_scores_with_and_without_codes():
+    torch.manual_seed(0)
+    critic, images, codes = Discriminator(5, (4, 6)), torch.rand(3, 3, 16, 16, generator=seeded()), torch.randn(3, 5, generator=seeded())
+    critic.eval()
+    alone, nothing = critic(images)
+    assert nothing is None
+    again, both = critic(images, codes)
+    assert alone.shape == both.shape == (3,)
+    assert torch.equal(alone, again)
+    torch.testing.assert_close(critic(images, torch.zeros(3, 5))[1], alone)
+
+
+# Runs
+
+
+def test_reconstructions_get_better(tmp_path):
+    options = {"network": strange(), "encoder": "map", "code_dim": 12, "layers": ["bend"]}
+    maker = trained(tmp_path, steps=120, report_every=20, batch_size=16, warmup=60, autocast="off", **options)
+    log = rows(tmp_path)
+    assert log[-1]["image"] < 0.5 * log[0]["image"]
+    assert log[-1]["features"] < 0.8 * log[0]["features"]
+    assert log[-1]["val_rmse"] < 0.8 * log[0]["val_rmse"]
+    assert all(np.isfinite(list(row.values())).all() for row in log)
+    assert not maker.training
+    data = two_classes(seed=2)
+    with torch.no_grad():
+        pictures = maker(options["network"].taps(data.images / 255, ["map"])["map"].flatten(1))
+    redder = pictures[:, 0].mean((1, 2)) > pictures[:, 2].mean((1, 2))
+    assert torch.equal(redder, data.labels == 0)
+
+
+def test_writes_the_log_and_the_pictures(tmp_path):
+    maker = trained(tmp_path / "new" / "folder")
+    out = tmp_path / "new" / "folder"
+    assert sorted(p.name for p in out.iterdir()) == ["checkpoint.pt", "log.csv", "pictures"]
+    assert [(row["step"], row["images"]) for row in rows(out)] == [(2, 16), (4, 32), (5, 40)]
+    assert sorted(p.name for p in (out / "pictures").iterdir()) == ["000002.png", "000004.png", "000005.png"]
+    with Image.open(out / "pictures" / "000005.png") as grid:
+        assert grid.size == (20 * 10 + 2, 3 * 10 + 2)  # 8 pixels and a margin of 2
+    codes = mini().taps(two_classes().images / 255, ["fc6"])["fc6"]
+    assert float(maker.code_scale) == pytest.approx(float(codes.square().mean().sqrt()), rel=1e-4)
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_resumed_is_uninterrupted(tmp_path, monkeypatch, when):
+    whole = trained(tmp_path / "whole")
+    save = generator.save_checkpoint
+
+    def interrupted(path, state):
+        if when == "after" or state["step"] < 4:
+            save(path, state)
+        if state["step"] == 4:
+            raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generator, "save_checkpoint", interrupted)
+        with pytest.raises(Interrupted):
+            trained(tmp_path / "halves")
+    assert same(whole, trained(tmp_path / "halves", seed=99))  # the new first weights do not matter
+    assert rows(tmp_path / "halves") == rows(tmp_path / "whole")
+    assert same(whole, trained(tmp_path / "halves"))  # nothing is left to do
+
+
+def test_other_settings_need_another_folder(tmp_path):
+    trained(tmp_path, steps=2)
+    with pytest.raises(InvsetError, match=r"other settings \(layers\)"):
+        trained(tmp_path, steps=2, layers=["conv3"])
+
+
+@pytest.mark.parametrize(("encoder", "code_dim"), [("map", 12), ("stem", 384), ("head", 5)])
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_any_network_and_layer(tmp_path, encoder, code_dim, share):
+    network = strange()
+    codes = network.taps(two_classes().images / 255, [encoder])[encoder]
+    assert (codes < 0).any()
+    maker = trained(tmp_path, network=network, encoder=encoder, code_dim=code_dim, layers=["stem", "bend"], prior_share=share)
+    assert maker(codes.flatten(1)).shape == (64, 3, 8, 8)
+    assert all(np.isfinite(list(row.values())).all() for row in rows(tmp_path))
+    assert (rows(tmp_path)[0]["cycle"] == 0) == (share == 0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"batch_size": 1}, "batch_size must be at least 2"),
+        ({"report_every": 0}, "report_every must be at least 1"),
+        ({"prior_share": -0.1}, "prior_share must be at least 0"),
+        ({"prior_share": 1.5}, "prior_share must be at most 1"),
+        ({"lr": 0.0}, "lr must be above 0"),
+        ({"ema": 1.0}, "ema must be at least 0 and below 1"),
+        ({"layers": []}, "layers must name at least one layer"),
+        ({"autocast": "float16"}, "autocast must be"),
+    ],
+)
+def test_settings_that_make_no_sense(changed, told):
+    with pytest.raises(InvsetError, match=told):
+        GeneratorSettings(**changed)

@@ -1,0 +1,126 @@
+"""Training of the classifier: it learns, it resumes, it exports what it measured."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+import torch
+from toys import two_classes
+
+from invset.errors import InvsetError
+from invset.models.mini import MiniNet, fold_batch_norm
+from invset.training import network
+from invset.training.network import NetworkSettings, accuracy, predict, train_network, warm_ema
+
+TINY = {"epochs": 4, "batch_size": 16, "lr": 0.05, "crop": 1, "cutout": 2, "ema": 0.9}
+
+
+def tiny_net(seed=0):
+    torch.manual_seed(seed)
+    return MiniNet((4, 4, 4, 4, 4), fc6=8, fc7=8, n_out=2, size=8, batch_norm=True, dropout=0.0)
+
+
+def trained(out, weights=0, **changed):
+    return train_network(tiny_net(weights), two_classes(), two_classes(seed=1), NetworkSettings(**{**TINY, **changed}), out)
+
+
+def rows(out):
+    with (out / "log.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("autocast", ["bf16", "off"])
+def test_learns_and_logs(tmp_path, autocast):
+    net = trained(tmp_path / "new" / "folder", autocast=autocast, epochs=8)
+    log = rows(tmp_path / "new" / "folder")
+    assert [row["epoch"] for row in log] == [str(i) for i in range(1, 9)]
+    assert float(log[-1]["train_loss"]) < 0.5 * float(log[0]["train_loss"])
+    assert accuracy(net, two_classes(seed=1)) == float(log[-1]["val_accuracy"]) > 0.9
+    assert not net.training
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_resumed_is_uninterrupted(tmp_path, monkeypatch, when):
+    whole = trained(tmp_path / "whole").state_dict()
+    save = network.save_checkpoint
+
+    def interrupted(path, state):
+        if when == "after" or state["epoch"] < 3:
+            save(path, state)
+        if state["epoch"] == 3:
+            raise Interrupted
+
+    (tmp_path / "halves").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "save_checkpoint", interrupted)
+        with pytest.raises(Interrupted):
+            trained(tmp_path / "halves")
+    resumed = trained(tmp_path / "halves", weights=99).state_dict()  # the new first weights do not matter
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+    assert rows(tmp_path / "halves") == rows(tmp_path / "whole")
+    again = trained(tmp_path / "halves").state_dict()  # nothing is left to do
+    assert all(torch.equal(whole[k], again[k]) for k in whole)
+
+
+def test_the_seed_decides(tmp_path):
+    first, again, other = (trained(tmp_path / str(i), epochs=1, seed=s).state_dict() for i, s in enumerate((0, 0, 1)))
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not all(torch.equal(first[k], other[k]) for k in first)
+
+
+@pytest.mark.parametrize("batch_size", [64, 32, 21, 16, 13])
+def test_runs_of_a_few_steps(tmp_path, batch_size):
+    trained(tmp_path, epochs=1, batch_size=batch_size)
+    assert len(rows(tmp_path)) == 1
+
+
+def test_other_settings_need_another_folder(tmp_path):
+    trained(tmp_path, epochs=1)
+    with pytest.raises(InvsetError, match=r"other settings \(lr\)"):
+        trained(tmp_path, epochs=1, lr=0.1)
+
+
+def test_folding_keeps_the_logits(tmp_path):
+    net, images = trained(tmp_path), two_classes(seed=2).images
+    torch.testing.assert_close(predict(fold_batch_norm(net), images), predict(net, images), rtol=1e-4, atol=1e-4)
+
+
+def test_fewer_pictures_than_a_batch(tmp_path):
+    with pytest.raises(InvsetError, match="batch_size=65 is more than the 64 training pictures"):
+        trained(tmp_path, batch_size=65)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"batch_size": 1}, "batch_size must be at least 2"),
+        ({"lr": 0.0}, "lr must be above 0"),
+        ({"lr": float("nan")}, "lr must be above 0"),
+        ({"momentum": 0.0}, "momentum must be above 0"),
+        ({"momentum": 1.0}, "momentum must be at least 0 and below 1"),
+        ({"ema": 1.0}, "ema must be at least 0 and below 1"),
+        ({"label_smoothing": -0.1}, "label_smoothing must be"),
+        ({"crop": -1}, "crop must be at least 0"),
+        ({"autocast": "fp16"}, 'autocast must be "bf16" or "off", not \'fp16\''),
+        ({"autocast": False}, "put off into quotes"),
+    ],
+)
+def test_settings_that_make_no_sense(changed, told):
+    with pytest.raises(InvsetError, match=told):
+        NetworkSettings(**changed)
+
+
+def test_the_average_begins_as_a_short_mean():
+    average, zero, one = warm_ema(0.99), torch.zeros(()), torch.ones(())
+    # weight of the new value: max(1 - 0.99, 1 / (1 + 0.1 count))
+    assert float(average(zero, one, 0)) == 1
+    assert float(average(zero, one, 10)) == pytest.approx(1 / 2)
+    assert float(average(zero, one, torch.tensor(10**6))) == pytest.approx(0.01)
+    counter = torch.tensor(7)
+    assert int(average(torch.tensor(3), counter, 5)) == 7
