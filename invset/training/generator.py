@@ -7,10 +7,13 @@ every network:
     features      mean over layers l of |φ_l(y) - φ_l(x)|² / |φ_l(x)|²
     adversarial   -D(y, c), a projection discriminator with the hinge loss
 
+The image loss sees what is blurred and the feature loss what is textured, but their gradients differ in length by orders of
+magnitude from network to network; so the features' gradient at the picture is scaled to a fixed share of the image loss's
+(Esser et al. 2021 balance a discriminator so), and no weight has to be tuned for a new network. The discriminator's slope is
+bounded by its spectral norm and needs no such care.
+
 Beyond DeePSiM, a share of every batch are codes that no picture has: Gaussian draws with the mean and covariance of the batch's
-real codes, which is where a sampler starts. Their pictures must look real to D and encode back to their code. The adversarial
-gradient is scaled, at the picture, to a fixed share of the length of the other losses' gradient (Esser et al. 2021 do so at the
-last layer), so that no weight has to be tuned for a new network.
+real codes, which is where a sampler starts. Their pictures must look real to D and encode back to their code.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
@@ -35,6 +38,7 @@ from invset.images import ImageSet, to_float, to_uint8
 from invset.models.network import Network
 from invset.models.upconv import UpConv
 from invset.training.augment import random_flip
+from invset.training.average import warm_ema
 from invset.training.checkpoint import Log, load_checkpoint, save_checkpoint
 from invset.training.discriminator import Discriminator, hinge
 from invset.training.settings import at_least, below_one, check_autocast, positive
@@ -50,10 +54,9 @@ class GeneratorSettings:
         prior_share: codes drawn from the Gaussian of real codes, a share of `batch_size`.
         lr: Adam's rate of the generator, cosine to zero.
         lr_discriminator: Adam's rate of the discriminator, cosine to zero.
-        image: weight of the image loss.
-        features: weight of the feature loss.
+        features: length of the feature loss's gradient at the picture, as a share of the image loss's.
         layers: layers of the feature loss, each with the same weight; the encoder layer may be among them.
-        adversarial: length of the adversarial gradient at the picture, as a share of the other losses' gradient.
+        adversarial: weight of the adversarial loss.
         warmup: steps before the adversarial loss counts.
         ema: decay a step of the average of the weights that is exported.
         report_every: steps between rows of the log, validation pictures and checkpoints.
@@ -64,13 +67,12 @@ class GeneratorSettings:
     steps: int = 20_000
     batch_size: int = 64
     prior_share: float = 0.25
-    lr: float = 4e-4
+    lr: float = 3e-4
     lr_discriminator: float = 4e-4
-    image: float = 1.0
     features: float = 1.0
     layers: Sequence[str] = ("conv2", "conv3", "conv4", "conv5", "fc6")
-    adversarial: float = 0.5
-    warmup: int = 500
+    adversarial: float = 0.05
+    warmup: int = 200
     ema: float = 0.999
     report_every: int = 500
     seed: int = 0
@@ -79,7 +81,7 @@ class GeneratorSettings:
     def __post_init__(self) -> None:
         at_least(1, self, "steps", "report_every")
         at_least(2, self, "batch_size")
-        at_least(0, self, "prior_share", "image", "features", "adversarial", "warmup", "seed")
+        at_least(0, self, "prior_share", "features", "adversarial", "warmup", "seed")
         positive(self, "lr", "lr_discriminator")
         below_one(self, "ema")
         if self.prior_share > 1:
@@ -112,7 +114,7 @@ class GeneratorTraining:
         self.layers = list(dict.fromkeys([*s.layers, encoder]))
         self.generator = generator.to(network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = discriminator.to(network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(s.ema), use_buffers=True)
+        self.average = AveragedModel(generator, avg_fn=warm_ema(s.ema), use_buffers=True)
         self.optimizer = torch.optim.Adam(generator.parameters(), lr=s.lr, betas=(0.5, 0.99), foreach=True)
         self.optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=s.lr_discriminator, betas=(0.5, 0.99), foreach=True)
         self.rng = torch.Generator().manual_seed(s.seed)
@@ -162,13 +164,14 @@ class GeneratorTraining:
             loss_d = self._step_discriminator(x, fake.detach(), conditions)
             picture = fake.detach().float().requires_grad_()
             losses = self._losses(picture, x, real, codes)
-            faithful = s.image * losses["image"] + s.features * (losses["features"] + losses["cycle"])
-            (gradient,) = torch.autograd.grad(faithful, picture)
+            (features,) = torch.autograd.grad(losses["features"] + losses["cycle"], picture, retain_graph=True)
+            (image,) = torch.autograd.grad(losses["image"], picture)
             alone, with_code = self.discriminator(picture, conditions)
             critic = -alone.mean() - with_code[:size].mean()
             (adversarial,) = torch.autograd.grad(critic, picture)
+        gradient = image + s.features * features * (image.norm() / features[:size].norm().clamp_min(1e-12))
         if self.step >= s.warmup:
-            gradient = gradient + s.adversarial * _balance(gradient, adversarial, size)
+            gradient = gradient + s.adversarial * adversarial
         self.optimizer.zero_grad(set_to_none=True)
         fake.backward(gradient.to(fake.dtype))
         self.optimizer.step()
@@ -223,12 +226,6 @@ class GeneratorTraining:
         drawn = gaussian_codes(codes, count, rng)
         rows = torch.cat([x[shown], self.averaged(codes[shown]), self.averaged(drawn)])
         return to_uint8(make_grid(rows, nrow=count, padding=2, pad_value=1.0)).cpu()
-
-
-def _balance(gradient: Tensor, adversarial: Tensor, size: int) -> Tensor:
-    """Scale `adversarial` to the length of `gradient`, the pictures of real codes and of drawn ones each on their own."""
-    scaled = [a * (g.norm() / a.norm().clamp_min(1e-12)) for g, a in zip(gradient.split(size), adversarial.split(size), strict=True)]
-    return torch.cat(scaled)
 
 
 def _plain(settings: GeneratorSettings) -> dict[str, Any]:

@@ -7,7 +7,6 @@ same machine, also when the run was interrupted and resumed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from invset.errors import InvsetError
 from invset.images import ImageSet, to_float
 from invset.training.augment import cutout, random_crop, random_flip
+from invset.training.average import warm_ema
 from invset.training.checkpoint import Log, load_checkpoint, save_checkpoint
 from invset.training.settings import at_least, below_one, check_autocast, positive
 
@@ -73,17 +73,6 @@ def predict(net: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
 def accuracy(net: nn.Module, data: ImageSet) -> float:
     """Share of pictures whose highest logit is their class, in [0, 1]."""
     return (predict(net, data.images).argmax(1) == data.labels).float().mean().item()
-
-
-def warm_ema(decay: float) -> Callable[[Tensor, Tensor, int | Tensor], Tensor]:
-    """Exponential moving average whose first values weigh as a plain mean does, so that the start is soon forgotten."""
-
-    def average(averaged: Tensor, current: Tensor, count: int | Tensor) -> Tensor:
-        if not averaged.is_floating_point():  # batch norm's count of batches
-            return current
-        return torch.lerp(averaged, current.to(averaged.dtype), max(1 - decay, 1 / (1 + 0.1 * float(count))))
-
-    return average
 
 
 def _optimizer(net: nn.Module, s: NetworkSettings) -> torch.optim.SGD:

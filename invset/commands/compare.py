@@ -1,0 +1,125 @@
+"""``invset compare``: samplers over neurons and ranges, each figure beside that of real images in the same range."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from invset.allocator import keep_freed_memory
+from invset.api import finish
+from invset.commands import build
+from invset.commands.outputs import load_reference
+from invset.errors import InvsetError, did_you_mean
+from invset.metrics import Diversity, count_distinct
+from invset.problem import Neuron, Problem
+from invset.reference import Reference
+from invset.rundir import RunDir
+from invset.samplers.base import drive
+
+KEY = ("method", "layer", "neuron", "range", "seed")
+
+
+def main(cfg: DictConfig) -> None:
+    """Run what is not in ``runs.csv`` yet, then summarise all of it."""
+    keep_freed_memory()
+    out = RunDir(cfg.out)
+    unknown = [name for name in cfg.use if name not in cfg.methods]
+    if unknown:
+        raise InvsetError(f"there is no method {unknown[0]!r}.{did_you_mean(unknown[0], cfg.methods)} Methods: {', '.join(cfg.methods)}")
+    device = build.choose_device(cfg.device)
+    network, generator = build.network(cfg.network, device), build.generator(cfg.generator, device)
+    table = out / "runs.csv"
+    done = list(csv.DictReader(table.open())) if table.exists() else []
+    seen = {tuple(str(row[k]) for k in KEY) for row in done}
+    jobs = [
+        (method, layer, neuron, name, seed)
+        for layer, neurons in cfg.layers.items()
+        for neuron in neurons
+        for name in cfg.fractions
+        for seed in cfg.seeds
+        for method in cfg.use
+    ]
+    reference: Reference | None = None
+    bar = tqdm([job for job in jobs if tuple(map(str, job)) not in seen], desc="comparing", unit="run")
+    for method, layer, neuron, name, seed in bar:
+        bar.set_postfix_str(f"{method} {layer}:{neuron} {name}")
+        problem = Problem(network, generator, cfg.encoder, [Neuron(layer, neuron, (0.0, 1.0))])
+        reference = reference or load_reference(cfg, problem)
+        if reference is None or not reference.knows(layer):
+            raise InvsetError(f"there is no reference that holds layer {layer}; make one with: invset fit reference 'keep=[{layer}]'")
+        index = problem.indices[0]
+        assert index is not None
+        low, high = (share * reference.quantile(layer, index, 1.0) for share in cfg.fractions[name])
+        problem = Problem(network, generator, cfg.encoder, [Neuron(layer, neuron, (low, high))])
+        row = dict(zip(KEY, (method, layer, neuron, name, seed), strict=True))
+        row |= {"z1": low, "z2": high, **_run(cfg, problem, reference, cfg.methods[method], index, seed)}
+        done.append({k: _text(v) for k, v in row.items()})
+        out.write_csv("runs.csv", list(done[0]), [list(r.values()) for r in done])
+    lines = summarize(done)
+    out.write("summary.md", lambda path: Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    print("\n".join(lines))
+
+
+def _run(cfg: DictConfig, problem: Problem, reference: Reference, method: DictConfig, index: int, seed: int) -> dict[str, Any]:
+    rng = torch.Generator().manual_seed(seed)
+    region = problem.region(method.prior, rng)
+    sampler = hydra.utils.instantiate(method.sampler)(n=cfg.n)
+    outcome = drive(sampler, problem.inverse_set(region), rng)
+    result = finish(problem, region, outcome.state, outcome.seconds)
+    real = reference.compare([(problem.neurons[0].layer, index)], problem.range, cfg.n)
+    e = result.encodings.cpu()
+    same, distinct = Diversity.of(e[: real.diversity.samples]), count_distinct(e, real.threshold)
+    return {
+        "status": result.status.value,
+        "samples": len(result),
+        "in_range": result.in_range.float().mean().item() if len(result) else math.nan,
+        "gradient_steps": result.steps,
+        "code_steps": result.code_steps,
+        "distinct": distinct,
+        "code_steps_per_distinct": result.code_steps / distinct if distinct else math.nan,
+        "coverage": problem.range.coverage(result.activations) if len(result) else math.nan,
+        "mean_distance": same.mean_pairwise_distance,
+        "real_mean_distance": real.diversity.mean_pairwise_distance,
+        "nearest": same.nearest_neighbour,
+        "real_nearest": real.diversity.nearest_neighbour,
+        "vendi": same.vendi,
+        "real_vendi": real.diversity.vendi,
+        "real_in_range": real.in_range,
+        "real_kind": real.kind,
+        "seconds": result.seconds,
+    }
+
+
+def _text(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def summarize(rows: list[dict[str, str]]) -> list[str]:
+    """Markdown: a line for each method, layer and range; figures are means over the runs that ended ``reached``."""
+    header = ["method", "layer", "range", "runs", "reached", "gradient steps", "code-steps per distinct", "in range", "tenths covered"]
+    header += ["mean distance (real)", "nearest (real)", "Vendi (real)", "seconds"]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault((row["method"], row["layer"], row["range"]), []).append(row)
+    for key, runs in groups.items():
+        ended = [r for r in runs if r["status"] == "reached"]
+
+        def mean(name: str, among: list[dict[str, str]] = ended, digits: int = 1) -> str:
+            values = [float(r[name]) for r in among if not math.isnan(float(r[name]))]
+            return f"{statistics.fmean(values):.{digits}f}" if values else "–"
+
+        share = statistics.fmean([float(r["in_range"]) for r in ended]) if ended else math.nan
+        cells = [*key, str(len(runs)), f"{len(ended)} of {len(runs)}", mean("gradient_steps", digits=0), mean("code_steps_per_distinct")]
+        cells += [f"{share:.1%}" if ended else "–", mean("coverage", digits=2)]
+        cells += [f"{mean(n)} ({mean(f'real_{n}')})" for n in ("mean_distance", "nearest", "vendi")] + [mean("seconds")]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
