@@ -1,8 +1,8 @@
 """The library's front door: a problem, a sampler, a result.
 
-    problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
-    result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
-    result.codes, result.images, result.activations, result.encodings
+problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
+result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
+result.codes, result.images, result.activations, result.encodings
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ class InverseSetSampler:
         InvsetError: bad numbers, or an unknown sampler or option.
     """
 
-    def __init__(self, k: int = 10, n: int = 500, sampler: str | Sampler = "stream", prior: str | Region = "natural", **options: Any) -> None:
+    def __init__(
+        self, k: int = 10, n: int = 500, sampler: str | Sampler = "stream", prior: str | Region = "natural", **options: Any
+    ) -> None:
         self.prior = prior
         if not isinstance(sampler, str):
             self.sampler: Sampler = sampler

@@ -23,7 +23,7 @@ def check_counts(K: Any, n: Any, mu0: Any, alpha: Any) -> None:
     for name, value in (("K", K), ("n", n)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InvsetError(f"{name} must be a whole number of at least 1, not {value}; for example {name}=10")
-    if K > n:
+    if n < K:
         raise InvsetError(f"K={K} codes at a time are more than the n={n} samples asked for; type K={n} or a larger n")
     for name, value, low in (("mu0", mu0, 0), ("alpha", alpha, 1)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value < math.inf:

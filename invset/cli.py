@@ -33,6 +33,7 @@ def config_dir() -> Path:
 
 
 def usage() -> str:
+    """What ``invset --help`` prints."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {about}" for name, (_, _, about) in COMMANDS.items()]
     return "\n".join(
@@ -125,7 +126,9 @@ def _resume(name: str, rest: list[str]) -> int:
 
     others = [word for word in rest if word != "--resume"]
     if name != "run" or len(others) != 1:
-        raise InvsetError("--resume takes one run folder and nothing else, because a run goes on as it was: invset run --resume outputs/DATE/TIME")
+        raise InvsetError(
+            "--resume takes one run folder and nothing else, because a run goes on as it was: invset run --resume outputs/DATE/TIME"
+        )
     folder = Path(others[0])
     saved = folder / ".hydra" / "config.yaml"
     if not saved.is_file():
@@ -161,7 +164,8 @@ def _one_sentence(error: Exception, config: str) -> str:
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             keys = _keys(compose(config))
-        return f"{config.replace('_', ' ')} has no option {word}.{did_you_mean(word, keys)} All options: invset {config.replace('_', ' ')} --help"
+        command = "invset " + config.replace("_", " ")
+        return f"{command} has no option {word}.{did_you_mean(word, keys)} All options: {command} --help"
     return text + "."
 
 

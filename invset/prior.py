@@ -35,8 +35,11 @@ class Region(Protocol):
         scale: typical distance of one coordinate from its mean; the unit of step lengths.
     """
 
-    dim: int
-    scale: float
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def scale(self) -> float: ...
 
     def decode(self, u: Tensor) -> Tensor:
         """Coordinates, with shape (B, dim), to codes, with shape (B, code_dim)."""

@@ -1,7 +1,7 @@
 """A question about a network: which images, made by this generator, bring these neurons into these ranges?
 
-    problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
-    result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
+problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
+result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def find_unit(network: Network, layer: str, number: int | str) -> int:
         listed = ", ".join(f"{labels[i]} (neuron={i + 1})" for i in fits[:8])
         raise InvsetError(f"neuron={number} fits several labels: {listed}; type one number")
     if not fits:
-        raise InvsetError(f"no neuron of layer {layer} is called {number!r}.{did_you_mean(str(number), labels)} Numbers go from 1 to {units}")
+        raise InvsetError(
+            f"no neuron of layer {layer} is called {number!r}.{did_you_mean(str(number), labels)} Numbers go from 1 to {units}"
+        )
     return fits[0]
 
 
@@ -88,7 +90,7 @@ def read(activations: Tensor, index: int | None, position: str | tuple[int, int]
             return torch.einsum("bchw,c->bhw", activations, direction.to(activations)).amax((1, 2))
         else:
             height, width = activations.shape[2:]
-            y, x = (height // 2, width // 2) if position == "center" else position
+            y, x = position if isinstance(position, tuple) else (height // 2, width // 2)
             activations = activations[:, :, y, x]
     if direction is not None:
         return activations @ direction.to(activations)
@@ -153,7 +155,9 @@ class Problem:
         elif len(shape) == 3:
             sides = shape[1:]
             if len(neuron.position) != 2 or not all(0 <= p < side for p, side in zip(neuron.position, sides, strict=True)):
-                raise InvsetError(f"position {list(neuron.position)} lies outside layer {neuron.layer}, whose maps are {shape[1]}x{shape[2]}")
+                raise InvsetError(
+                    f"position {list(neuron.position)} lies outside layer {neuron.layer}, whose maps are {shape[1]}x{shape[2]}"
+                )
         if neuron.direction is not None:
             if tuple(neuron.direction.shape) != (shape[0],):
                 raise InvsetError(f"a direction in layer {neuron.layer} has {shape[0]} numbers, not {tuple(neuron.direction.shape)}")
@@ -209,7 +213,9 @@ class Problem:
             )
         return codes
 
-    def region(self, prior: str | Region = "natural", rng: torch.Generator | None = None, clip: tuple[float, float] = (0.0, 30.0)) -> Region:
+    def region(
+        self, prior: str | Region = "natural", rng: torch.Generator | None = None, clip: tuple[float, float] = (0.0, 30.0)
+    ) -> Region:
         """The part of code space that may be used.
 
         Args:

@@ -1,14 +1,14 @@
 """The folder of a run: what it holds, written whole or not at all.
 
-    .hydra/                the configuration
-    samples.png            a grid of samples
-    samples/00001.png …    every sample, 8 bits
-    samples.safetensors    codes, encodings, activations
-    activations.csv        a row a sample
-    optimization.csv       a row a gradient step
-    summary.json           counts, quality, timings, versions
-    animation.gif          the samples in the order they were taken
-    state.pt               only while the run is not finished: where to resume
+.hydra/                the configuration
+samples.png            a grid of samples
+samples/00001.png …    every sample, 8 bits
+samples.safetensors    codes, encodings, activations
+activations.csv        a row a sample
+optimization.csv       a row a gradient step
+summary.json           counts, quality, timings, versions
+animation.gif          the samples in the order they were taken
+state.pt               only while the run is not finished: where to resume
 """
 
 from __future__ import annotations

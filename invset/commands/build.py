@@ -19,7 +19,7 @@ from invset.problem import Neuron, Problem
 
 
 def choose_device(name: str) -> torch.device:
-    """"auto" is CUDA where there is one, else the CPU; anything else is what was asked for, or an error."""
+    """Return CUDA for "auto" where there is one and the CPU else; anything else is what was asked for, or an error."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

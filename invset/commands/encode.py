@@ -14,7 +14,9 @@ from invset.problem import read
 
 
 @torch.no_grad()
-def activations(network: Network, images: Tensor, layers: Sequence[str], flatten: Sequence[str] = (), batch_size: int = 100) -> dict[str, Tensor]:
+def activations(
+    network: Network, images: Tensor, layers: Sequence[str], flatten: Sequence[str] = (), batch_size: int = 100
+) -> dict[str, Tensor]:
     """Activations of every neuron of some layers.
 
     Args:

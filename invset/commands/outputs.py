@@ -114,7 +114,9 @@ def summarize(cfg: DictConfig, problem: Problem, region: Region, sampler: Sample
         "network": problem.network.name,
         "generator": problem.generator.name,
         "encoder": problem.encoder,
-        "neurons": [{"name": name, "z1": float(n.range[0]), "z2": float(n.range[1])} for name, n in zip(problem.names, problem.neurons, strict=True)],
+        "neurons": [
+            {"name": name, "z1": float(n.range[0]), "z2": float(n.range[1])} for name, n in zip(problem.names, problem.neurons, strict=True)
+        ],
         "counts": {
             "asked": sampler.n,
             "saved": len(result),
@@ -171,7 +173,10 @@ def sentences(problem: Problem, sampler: Sampler, result: Result, summary: dict[
     wanted = " and ".join(f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"])
     if isinstance(sampler, Ladder):
         wanted = f"{problem.names[0]} in {len(sampler.ranges)} ranges"
-    lines = [f"{saved} of {sampler.n} samples with {wanted}, {inside} of them in range as saved, in {result.seconds:.1f} s. {result.status.sentence}"]
+    lines = [
+        f"{saved} of {sampler.n} samples with {wanted}, {inside} of them in range as saved, "
+        f"in {result.seconds:.1f} s. {result.status.sentence}"
+    ]
     if result.status.value in ("unreachable", "budget") and not isinstance(sampler, Ladder):
         lines.append(_advice(problem, result, summary))
     real = summary["quality"].get("real")

@@ -7,11 +7,14 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from invset.commands.checks import check_config
+
+if TYPE_CHECKING:
+    from invset.samplers.base import State
 
 
 def main(cfg: DictConfig, folder: Path | None = None, resume: bool = False) -> int:
@@ -48,7 +51,9 @@ class _Run:
         self.problem = build.problem(cfg)
         self.region = self.problem.region(cfg.prior, self.rng, tuple(cfg.clip))
         self.sampler = hydra.utils.instantiate(cfg.sampler)
-        self.state, self.rows, self.seconds = None, [], 0.0
+        self.state: State | None = None
+        self.rows: list[list[float]] = []
+        self.seconds = 0.0
         if resume:
             self._load()
         self.saved_at = time.monotonic()
@@ -96,9 +101,11 @@ class _Run:
         return self._say(result)
 
     def _wanted(self) -> str:
-        ranges = [list(r) for r in getattr(self.sampler, "ranges", ())]
+        ranges = getattr(self.sampler, "ranges", None)
+        if ranges:
+            return f"{self.problem.names[0]} in {', '.join(f'[{z1:g}, {z2:g}]' for z1, z2 in ranges)}"
         named = zip(self.problem.names, self.problem.neurons, strict=True)
-        return ranges and f"{self.problem.names[0]} in {ranges}" or " and ".join(f"{n} in [{x.range[0]:g}, {x.range[1]:g}]" for n, x in named)
+        return " and ".join(f"{name} in [{n.range[0]:g}, {n.range[1]:g}]" for name, n in named)
 
     def _progress(self, state: Any, rows: list[list[float]]) -> str:
         last = dict(zip(self.sampler.columns, rows[-1], strict=True)) if rows else {}

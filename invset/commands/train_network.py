@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import hydra
 import torch
@@ -34,7 +35,7 @@ def main(cfg: DictConfig) -> None:
     }
     torch.manual_seed(settings.seed)  # torch draws a module's first weights from its global generator alone
     net = MiniNet(**arguments, batch_norm=True, dropout=cfg.model.dropout)
-    folded = fold_batch_norm(train_network(net, train, val, settings, out))
+    folded = fold_batch_norm(cast(MiniNet, train_network(net, train, val, settings, out)))
     save_mini(out / "network.safetensors", folded, {**arguments, "labels": train.classes})
     (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
     print(f"top-1 on {Path(cfg.data.val).name}: {accuracy(folded, val):.2%}\n{out / 'network.safetensors'}")

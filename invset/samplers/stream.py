@@ -81,7 +81,7 @@ class Stream:
         u = target.region.sample(self.K, rng)
         with torch.no_grad():
             f, e = target(u[:1])
-        like = {"device": u.device, "dtype": u.dtype}
+        like: dict[str, Any] = {"device": u.device, "dtype": u.dtype}
         offset = torch.rand(target.p, generator=rng, device=rng.device).to(**like)
         extra: dict[str, Any] = {
             "ticket": torch.arange(self.K, device=u.device),
@@ -216,4 +216,3 @@ def _along(rows: Tensor, push: Tensor) -> Tensor:
     weights = torch.linalg.solve_ex(gram, rows @ push.unsqueeze(2))[0]
     free = push - (rows * weights).sum(1)
     return free / free.norm(dim=1, keepdim=True).clamp_min(1e-30) * math.sqrt(free.shape[1])
-

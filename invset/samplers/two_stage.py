@@ -96,7 +96,7 @@ class TwoStage:
         with torch.no_grad():
             f, e = target(u)
         g = self._constraints(target, f)
-        like = {"device": u.device, "dtype": u.dtype}
+        like: dict[str, Any] = {"device": u.device, "dtype": u.dtype}
         extra: dict[str, Any] = {
             "stage": "seeds",
             "outer": 0,
@@ -156,7 +156,7 @@ class TwoStage:
         x, u, best = dict(state.extra), state.u, state.best_f
         done = torch.zeros((), dtype=torch.bool, device=u.device)
         taken = torch.zeros((), dtype=torch.long, device=u.device)
-        rows = []
+        rows: list[Tensor] = []
         s = inside = None
         for inner in range(self.inner_steps):
             u = u.detach().requires_grad_()
@@ -211,7 +211,7 @@ class TwoStage:
         """A few single steps with lambda and mu frozen; after each, the codes that are inside are kept."""
         x, u, kept, best = dict(state.extra), state.u, state.kept, state.best_f
         seeds = torch.arange(self.K, device=u.device)
-        rows = []
+        rows: list[Tensor] = []
         for _ in range(SAMPLING_ROUND):
             u = u.detach().requires_grad_()
             f, e = target(u)
