@@ -10,6 +10,7 @@ import torch
 from cases import cube, linear, mean_distance, normal, plain_set, run, seeded, tanh_net, uniform
 from torch import Tensor
 
+from invset.diversity import Moments
 from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
 from invset.prior import Free
@@ -91,15 +92,16 @@ def watched(sampler: TwoStage, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     return slacks
 
 
-def test_two_outer_iterations_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ends", [(3.0, 5.0), (-0.2, 0.2)], ids=["far", "slack"])
+def test_two_outer_iterations_by_hand(monkeypatch: pytest.MonkeyPatch, ends: tuple[float, float]) -> None:
     w = np.array([0.6, -0.3, 0.2])
-    # no seed gets in during two iterations: the range is far, the step short
+    # some seed stays outside during two iterations, as the step is short; in the near range others lie above the middle
     sampler = TwoStage(K=4, n=40, inner_steps=2, step=Plain(1e-3), **PAPER)
-    target = plain_set(lambda c: (c @ torch.tensor(w)).unsqueeze(1), [(3.0, 5.0)], unit_free(3))
+    target = plain_set(lambda c: (c @ torch.tensor(w)).unsqueeze(1), [ends], unit_free(3))
     slacks = watched(sampler, monkeypatch)
     state = sampler.init(target, seeded())
     assert target.region.scale == pytest.approx(1, abs=1e-12)
-    hand = ByHand(state.u.numpy().copy(), w, 3.0, 5.0, 1e-3)
+    hand = ByHand(state.u.numpy().copy(), w, *ends, 1e-3)
 
     for outer in range(2):
         if outer:
@@ -112,9 +114,10 @@ def test_two_outer_iterations_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(slacks) == 2 * (outer + 1)
         for seen in slacks[-2:]:
             np.testing.assert_allclose(seen[:, 0].numpy(), s, rtol=1e-10, atol=1e-12)
-    assert (hand.lambda_ > 0).all()
+    assert (hand.lambda_ > 0).any()
     assert hand.mu == 100
-    assert not hand.inside.any()
+    assert not hand.inside.all()
+    assert s.any() == (ends[0] < 0)
     assert state.status is Status.RUNNING
 
 
@@ -161,6 +164,19 @@ def test_sampling_by_hand() -> None:
     assert len(set(counts)) > 1  # C0 was not always all the codes
     assert state.extra["mu"].item() == pytest.approx(hand.mu)  # frozen
     np.testing.assert_allclose(state.extra["lambda_"][:, 0].numpy(), hand.lambda_, rtol=1e-8)
+
+
+def test_c0_stays_as_it_was_when_no_code_is_inside() -> None:
+    sampler, e = TwoStage(), normal(4, 3)
+    earlier, nobody = Moments.of(normal(5, 3, seed=1)), torch.zeros(4, dtype=torch.bool)
+    for choice in ("last", "all"):
+        after = replace(sampler, earlier=choice)._next_moments(earlier, e, nobody)
+        assert [x.tolist() for x in after] == [x.tolist() for x in (earlier.count, earlier.mean, earlier.scatter)]
+    some = torch.tensor([True, False, True, True])
+    for choice, rows in (("last", e[some]), ("all", torch.cat([normal(5, 3, seed=1), e[some]]))):
+        after = Moments(*replace(sampler, earlier=choice)._next_moments(earlier, e, some))
+        expected = Moments.of(rows)
+        torch.testing.assert_close((after.count, after.mean, after.scatter), (expected.count, expected.mean, expected.scatter))
 
 
 SLAB = 0.0, 0.5  # of w x over the unit cube
