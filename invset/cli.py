@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -155,7 +156,12 @@ def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) 
 def _one_sentence(error: Exception, config: str) -> str:
     """What Hydra says over several lines, in one, with the nearest keys."""
     text = " ".join(str(error).split())
-    text = text.split(" To append to your config")[0].split(" full_key:")[0].split(" See https://hydra.cc")[0].rstrip(".")
+    text = text.split(" To append to your config")[0].split(" full_key:")[0].split(" See https://hydra.cc")[0]
+    text = text.split(" Config search path")[0].rstrip(".")
+    missing = re.match(r"In '.*': Could not find '(.*)/(.*)' Available options in '.*': (.*)", text)
+    if missing:
+        group, option, known = missing.groups()
+        return f"{group} has no option {option}.{did_you_mean(option, known.split())} It has {', '.join(known.split())}"
     word = text.split("'")[1] if text.startswith("Could not override '") else ""
     if word:
         from hydra import compose, initialize_config_dir

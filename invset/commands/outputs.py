@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import platform
+from importlib import metadata
 from typing import Any
 
 import numpy as np
 import safetensors
 import torch
-import torchvision
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -134,7 +134,7 @@ def summarize(cfg: DictConfig, problem: Problem, region: Region, sampler: Sample
             "invset": invset.__version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torchvision": metadata.version("torchvision"),
             "numpy": np.__version__,
             "safetensors": safetensors.__version__,
         },

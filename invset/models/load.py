@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -115,6 +114,8 @@ def torchvision_network(
         device: where the weights go.
         image_size: side in pixels that images are resized to; None is the side that the published weights were made for.
     """
+    import torchvision  # takes a second, which only its users should wait for
+
     known = torchvision.models.list_models()
     if name not in known:
         raise InvsetError(f"torchvision has no network {name!r}.{did_you_mean(name, known)} All: torchvision.models.list_models()")
@@ -131,6 +132,8 @@ def torchvision_network(
 
 
 def _torchvision_module(name: str, weights: str | None, published: Any) -> nn.Module:
+    import torchvision
+
     if weights in published.__members__:
         chosen = published[weights]
         try:

@@ -130,10 +130,14 @@ class TwoStage:
         if self.objective == "none":
             return compared.new_zeros(())
         total = pairwise(compared)
-        if earlier is not None:
-            total = total + cross(compared, earlier)
         if self.diversity_units == "relative":
-            total = total / (2 * len(compared) * compared.detach().square().sum(1).mean().clamp_min(1e-30))
+            # each sum over its number of partners, so that its weight does not grow with the samples kept
+            total = total / len(compared)
+            if earlier is not None:
+                total = total + cross(compared, earlier) / earlier.count.clamp_min(1)
+            total = total / (2 * compared.detach().square().sum(1).mean().clamp_min(1e-30))
+        elif earlier is not None:
+            total = total + cross(compared, earlier)
         return self.diversity * total
 
     def _gradient(
