@@ -111,7 +111,7 @@ class InverseSetSampler:
     """
 
     def __init__(
-        self, k: int = 10, n: int = 500, sampler: str | Sampler = "stream", prior: str | Region = "natural", **options: Any
+        self, k: int = 10, n: int = 100, sampler: str | Sampler = "stream", prior: str | Region = "natural", **options: Any
     ) -> None:
         self.prior = prior
         if not isinstance(sampler, str):

@@ -32,7 +32,7 @@ class Region(Protocol):
 
     Attributes:
         dim: numbers in one u.
-        scale: typical distance of one coordinate from its mean; the unit of step lengths.
+        scale: the unit of step lengths: typical distance of one coordinate from its mean, or 1 for the codes' own units.
     """
 
     @property
@@ -191,12 +191,16 @@ class Box:
         return u.clamp(min=low).clamp(max=high)  # in two calls, as one end may be a number and the other a tensor
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
-        index = torch.randint(len(self.start), (count,), generator=rng, device=rng.device)
+        # without replacement: two equal codes would move together for ever
+        rounds = -(-count // len(self.start))
+        index = torch.cat([torch.randperm(len(self.start), generator=rng, device=rng.device) for _ in range(rounds)])[:count]
         return self.project(self.start[index.to(self.start.device)])
 
 
 class Free(Box):
-    """The whole code space, as published: nothing is projected."""
+    """The whole code space, as published: nothing is projected, and steps are in the codes' own units."""
+
+    scale: ClassVar[float] = 1.0  # type: ignore[misc]
 
     def __init__(self, start: Tensor) -> None:
         super().__init__(-math.inf, math.inf, start)

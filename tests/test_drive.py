@@ -135,8 +135,8 @@ def test_an_interrupt_after_the_end_changes_nothing(sampler: Sampler) -> None:
     [
         Stream(K=5, n=50),
         Stream(K=5, n=50, step="multipliers"),
-        TwoStage(K=5, n=50, inner_steps=10),
-        TwoStage(K=5, n=50, inner_steps=10, slack="frozen"),
+        TwoStage(K=5, n=50, inner_steps=10, max_outer=20),
+        TwoStage(K=5, n=50, inner_steps=10, max_outer=20, slack="frozen"),
     ],
     ids=NAMES,
 )
@@ -211,7 +211,7 @@ def test_seeds_that_do_not_all_arrive_are_kept() -> None:
 
 
 def test_seeds_that_arrive_with_the_last_step_go_on() -> None:
-    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
+    target = plain_set(lambda c: c @ linear(), [(0.2, 0.4)], cube())
     sampler = TwoStage(K=5, n=20, inner_steps=1)
     state, rounds = sampler.init(target, seeded()), 0
     while state.extra["stage"] == "seeds":

@@ -28,6 +28,10 @@ PAPER = {
     "earlier": "last",
     "mu0": 10.0,
     "alpha": 10.0,
+    "mu0": 10.0,
+    "alpha": 10.0,
+    "mu_max": float("inf"),
+    "diversity": 1.0,
 }
 
 
@@ -99,7 +103,7 @@ def test_two_outer_iterations_by_hand(monkeypatch: pytest.MonkeyPatch, ends: tup
     sampler = TwoStage(K=4, n=40, inner_steps=2, step=Plain(1e-3), **PAPER)
     target = plain_set(lambda c: (c @ torch.tensor(w)).unsqueeze(1), [ends], unit_free(3))
     slacks = watched(sampler, monkeypatch)
-    state = sampler.init(target, seeded())
+    state = sampler.init(target, seeded(3))
     assert target.region.scale == pytest.approx(1, abs=1e-12)
     hand = ByHand(state.u.numpy().copy(), w, *ends, 1e-3)
 
@@ -127,7 +131,7 @@ def test_sampling_by_hand() -> None:
     sampler = TwoStage(K=4, n=4000, inner_steps=2, step=Plain(0.01), **PAPER)
     z1, z2 = 1.0, 1.6
     target = plain_set(lambda c: (c @ torch.tensor(w)).unsqueeze(1), [(z1, z2)], unit_free(3))
-    state = sampler.init(target, seeded())
+    state = sampler.init(target, seeded(3))
     hand = ByHand(state.u.numpy().copy(), w, z1, z2, 0.01)
     outer = 0
     while state.extra["stage"] == "seeds":

@@ -89,10 +89,11 @@ class Ladder:
             u[active], f[active], e[active], arrived[active] = rung
             rows += [torch.stack([f.min(), f.mean(), f.max(), f.new_tensor(x["rung"]), arrived.sum().to(f)])] * LOOK
             code_steps += LOOK * len(active)
-        x["rungs"] = [*x["rungs"], {"u": u, "f": f, "e": e, "arrived": arrived}]
+        steps = state.steps + len(rows)
+        x["rungs"] = [*x["rungs"], {"u": u, "f": f, "e": e, "arrived": arrived, "steps": steps}]
         x["rung"] += 1
         best = closest(target, state.best_f, f)
-        after = replace(state, steps=state.steps + len(rows), code_steps=state.code_steps + code_steps, best_f=best, extra=x)
+        after = replace(state, steps=steps, code_steps=state.code_steps + code_steps, best_f=best, extra=x)
         return self._finish(after) if x["rung"] == len(self.ranges) else after, torch.stack(rows)
 
     def _climb(self, target: InverseSet, range_: ActivationRange, u: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -119,7 +120,7 @@ class Ladder:
         kept, cells, count = state.kept, [], 0
         for number, rung in enumerate(rungs):
             here = reached[number, best]
-            kept = kept.add(here, rung["u"][best], rung["f"][best], rung["e"][best], (number + 1) * self.max_age, best)
+            kept = kept.add(here, rung["u"][best], rung["f"][best], rung["e"][best], rung["steps"], best)
             numbers = count + here.long().cumsum(0) - 1
             cells.append(torch.where(here, numbers, -1).tolist())
             count += int(here.sum())

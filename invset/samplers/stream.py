@@ -45,8 +45,8 @@ class Stream:
         tolerance: distance from its level at which a code has arrived, as a share of the width.
         longest: limit of one Gauss-Newton step, in standard deviations in root mean square.
         lr: Adam's rate for ``step=multipliers``, in standard deviations.
-        diversity: weight of eq. (7) among the codes in flight and the samples kept; for Gauss-Newton a step of this length
-            (standard deviations in root mean square) along the range's level set.
+        diversity: weight of eq. (7) among the codes in flight and the samples kept; for Gauss-Newton the length of a
+            code's first step along the level set (standard deviations in root mean square), halved at every further step.
         max_age: steps after which a code that has not arrived is replaced.
         budget: code-steps a sample, on average, before the run gives up.
         patience: code-steps without a single sample before the range counts as unreachable, in multiples of K max_age.
@@ -55,7 +55,7 @@ class Stream:
     """
 
     K: int = 10
-    n: int = 500
+    n: int = 100
     mu0: float = 10.0
     alpha: float = 10.0
     inner_steps: int = 10
@@ -163,7 +163,8 @@ class Stream:
             rows = tangent(rows, u.detach(), getattr(target.region, "radius", math.inf))
             delta = gauss_newton_step(rows, residual, mu, self.longest)
             if push is not None:
-                delta = delta + self.diversity * _along(rows, push)
+                # halved at every step of a code: a push of constant length would keep it from settling at its level
+                delta = delta + (self.diversity * 0.5 ** x["age"]).unsqueeze(1) * _along(rows, push)
             return target.region.project(u.detach() + scale * delta), x["memory"], lambda_
         # eq. (9) for f at its level: the residual's multiplier may have either sign
         gradient = ((mu.unsqueeze(1) * residual - lambda_).unsqueeze(2) * rows).sum(1)

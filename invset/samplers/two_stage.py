@@ -55,18 +55,18 @@ class TwoStage:
     """
 
     K: int = 10
-    n: int = 500
-    mu0: float = 10.0
-    alpha: float = 10.0
-    inner_steps: int = 100
-    max_outer: int = 20
-    mu_max: float = float("inf")
+    n: int = 100
+    mu0: float = 1.0
+    alpha: float = 3.0
+    inner_steps: int = 10
+    max_outer: int = 40
+    mu_max: float = 300.0
     constraint: str = "both"
     epsilon0: float = 0.5
     units: str = "range"
     slack: str = "fresh"
     objective: str = "encodings"
-    diversity: float = 1.0
+    diversity: float = 0.2
     diversity_units: str = "relative"
     same_start: bool = False
     earlier: str = "last"
