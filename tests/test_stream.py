@@ -28,7 +28,7 @@ def exact_samples(target: InverseSet, dim: int = 8) -> Tensor:
 def test_slab_of_a_linear_unit(step: str) -> None:
     w = linear()
     target = plain_set(lambda c: c @ w, [(0.0, 0.5)], cube())
-    state = run(Stream(K=10, n=200, step=step), target)
+    state = run(Stream(K=10, n=200, step=step, diversity=0.0), target)
     kept = state.kept.trimmed()
     assert state.status is Status.REACHED
     assert len(kept["u"]) == 200
@@ -47,7 +47,7 @@ def test_slab_of_a_linear_unit(step: str) -> None:
 def test_half_space_of_a_logistic_unit(step: str) -> None:
     w = linear()
     target = plain_set(lambda c: torch.sigmoid(4 * (c - 0.5) @ w), [(0.8, 1.0)], cube())
-    state = run(Stream(K=10, n=200, step=step), target)
+    state = run(Stream(K=10, n=200, step=step, diversity=0.0), target)
     kept = state.kept.trimmed()
     assert state.status is Status.REACHED
     # the half-space w x + c >= logit(z1) of section 3.1
@@ -94,7 +94,7 @@ def test_one_step_solves_a_linear_unit() -> None:
     w = linear()
     region = replace(cube(), low=-1e9, high=1e9)
     target = plain_set(lambda c: c @ w, [(0.0, 0.5)], region)
-    sampler = Stream(K=10, n=100, mu0=1e6, longest=1e9)
+    sampler = Stream(K=10, n=100, mu0=1e6, longest=1e9, relaxation=1.0, diversity=0.0)
     state = sampler.init(target, seeded())
     level = sampler.levels(target, state.extra["ticket"], state.extra["offset"])
     state, _ = sampler._step(target, state, seeded(5))
@@ -196,7 +196,7 @@ def test_who_does_not_arrive_starts_anew_once_and_then_gives_its_level_up() -> N
 
 def test_multipliers_of_a_level_by_hand() -> None:
     target = plain_set(lambda c: c @ linear(), [(100.0, 101.0)], cube())
-    sampler = Stream(K=3, n=10, step="multipliers", mu0=2.0, alpha=3.0, inner_steps=2)
+    sampler = Stream(K=3, n=10, step="multipliers", mu0=2.0, alpha=3.0, inner_steps=2, diversity=0.0)
     state, expected = sampler.init(target, seeded()), torch.zeros(3, 1, dtype=torch.float64)
     level = sampler.levels(target, state.extra["ticket"], state.extra["offset"])
     for age in range(6):
@@ -210,7 +210,7 @@ def test_multipliers_of_a_level_by_hand() -> None:
 def test_first_step_of_the_multipliers_by_hand() -> None:
     w = linear()
     target = plain_set(lambda c: c @ w, [(100.0, 101.0)], replace(cube(), low=-1e9, high=1e9))
-    sampler = Stream(K=3, n=10, step="multipliers", lr=0.1)
+    sampler = Stream(K=3, n=10, step="multipliers", lr=0.1, diversity=0.0)
     state = sampler.init(target, seeded())
     after, _ = sampler._step(target, state, seeded())
     # Adam's first step is lr times the gradient's sign: up along w, as f is below its level

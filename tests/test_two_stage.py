@@ -28,8 +28,6 @@ PAPER = {
     "earlier": "last",
     "mu0": 10.0,
     "alpha": 10.0,
-    "mu0": 10.0,
-    "alpha": 10.0,
     "mu_max": float("inf"),
     "diversity": 1.0,
 }

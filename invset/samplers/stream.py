@@ -44,6 +44,8 @@ class Stream:
         step: "gauss_newton" or "multipliers".
         tolerance: distance from its level at which a code has arrived, as a share of the width.
         longest: limit of one Gauss-Newton step, in standard deviations in root mean square.
+        relaxation: factor of a Gauss-Newton step that starts a width or more from its level, falling to 1 at the level: far
+            from it, networks rise by less than their slope says.
         lr: Adam's rate for ``step=multipliers``, in standard deviations.
         diversity: weight of eq. (7) among the codes in flight and the samples kept; for Gauss-Newton the length of a
             code's first step along the level set (standard deviations in root mean square), halved at every further step.
@@ -60,10 +62,11 @@ class Stream:
     alpha: float = 10.0
     inner_steps: int = 10
     step: str = "gauss_newton"
-    tolerance: float = 0.05
-    longest: float = 0.4
+    tolerance: float = 0.1
+    longest: float = 0.7
+    relaxation: float = 1.5
     lr: float = 0.2
-    diversity: float = 0.0
+    diversity: float = 0.1
     max_age: int = 40
     budget: float = 200.0
     patience: int = 5
@@ -161,7 +164,8 @@ class Stream:
         lambda_ = x["lambda_"]
         if self.step == "gauss_newton":
             rows = tangent(rows, u.detach(), getattr(target.region, "radius", math.inf))
-            delta = gauss_newton_step(rows, residual, mu, self.longest)
+            far = 1 + (self.relaxation - 1) * residual.abs().clamp_max(1)
+            delta = gauss_newton_step(rows, far * residual, mu, self.longest)
             if push is not None:
                 # halved at every step of a code: a push of constant length would keep it from settling at its level
                 delta = delta + (self.diversity * 0.5 ** x["age"]).unsqueeze(1) * _along(rows, push)
