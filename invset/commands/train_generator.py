@@ -13,6 +13,7 @@ from invset.images import load_images
 from invset.models.upconv import UpConv
 from invset.models.weights import save_upconv
 from invset.prior import CodePrior
+from invset.report.curves import plot_log
 from invset.rundir import RunDir
 from invset.training.discriminator import Discriminator
 from invset.training.generator import GeneratorTraining, train_generator
@@ -40,5 +41,11 @@ def main(cfg: DictConfig) -> None:
 
     codes = activations(network, train.images[:: max(1, len(train) // 20_000)], [encoder], flatten=[encoder])[encoder]
     CodePrior.fit(codes, cfg.prior.variance, cfg.prior.share).save(out / "prior.safetensors")
+    panels = {
+        "loss (share of the spread)": ["image", "features", "cycle"],
+        "hinge loss of the discriminator": ["discriminator"],
+        "held-out pictures": ["val_rmse", "val_code_error", "val_same_class"],
+    }
+    plot_log(out / "log.csv", "images", panels, out / "curves.png", "generator")
     (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
     print(f"{out / 'generator.safetensors'}\n{out / 'prior.safetensors'}")

@@ -13,6 +13,7 @@ from invset.allocator import keep_freed_memory
 from invset.images import load_images, to_float
 from invset.models.mini import MiniNet, fold_batch_norm
 from invset.models.weights import save_mini
+from invset.report.curves import plot_log
 from invset.rundir import RunDir
 from invset.training.network import accuracy, train_network
 
@@ -37,5 +38,7 @@ def main(cfg: DictConfig) -> None:
     net = MiniNet(**arguments, batch_norm=True, dropout=cfg.model.dropout)
     folded = fold_batch_norm(cast(MiniNet, train_network(net, train, val, settings, out)))
     save_mini(out / "network.safetensors", folded, {**arguments, "labels": train.classes})
+    panels = {"loss (nats)": ["train_loss"], "top-1 on held-out pictures": ["val_accuracy"], "learning rate": ["lr"]}
+    plot_log(out / "log.csv", "epoch", panels, out / "curves.png", "network")
     (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
     print(f"top-1 on {Path(cfg.data.val).name}: {accuracy(folded, val):.2%}\n{out / 'network.safetensors'}")
