@@ -76,6 +76,11 @@ def finish(problem: Problem, region: Region, state: State, seconds: float, batch
         f, e = problem.look(images[-1].float() / 255)
         after.append(f)
         encodings.append(e)
+    if images and not problem.eight_bit:
+        # the network saw unrounded images: what rounding took out of the ranges is not kept
+        stays = ~(problem.range.contains(torch.cat(before)) & ~problem.range.contains(torch.cat(after)))
+        codes, kept = codes[stays], {name: value[stays] for name, value in kept.items()}
+        images, before, after, encodings = ([torch.cat(x)[stays]] for x in (images, before, after, encodings))
     p, blank = len(problem.neurons), torch.zeros(0, 3, 1, 1, dtype=torch.uint8, device=codes.device)
     f = torch.cat(after) if after else codes.new_zeros(0, p)
     return Result(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,10 +99,23 @@ def start(name: str, rest: list[str]) -> int:
     def task(cfg: Any) -> int:
         code = _guarded(lambda: importlib.import_module(module).main(cfg))
         codes.append(code)
+        if code == 2:
+            _remove_empty_run()
         return code
 
     _hydra(task, config, name, rest)
     return max(codes, default=0)
+
+
+def _remove_empty_run() -> None:
+    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration. A sweep keeps its numbered ones."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra_cfg = HydraConfig.get()
+    folder = Path(hydra_cfg.runtime.output_dir)
+    if hydra_cfg.mode == RunMode.RUN and [p.name for p in folder.iterdir()] == [".hydra"]:
+        shutil.rmtree(folder)
 
 
 def _guarded(run: Callable[[], int | None]) -> int:
@@ -143,7 +157,9 @@ def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) 
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    sys.argv = [f"invset {name}", *rest]
+    # argparse takes overrides in one piece only: -m may stand anywhere
+    sweep = [word for word in rest if word in ("-m", "--multirun")]
+    sys.argv = [f"invset {name}", *sweep, *(word for word in rest if word not in sweep)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, instead of to Hydra's own printing
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config)(task)()

@@ -6,6 +6,7 @@ result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,7 +68,8 @@ def find_unit(network: Network, layer: str, number: int | str) -> int:
         raise InvsetError(f"the neurons of layer {layer} of {network.name} have no names; type a number from 1 to {units}, not {number!r}")
     wanted, *names = (text.lower().replace("_", " ") for text in (str(number), *labels))
     exact = [i for i, name in enumerate(names) if wanted in (part.strip() for part in [name, *name.split(",")])]
-    fits = exact or [i for i, name in enumerate(names) if wanted in name]
+    # whole words only: "hors" is a typing mistake, not a horse
+    fits = exact or [i for i, name in enumerate(names) if re.search(rf"\b{re.escape(wanted)}\b", name)]
     if len(fits) > 1:
         listed = ", ".join(f"{labels[i]} (neuron={i + 1})" for i in fits[:8])
         raise InvsetError(f"neuron={number} fits several labels: {listed}; type one number")

@@ -15,6 +15,8 @@ from torch import Tensor
 
 import invset
 from invset.api import Result
+from invset.errors import InvsetError
+from invset.inverse_set import ActivationRange
 from invset.metrics import Diversity, count_distinct
 from invset.models.load import ASSETS
 from invset.prior import CodePrior, Region
@@ -31,7 +33,13 @@ def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
     if cfg.reference is None:
         return None
     if cfg.reference != "auto":
-        return Reference.load(cfg.reference)
+        reference = Reference.load(cfg.reference)
+        if reference.about.get("encoder") != problem.encoder or reference.about.get("network") != problem.encoder_network.name:
+            raise InvsetError(
+                f"{cfg.reference} was made with {reference.about.get('encoder')} of {reference.about.get('network')}, but E is "
+                f"{problem.encoder} of {problem.encoder_network.name}; make one with: invset fit reference, or type reference=null"
+            )
+        return reference
     embedded = cfg.network.get("_target_", "").endswith("mini_network") and cfg.network.get("weights") is None
     path = ASSETS / "mini-reference.safetensors"
     if not (embedded and cfg.encoder in (None, "fc6") and cfg.encoder_network is None and path.is_file()):
@@ -102,8 +110,9 @@ def summarize(cfg: DictConfig, problem: Problem, region: Region, sampler: Sample
     """Everything that ``summary.json`` says."""
     inside = in_own_range(problem, sampler, result)
     quality: dict[str, Any] = {"samples": Diversity.of(result.encodings).as_dict()}
-    ladder = isinstance(sampler, Ladder)
-    if not ladder:
+    if isinstance(sampler, Ladder):
+        quality["rungs"] = _rungs(cfg, problem, sampler, result)
+    else:
         quality["coverage_of_tenths"] = problem.range.coverage(result.activations)
         quality |= _beside_real(cfg, problem, result)
     if isinstance(region, CodePrior):
@@ -165,6 +174,20 @@ def _beside_real(cfg: DictConfig, problem: Problem, result: Result) -> dict[str,
         "distinct_threshold": real.threshold,
         "largest_real": [reference.quantile(layer, i, 1.0) for layer, i in pairs],
     }
+
+
+def _rungs(cfg: DictConfig, problem: Problem, sampler: Ladder, result: Result) -> list[dict[str, Any]]:
+    """Quality of each row of a ladder, beside real images in its range."""
+    reference, neuron, index = load_reference(cfg, problem), problem.neurons[0], problem.indices[0]
+    rungs = []
+    for (z1, z2), cells in zip(sampler.ranges, ladder_rows(sampler, result), strict=False):
+        e = result.encodings[[c for c in cells if c >= 0]].cpu()
+        rung: dict[str, Any] = {"z1": z1, "z2": z2, "reached": len(e), "samples": Diversity.of(e).as_dict()}
+        if reference is not None and index is not None and neuron.position == "center" and reference.knows(neuron.layer):
+            real = reference.compare([(neuron.layer, index)], ActivationRange.of([(z1, z2)]), max(len(e), 2))
+            rung["real"] = {"kind": real.kind, "in_range": real.in_range, **real.diversity.as_dict()}
+        rungs.append(rung)
+    return rungs
 
 
 def sentences(problem: Problem, sampler: Sampler, result: Result, summary: dict[str, Any]) -> list[str]:

@@ -129,7 +129,8 @@ class _Run:
         summary = json.loads((self.rundir / "summary.json").read_text())
         for line in summary["sentences"]:
             print(line)
-        print(f"{self.rundir.path / 'samples.png'}")
+        if len(result):
+            print(self.rundir / "samples.png")
         return {Status.REACHED: 0, Status.INTERRUPTED: 130}.get(result.status, 3)
 
 
