@@ -38,7 +38,7 @@ def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert run(monkeypatch, tmp_path / "a", *HORSE) == 0
     folder = tmp_path / "a"
     assert not (folder / "state.pt").exists()
-    rows = list(csv.DictReader((folder / "activations.csv").open()))
+    rows = list(csv.DictReader((folder / "activations.csv").read_text().splitlines()))
     summary = json.loads((folder / "summary.json").read_text())
     tensors = load_file(folder / "samples.safetensors")
     assert len(rows) == 6 == summary["counts"]["in_range"] == len(tensors["codes"])

@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> None:
     device = build.choose_device(cfg.device)
     network, generator = build.network(cfg.network, device), build.generator(cfg.generator, device)
     table = out / "runs.csv"
-    done = list(csv.DictReader(table.open())) if table.exists() else []
+    done = list(csv.DictReader(table.read_text().splitlines())) if table.exists() else []
     seen = {tuple(str(row[k]) for k in KEY) for row in done}
     jobs = [
         (method, layer, neuron, name, seed)
