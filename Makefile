@@ -35,8 +35,8 @@ lint: $(STAMP)  ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy invset
 
-bench: $(STAMP)  ## compare the samplers on a small problem
-	$(BIN)/invset compare experiment=compare/small
+bench: $(STAMP)  ## compare the samplers over neurons and ranges, beside real images (about 10 minutes)
+	$(BIN)/invset compare out=outputs/compare
 
 clean:  ## delete .venv, caches, builds and EVERY run in outputs/
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache

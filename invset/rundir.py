@@ -96,12 +96,3 @@ class RunDir:
     def finish(self) -> None:
         """The run is complete: there is nothing to resume."""
         (self.path / "state.pt").unlink(missing_ok=True)
-
-
-def read_images(folder: Path, count: int) -> Tensor:
-    """The saved samples 1 … count, uint8, with shape (count, 3, H, W)."""
-    files = [folder / f"{i:05d}.png" for i in range(1, count + 1)]
-    import numpy as np
-
-    arrays = [np.asarray(Image.open(file).convert("RGB")) for file in files]
-    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
