@@ -5,6 +5,7 @@ Every command is a Hydra application; torch is imported when there is something 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import re
@@ -25,6 +26,13 @@ COMMANDS = {
     "fit prior": ("invset.commands.fit_prior", "fit_prior", "fit the natural region of a generator's codes to real images"),
     "fit reference": ("invset.commands.fit_reference", "fit_reference", "measure what real images do, to compare samples with"),
 }
+
+#: Hydra's options; all else is key=value.
+FLAGS = (
+    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r", "--multirun", "-m"),
+    *("--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--info", "-i"),
+    "--experimental-rerun",
+)
 
 
 def config_dir() -> Path:
@@ -86,6 +94,9 @@ def main() -> None:
     except InvsetError as error:
         print(f"invset: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("invset: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def start(name: str, rest: list[str]) -> int:
@@ -97,43 +108,64 @@ def start(name: str, rest: list[str]) -> int:
     codes: list[int] = []
 
     def task(cfg: Any) -> int:
-        code = _guarded(lambda: importlib.import_module(module).main(cfg))
+        code = _guarded(lambda: importlib.import_module(module).main(cfg), config)
         codes.append(code)
         if code == 2:
             _remove_empty_run()
+        if code == 130 and _sweeping():
+            raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
         return code
 
     _hydra(task, config, name, rest)
     return max(codes, default=0)
 
 
-def _remove_empty_run() -> None:
-    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration. A sweep keeps its numbered ones."""
+def _sweeping() -> bool:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    hydra_cfg = HydraConfig.get()
-    folder = Path(hydra_cfg.runtime.output_dir)
-    if hydra_cfg.mode == RunMode.RUN and [p.name for p in folder.iterdir()] == [".hydra"]:
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _remove_empty_run() -> None:
+    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration. A sweep keeps its numbered ones."""
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if not _sweeping() and [p.name for p in folder.iterdir()] == [".hydra"]:
         shutil.rmtree(folder)
+        if not any(folder.parent.iterdir()):
+            folder.parent.rmdir()  # the day's
 
 
-def _guarded(run: Callable[[], int | None]) -> int:
+def _guarded(run: Callable[[], int | None], config: str) -> int:
     """Run; bad input is one sentence and 2, never a traceback, so that the other jobs of a sweep go on."""
     try:
         return run() or 0
-    except InvsetError as error:
-        print(f"invset: {error}", file=sys.stderr)
-        return 2
     except Exception as error:
-        # Hydra wraps what a constructor raises
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, InvsetError):
-            cause = cause.__cause__
-        if cause is None:
+        message = _bad_input(error, config)
+        if message is None:
             raise
-        print(f"invset: {cause}", file=sys.stderr)
+        print(f"invset: {message}", file=sys.stderr)
         return 2
+
+
+def _bad_input(error: BaseException, config: str) -> str | None:
+    """What to tell a person, or None for a defect of ours."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    cause: BaseException | None = error
+    while cause is not None:  # Hydra wraps what a constructor raises
+        if isinstance(cause, InvsetError):
+            return str(cause)
+        cause = cause.__cause__
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return _one_sentence(error, config)
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)):
+        return "there is not enough memory for that; type smaller K= and n="
+    return None
 
 
 def _resume(name: str, rest: list[str]) -> int:
@@ -149,24 +181,62 @@ def _resume(name: str, rest: list[str]) -> int:
     if not saved.is_file():
         raise InvsetError(f"{folder} is no run folder: it has no .hydra/config.yaml; type invset run --resume outputs/DATE/TIME")
     cfg = OmegaConf.load(saved)
-    return _guarded(lambda: importlib.import_module(COMMANDS[name][0]).main(cfg, folder=folder, resume=True))
+    return _guarded(lambda: importlib.import_module(COMMANDS[name][0]).main(cfg, folder=folder, resume=True), "run")
 
 
 def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) -> None:
     import hydra
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+
+    for word in rest:
+        flag = word.split("=")[0]
+        if flag.startswith("-") and flag not in FLAGS:
+            raise InvsetError(f"invset {name} has no option {flag}.{did_you_mean(flag, FLAGS)} Options are typed key=value")
+    OmegaConf.register_new_resolver("unused", _Unused(), replace=True)
+    begun: list[bool] = []
+
+    def job(cfg: Any) -> int:
+        begun.append(True)
+        return task(cfg)
 
     # argparse takes overrides in one piece only: -m may stand anywhere
     sweep = [word for word in rest if word in ("-m", "--multirun")]
     sys.argv = [f"invset {name}", *sweep, *(word for word in rest if word not in sweep)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, instead of to Hydra's own printing
     try:
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config)(task)()
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InvsetError(_one_sentence(error, config)) from error
+    except ValueError as error:  # network=null
+        if begun:
+            raise
+        raise InvsetError(_one_sentence(error, config)) from error
     except OSError as error:
+        if begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
+            raise
         raise InvsetError(f"can't write to {error.filename} ({error.strerror}); type hydra.run.dir=/a/folder/of/yours") from error
+
+
+class _Unused:
+    """``${unused:outputs/DATE/TIME}``: that folder, or with a number behind it if another run began in the same second."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, str] = {}  # Hydra asks more than once
+
+    def __call__(self, path: str) -> str:
+        if path not in self.taken:
+            for folder in (path, *(f"{path}-{number}" for number in range(2, 1000))):
+                try:
+                    os.makedirs(folder)  # made at once: two processes can't both have it
+                except FileExistsError:
+                    continue
+                except OSError:
+                    pass  # Hydra says why
+                self.taken[path] = folder
+                break
+        return self.taken[path]
 
 
 def _one_sentence(error: Exception, config: str) -> str:
@@ -174,10 +244,15 @@ def _one_sentence(error: Exception, config: str) -> str:
     text = " ".join(str(error).split())
     text = text.split(" To append to your config")[0].split(" full_key:")[0].split(" See https://hydra.cc")[0]
     text = text.split(" Config search path")[0].rstrip(".")
-    missing = re.match(r"In '.*': Could not find '(.*)/(.*)' Available options in '.*': (.*)", text)
+    missing = re.match(r"In '.*': Could not find '([^/']*)/([^']*)'", text)
     if missing:
-        group, option, known = missing.groups()
-        return f"{group} has no option {option}.{did_you_mean(option, known.split())} It has {', '.join(known.split())}"
+        group, option = missing.groups()
+        known = sorted(p.relative_to(config_dir() / group).with_suffix("").as_posix() for p in (config_dir() / group).rglob("*.yaml"))
+        return f"{group} has no option {option}.{did_you_mean(option, known)} It has {', '.join(known)}"
+    key = re.search(r"Missing mandatory value: (\S+)", text)
+    if key:
+        return f"{key[1]} is missing; type {key[1]}=…, as configs/ explains"
+    text = text.split(", set env var HYDRA_FULL_ERROR")[0]
     word = text.split("'")[1] if text.startswith("Could not override '") else ""
     if word:
         from hydra import compose, initialize_config_dir

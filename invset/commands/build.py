@@ -23,7 +23,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device(str(name))
     except RuntimeError as error:
         raise InvsetError(f"device={name} is unknown; type device=auto, cpu or cuda") from error
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -63,7 +63,7 @@ def neurons(cfg: DictConfig, net: Network) -> list[Neuron]:
 
 
 def _neuron(one: dict[str, Any], net: Network) -> Neuron:
-    layer = one.get("layer") or net.output
+    layer = net.output if one.get("layer") is None else str(one["layer"])  # in a Sequential layers are called 0, 1, 2
     direction = one.get("direction")
     if one.get("neuron") is None and direction is None:
         known = f", or a name: {', '.join(net.labels[:10])}" if net.labels else ""
@@ -122,4 +122,5 @@ def problem(cfg: DictConfig) -> Problem:
     net = network(cfg.network, device)
     chosen = neurons(cfg, net)
     encoder_network = network(cfg.encoder_network, device) if cfg.encoder_network is not None else None
-    return Problem(net, generator(cfg.generator, device), cfg.encoder, chosen, encoder_network, cfg.eight_bit)
+    encoder = None if cfg.encoder is None else str(cfg.encoder)
+    return Problem(net, generator(cfg.generator, device), encoder, chosen, encoder_network, cfg.eight_bit)
