@@ -16,16 +16,25 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from invset.errors import InvsetError
+
+#: Files of a run, beside samples/ and .hydra/.
+FILES = (
+    *("samples.png", "samples.safetensors", "activations.csv", "optimization.csv", "summary.json", "animation.gif", "report.html"),
+    "state.pt",
+)
 
 
 class RunDir:
@@ -91,7 +100,21 @@ class RunDir:
         path = self.path / "state.pt"
         if not path.exists():
             raise InvsetError(f"{self.path} has no state.pt: the run is finished, or is no run; start a new one with: invset run …")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise InvsetError(f"{path} can't be read; start a new run with: invset run …") from error
+
+    def overrides(self) -> list[str]:
+        """What was typed to start the run."""
+        path = self.path / ".hydra" / "overrides.yaml"
+        return [str(word) for word in OmegaConf.load(path)] if path.exists() else []
+
+    def clear(self) -> None:
+        """Delete what an earlier run left in the folder: a new run begins."""
+        shutil.rmtree(self.path / "samples", ignore_errors=True)
+        for name in FILES:
+            (self.path / name).unlink(missing_ok=True)
 
     def finish(self) -> None:
         """The run is complete: there is nothing to resume."""

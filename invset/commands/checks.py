@@ -2,22 +2,96 @@
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
+import math
+from dataclasses import fields
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
 
 from invset.checks import check_counts, check_range
 from invset.errors import InvsetError
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Raise `InvsetError` for numbers that no run can have."""
-    for one in [cfg, *(cfg.neurons or [])]:
-        if one.get("range") is not None and len(one.range) == 2 and not isinstance(one.range, str):
-            check_range(*one.range)
-        elif one.get("z1") is not None and one.get("z2") is not None:
-            check_range(one.z1, one.z2)
-    if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or cfg.seed < 0:
-        raise InvsetError(f"seed must be a whole number of at least 0, not {cfg.seed}; for example seed=0")
-    if cfg.prior not in ("natural", "clip", "none"):
-        raise InvsetError(f"prior must be natural, clip or none, not {cfg.prior}")
+    """Raise `InvsetError` for values that no run can have."""
+    neurons = cfg.neurons if cfg.neurons is not None else ListConfig([])
+    if not isinstance(neurons, ListConfig) or not all(isinstance(one, DictConfig) for one in neurons):
+        raise InvsetError("neurons= is a list: 'neurons=[{neuron: horse, z1: 2, z2: 3}, {neuron: ship, z1: 2, z2: 3}]'")
     ladder = "ranges" in cfg.sampler
+    if ladder:
+        _check_rungs(cfg.sampler)
+    for one in [cfg, *neurons]:
+        _check_neuron(one)
+    if not _whole(cfg.seed, 0) or cfg.seed >= 2**63:
+        raise InvsetError(f"seed must be a whole number of at least 0 and below 2^63, not {cfg.seed}; for example seed=0")
+    _check_choice("prior", cfg.prior, ("natural", "clip", "none"))
+    _check_choice("constraint", cfg.constraint, ("both", "paper"))
+    for key in ("eight_bit", "animation", "progress"):
+        if not isinstance(cfg[key], bool):
+            raise InvsetError(f"{key} must be true or false, not {cfg[key]}; for example {key}=true")
+    if not _pair(cfg.clip) or not cfg.clip[0] < cfg.clip[1]:
+        raise InvsetError(f"clip must be two numbers, the lower first, not {cfg.clip}; for example 'clip=[0,30]'")
+    if not _whole(cfg.inner_steps, 1):
+        raise InvsetError(f"inner_steps must be a whole number of at least 1, not {cfg.inner_steps}; for example inner_steps=10")
+    if not _number(cfg.checkpoint_seconds) or cfg.checkpoint_seconds < 0:
+        raise InvsetError(
+            f"checkpoint_seconds must be a number of at least 0, not {cfg.checkpoint_seconds}; for example checkpoint_seconds=30"
+        )
+    if cfg.encoder_network is not None and not isinstance(cfg.encoder_network, DictConfig):
+        name = cfg.encoder_network
+        raise InvsetError(f"encoder_network holds what configs/network/{name}.yaml does; type +network@encoder_network={name}")
     check_counts(cfg.K, cfg.K if ladder else cfg.n, cfg.mu0, cfg.alpha)
+
+
+def check_sampler(sampler: Any) -> None:
+    """Raise `InvsetError` for a number of the sampler's that is none, or negative."""
+    for field in fields(sampler):
+        value = getattr(sampler, field.name)
+        if type(field.default) in (int, float) and not (_number(value) and value >= 0):
+            raise InvsetError(
+                f"sampler.{field.name} must be a number of at least 0, not {value}; for example sampler.{field.name}={field.default:g}"
+            )
+
+
+def _check_rungs(sampler: DictConfig) -> None:
+    from omegaconf import OmegaConf
+
+    example = "type for example 'sampler.ranges=[[1,2],[3,4],[5,6]]'"
+    if OmegaConf.is_missing(sampler, "ranges") or not isinstance(sampler.ranges, ListConfig) or not len(sampler.ranges):
+        raise InvsetError(f"a ladder needs ranges; {example}")
+    for rung in sampler.ranges:
+        if not isinstance(rung, ListConfig) or len(rung) != 2:
+            raise InvsetError(f"each range of a ladder must be two numbers, not {rung}; {example}")
+        check_range(*rung)
+
+
+def _check_neuron(one: DictConfig) -> None:
+    if one.get("range") is not None:
+        if not isinstance(one.range, ListConfig) or len(one.range) != 2:
+            raise InvsetError(f"range must be two numbers, not {one.range}; for example 'range=[3,4]'")
+        check_range(*one.range)
+    elif one.get("z1") is not None and one.get("z2") is not None:
+        check_range(one.z1, one.z2)
+    position = one.get("position")
+    if isinstance(position, ListConfig):
+        if len(position) != 2 or not all(_whole(p, 0) for p in position):
+            raise InvsetError(f"position [y, x] is two whole numbers from 0, not {position}; for example 'position=[0,3]'")
+    elif position is not None and not isinstance(position, str):
+        raise InvsetError(f"position must be center, max, mean or [y, x], not {position}; for example 'position=[0,3]'")
+
+
+def _check_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InvsetError(f"{key} must be {', '.join(allowed[:-1])} or {allowed[-1]}, not {value}; for example {key}={allowed[0]}")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _whole(value: Any, low: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low
+
+
+def _pair(value: Any) -> bool:
+    return isinstance(value, ListConfig) and len(value) == 2 and all(map(_number, value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import shlex
 from importlib import metadata
 from typing import Any
 
@@ -69,6 +70,7 @@ def write_run(
     rundir.write_csv("activations.csv", header, _activation_rows(result))
     rundir.write_csv("optimization.csv", ["step", *sampler.columns], ([i, *map(_short, row)] for i, row in enumerate(rows, start=1)))
     summary = summarize(cfg, problem, region, sampler, result)
+    summary["command"] = f"invset run {shlex.join(rundir.overrides())}".strip()
     if len(result):
         _write_pictures(rundir, cfg, problem, sampler, result, summary)
     rundir.write_json("summary.json", summary)
@@ -149,7 +151,6 @@ def summarize(cfg: DictConfig, problem: Problem, region: Region, sampler: Sample
         },
         "checksums": {"network": checksum(problem.network.module), "generator": checksum(problem.generator.module)},
     }
-    summary["command"] = "invset run " + " ".join(_overrides())
     distinct = quality.get("distinct")
     if distinct:
         summary["counts"]["code_steps_per_distinct_sample"] = result.code_steps / distinct
@@ -263,12 +264,6 @@ def checksum(module: Any) -> str | None:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _overrides() -> list[str]:
-    from hydra.core.hydra_config import HydraConfig
-
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def _mean(values: Tensor) -> float | None:

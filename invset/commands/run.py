@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ class _Run:
 
         from invset.allocator import keep_freed_memory
         from invset.commands import build
+        from invset.commands.checks import check_sampler
+        from invset.commands.outputs import load_reference
         from invset.rundir import RunDir
 
         keep_freed_memory()
@@ -51,20 +54,28 @@ class _Run:
         self.problem = build.problem(cfg)
         self.region = self.problem.region(cfg.prior, self.rng, tuple(cfg.clip))
         self.sampler = hydra.utils.instantiate(cfg.sampler)
-        self.state: State | None = None
-        self.rows: list[list[float]] = []
+        check_sampler(self.sampler)
+        load_reference(cfg, self.problem)  # a file that can't be read is told before, not after, sampling
+        self.target = self.problem.inverse_set(self.region)
         self.seconds = 0.0
         if resume:
             self._load()
+        else:
+            self._begin(self.sampler.init(self.target, self.rng), [])
+            self.rundir.clear()
         self.saved_at = time.monotonic()
+
+    def _begin(self, state: State, rows: list[list[float]]) -> None:
+        # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with its own random numbers alone
+        self.last = (state, self.rng.get_state(), rows)
 
     def _load(self) -> None:
         from invset.samplers.base import load_state_dict
 
         saved = self.rundir.load_state()
-        self.state = load_state_dict(_to(saved["state"], self.problem.network.device))
         self.rng.set_state(saved["rng"])
-        self.rows, self.seconds = saved["rows"], saved["seconds"]
+        self._begin(load_state_dict(_to(saved["state"], self.problem.network.device)), saved["rows"])
+        self.seconds = saved["seconds"]
 
     def run(self) -> int:
         from tqdm import tqdm
@@ -75,25 +86,24 @@ class _Run:
         print(f"{self.problem.network.name}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
         start = time.monotonic() - self.seconds
         previous = signal.signal(signal.SIGTERM, _interrupt)  # a cluster's time is up: end as with Ctrl-C
-        snapshot = {"rng": self.rng.get_state()}
         with tqdm(total=self.sampler.n, desc="sampling", unit="sample", disable=not self.cfg.progress) as bar:
 
             def on_round(state: Any, rows: list[list[float]]) -> None:
-                self.rows += rows
-                snapshot["rng"] = self.rng.get_state()
+                self._begin(state, self.last[2] + rows)
                 bar.update(int(state.kept.count) - bar.n)
                 bar.set_postfix_str(self._progress(state, rows))
                 if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
-                    self._save(state, snapshot["rng"], time.monotonic() - start)
+                    self._save(time.monotonic() - start)
 
             try:
-                outcome = drive(self.sampler, self.problem.inverse_set(self.region), self.rng, self.state, on_round)
+                drive(self.sampler, self.target, self.rng, self.last[0], on_round)
             finally:
                 signal.signal(signal.SIGTERM, previous)
         seconds = time.monotonic() - start
-        state = outcome.state
-        if state.status is Status.INTERRUPTED:
-            self._save(state, snapshot["rng"], seconds)
+        state = self.last[0]
+        if state.status is Status.RUNNING:
+            state = replace(state, status=Status.INTERRUPTED)
+            self._save(seconds)
         result = finish(self.problem, self.region, state, seconds)
         self._write(result)
         if state.status is not Status.INTERRUPTED:
@@ -112,16 +122,17 @@ class _Run:
         inside = f", {last['inside']:.0f} of {self.sampler.K} inside" if "inside" in last else ""
         return f"step {state.steps}{inside}"
 
-    def _save(self, state: Any, rng: Any, seconds: float) -> None:
+    def _save(self, seconds: float) -> None:
         from invset.samplers.base import state_dict
 
-        self.rundir.save_state({"state": state_dict(state), "rng": rng, "rows": self.rows, "seconds": seconds})
+        state, rng, rows = self.last
+        self.rundir.save_state({"state": state_dict(state), "rng": rng, "rows": rows, "seconds": seconds})
         self.saved_at = time.monotonic()
 
     def _write(self, result: Any) -> None:
         from invset.commands.outputs import write_run
 
-        write_run(self.rundir, self.cfg, self.problem, self.region, self.sampler, result, self.rows)
+        write_run(self.rundir, self.cfg, self.problem, self.region, self.sampler, result, self.last[2])
 
     def _say(self, result: Any) -> int:
         from invset.samplers.base import Status
