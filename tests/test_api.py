@@ -1,0 +1,92 @@
+"""The library from Python: five lines, and their mistakes."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+
+from invset import InverseSetSampler, Neuron, Problem, mini_generator, mini_network
+from invset.api import Result
+from invset.errors import InvsetError
+from invset.samplers.base import Status
+from invset.samplers.stream import Stream
+
+
+@cache
+def problem(eight_bit: bool = True) -> Problem:
+    return Problem(mini_network(), mini_generator(), encoder="fc6", neurons=[Neuron("fc8", "horse", range=(4, 6))], eight_bit=eight_bit)
+
+
+@cache
+def result() -> Result:
+    return InverseSetSampler(k=3, n=6).run(problem(), seed=0)
+
+
+def test_five_lines() -> None:
+    r = result()
+    assert r.codes.shape == (6, 1024) == r.encodings.shape
+    assert r.images.shape == (6, 3, 32, 32)
+    assert r.images.dtype == torch.uint8
+    assert r.activations.shape == (6, 1)
+    assert r.in_range.all()
+    assert r.status is Status.REACHED
+    assert len(r) == 6
+
+
+def test_what_is_returned_belongs_together() -> None:
+    r = result()
+    with torch.no_grad():
+        f, e = problem().look(r.images.float() / 255)
+        before = problem().look(problem().generator(r.codes))[0]
+    torch.testing.assert_close(f, r.activations)
+    torch.testing.assert_close(e, r.encodings)
+    torch.testing.assert_close(before, r.activations_before)
+
+
+def test_the_seed_decides() -> None:
+    again = InverseSetSampler(k=3, n=6).run(problem(), seed=0)
+    assert torch.equal(again.codes, result().codes)
+    assert not torch.equal(InverseSetSampler(k=3, n=6).run(problem(), seed=1).codes, result().codes)
+
+
+def test_a_sampler_may_be_given_whole_and_rounds_watched() -> None:
+    rounds: list[int] = []
+    sampler = InverseSetSampler(sampler=Stream(K=3, n=6))
+    watched = sampler.run(problem(), seed=0, on_round=lambda state, rows: rounds.append(len(rows)))
+    assert torch.equal(watched.codes, result().codes)
+    assert sum(rounds) == watched.steps
+
+
+def test_what_rounding_takes_out_of_the_range_is_not_kept() -> None:
+    r = InverseSetSampler(k=3, n=6).run(problem(eight_bit=False), seed=0)
+    assert r.in_range.all()
+    assert len(r) == len(r.codes) == len(r.step) == len(r.parent) == len(r.encodings) <= 6
+
+
+def test_nothing_found_is_an_empty_result() -> None:
+    far = Problem(problem().network, problem().generator, neurons=[Neuron("fc8", 8, range=(1000, 1001))])
+    r = InverseSetSampler(k=2, n=2, max_age=3, patience=1).run(far)
+    assert r.status is Status.UNREACHABLE
+    assert len(r) == 0 == len(r.images)
+    assert r.activations.shape == (0, 1)
+    assert r.best.item() < 1000
+
+
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        ("sampler must be one of stream, two_stage, not 'strem'", {"sampler": "strem"}),
+        ("unexpected keyword argument 'max_ages'", {"max_ages": 3}),
+        ("more than the n=3 samples", {"k": 10, "n": 3}),
+        ("K must be a whole number", {"k": 0}),
+        ("mu0 must be", {"mu0": 0}),
+        ("alpha must be", {"alpha": 1}),
+        ("sampler.step must be", {"step": "newton"}),
+        ("prior must be", {"prior": "natura"}),
+    ],
+)
+def test_mistakes(message: str, options: dict[str, object]) -> None:
+    with pytest.raises(InvsetError, match=message):
+        InverseSetSampler(**options).run(problem())  # type: ignore[arg-type]
