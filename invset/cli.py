@@ -212,7 +212,8 @@ def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) 
     except ValueError as error:  # network=null
         if begun:
             raise
-        raise InvsetError(_one_sentence(error, config)) from error
+        null = next((word for word in rest if word.endswith("=null")), "")
+        raise InvsetError(f"{_one_sentence(error, config)} {null} names no option".rstrip()) from error
     except OSError as error:
         if begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
             raise

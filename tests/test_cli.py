@@ -10,7 +10,7 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from invset.cli import COMMANDS, main, pick
+from invset.cli import COMMANDS, _bad_input, main, pick
 from invset.errors import InvsetError
 
 
@@ -69,6 +69,40 @@ MISTAKES = {
     "lies outside layer": ["layer=conv5", "neuron=1", "z1=3", "z2=4", "position=[9,0]"],
     "no direction at": ["direction=/nowhere.safetensors", "z1=3", "z2=4"],
     "neurons= for several, not both": ["neuron=1", "neurons=[{neuron: 1, z1: 1, z2: 2}]"],
+    "neurons= is a list": ["neurons=[horse]"],
+    "neuron=-1 is out of range": ["neuron=-1", "z1=3", "z2=4"],
+    "range must be two numbers, not 5": ["neuron=1", "range=5"],
+    "range must be two numbers, not [5]": ["neuron=1", "range=[5]"],
+    "K must be a whole number of at least 1, not 2.5": ["neuron=1", "z1=3", "z2=4", "K=2.5"],
+    "below 2^63": ["neuron=1", "z1=3", "z2=4", "seed=9223372036854775808"],
+    "inner_steps must be": ["neuron=1", "z1=3", "z2=4", "inner_steps=0"],
+    "clip must be": ["neuron=1", "z1=3", "z2=4", "prior=clip", "clip=[3,1]"],
+    "checkpoint_seconds must be": ["neuron=1", "z1=3", "z2=4", "checkpoint_seconds=often"],
+    "constraint must be": ["neuron=1", "z1=3", "z2=4", "constraint=one"],
+    "eight_bit must be true or false": ["neuron=1", "z1=3", "z2=4", "eight_bit=maybe"],
+    "position must be center, max, mean or": ["neuron=1", "z1=3", "z2=4", "position=5"],
+    "two whole numbers": ["layer=conv5", "neuron=1", "z1=3", "z2=4", "position=[1]"],
+    "has no layer '3'": ["layer=3", "neuron=1", "z1=3", "z2=4"],
+    "has no layer 'fc9'": ["encoder=fc9", "neuron=1", "z1=3", "z2=4"],
+    "sampler.longest must be a number": ["neuron=1", "z1=3", "z2=4", "sampler.longest=long"],
+    "sampler.relaxation must be a number of at least 0": ["neuron=1", "z1=3", "z2=4", "sampler.relaxation=-1"],
+    "+network@encoder_network=mini": ["neuron=1", "z1=3", "z2=4", "encoder_network=mini"],
+    "no reference at": ["neuron=1", "z1=3", "z2=4", "reference=/nowhere"],
+    "was not written by invset train generator": ["neuron=1", "z1=3", "z2=4", "generator.weights=garbage.safetensors"],
+    "was not written by invset train network": ["neuron=1", "z1=3", "z2=4", "network.weights=garbage.safetensors"],
+    "is not a reference": ["neuron=1", "z1=3", "z2=4", "reference=garbage.safetensors"],
+    "make a prior with": ["neuron=1", "z1=3", "z2=4", "generator.prior=garbage.safetensors"],
+    "generator.weights is missing": ["neuron=1", "z1=3", "z2=4", "generator=upconv"],
+    "Error locating target 'nowhere.build'": ["neuron=1", "z1=3", "z2=4", "network=custom", "network.module._target_=nowhere.build"],
+    "experiment has no option demo. Did you mean demo/": ["experiment=demo"],
+    "network=null": ["neuron=1", "z1=3", "z2=4", "network=null"],
+    "sampler has no option steam. Did you mean stream": ["neuron=1", "z1=3", "z2=4", "sampler=steam"],
+    "sampler.ranges is missing": ["neuron=1", "sampler=ladder"],
+    "each range of a ladder": ["neuron=1", "sampler=ladder", "sampler.ranges=[5,6]"],
+    "one neuron, not 2": ["sampler=ladder", "sampler.ranges=[[1,2]]", "neurons=[{neuron: 1, z1: 1, z2: 2}, {neuron: 2, z1: 1, z2: 2}]"],
+    "not enough memory": ["neuron=1", "z1=3", "z2=4", "n=1000000000000"],
+    "no option --multirum. Did you mean --multirun": ["neuron=1", "z1=3", "z2=4", "--multirum"],
+    "missing EQUAL": ["neuron"],
 }
 
 
@@ -77,12 +111,62 @@ def test_mistakes_are_one_sentence(
     message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "garbage.safetensors").write_bytes(b"these are no weights" * 9)
     assert run(monkeypatch, "run", *MISTAKES[message]) == 2
     err = capsys.readouterr().err
     assert err.startswith("invset: ")
     assert message.lower() in err.lower()
     assert len(err.strip().splitlines()) == 1
-    assert not list(tmp_path.rglob("*.yaml"))  # bad input leaves nothing behind
+    left = {p.name for p in tmp_path.rglob("*")}
+    assert left <= {"garbage.safetensors", "outputs"}  # bad input leaves nothing behind
+
+
+def test_a_mistake_in_a_process_of_its_own(tmp_path: Path) -> None:
+    code = "from invset.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "run", "neuron=hors", "z1=3", "z2=4"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("invset: no neuron of layer fc8 is called 'hors'. Did you mean horse?")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_versions_and_unknown_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.startswith("invset 0.")
+    assert run(monkeypatch, "sample") == 2
+    assert capsys.readouterr().err.startswith("invset: there is no command 'sample'.")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, *command.split(), "--help") == 0
+    assert f"invset {command}" in capsys.readouterr().out
+
+
+def test_ctrl_c_while_starting_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def ctrl_c(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("invset.commands.build.problem", ctrl_c)
+    assert run(monkeypatch, "run", "neuron=1", "z1=3", "z2=4") == 130
+    assert capsys.readouterr().err == "invset: interrupted\n"
+
+
+def test_a_name_that_fits_several(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.txt").write_text("\n".join(["grey whale", "killer whale", *"abcdefgh"]))
+    (tmp_path / "twins.py").write_text("from invset.models.load import mini_network\ndef build(): return mini_network().module\n")
+    custom = ["network=custom", "network.module._target_=twins.build", "network.labels=labels.txt", "network.image_size=32"]
+    assert run(monkeypatch, "run", "neuron=whale", "z1=3", "z2=4", "prior=none", "generator=pixels", *custom) == 2
+    err = capsys.readouterr().err
+    assert "grey whale" in err
+    assert "killer whale" in err
+
+
+def test_memory_and_defects_are_told_apart() -> None:
+    assert _bad_input(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "run") is not None
+    assert _bad_input(RuntimeError("shapes do not match"), "run") is None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import hydra
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from invset.cli import COMMANDS, config_dir
+from invset.cli import COMMANDS, config_dir, main
+from invset.models.load import ASSETS
 
 CONFIGS = config_dir()
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -85,6 +89,37 @@ def test_every_method_instantiates(option: str) -> None:
     assert option in config("compare").methods
 
 
+OWN = """
+from torch import nn
+def network(): return nn.Sequential(nn.Flatten(), nn.Linear(48, 6), nn.ReLU(), nn.Linear(6, 2))
+def generator(): return nn.Unflatten(1, (3, 4, 4))
+"""
+
+
+def test_the_custom_and_trained_options_instantiate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "own_modules.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    custom = config("run", "network=custom", "network.module._target_=own_modules.network", "network.name=mine", "network.image_size=4")
+    network = hydra.utils.instantiate(custom.network, device="cpu")
+    assert (network.name, network.output, network.encoder) == ("mine", "3", "3.input")
+    words = ["generator.module._target_=own_modules.generator", "generator.code_dim=48", "generator.gaussian=true"]
+    generator = hydra.utils.instantiate(config("run", "generator=custom", *words).generator, device="cpu")
+    assert generator.code_dim == 48
+    assert generator.prior is not None
+    torchvision = config("run", "network=torchvision", "network.name=squeezenet1_1", "network.weights=null").network
+    assert hydra.utils.instantiate(torchvision, device="cpu").output
+    trained = config("run", "generator=upconv", f"generator.weights={ASSETS}/mini-generator.safetensors").generator
+    assert hydra.utils.instantiate(trained, device="cpu").code_dim == 1024
+    assert hydra.utils.instantiate(config("run").network, device="cpu").output == "fc8"
+    assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {"mini", "custom", "torchvision"}
+    assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {"mini", "custom", "upconv", "pixels", "fourier"}
+
+
+def test_settings_of_training_instantiate() -> None:
+    for command in ("train_network", "train_generator"):
+        assert hydra.utils.instantiate(config(command).settings)
+
+
 @pytest.mark.parametrize("option", ["mini", "pixels", "fourier"])
 def test_generators_instantiate(option: str) -> None:
     generator = hydra.utils.instantiate(config("run", f"generator={option}").generator, device="cpu")
@@ -95,6 +130,18 @@ def test_generators_instantiate(option: str) -> None:
 def test_every_experiment_composes(option: str) -> None:
     cfg = config("run", f"experiment={option}")
     assert hydra.utils.instantiate(cfg.sampler).K >= 1
+
+
+@pytest.mark.parametrize("option", EXPERIMENTS)
+def test_every_experiment_runs(option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small = ["n=4", "K=2", "inner_steps=2", "animation=false", "progress=false", f"hydra.run.dir={tmp_path}/run"]
+    small += ["neuron=horse", "z1=3", "z2=5"] if option.startswith("paper") else []
+    monkeypatch.setattr(sys, "argv", ["invset", "run", f"experiment={option}", *small])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        main()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (end.value.code or 0, summary["status"]) in ((0, "reached"), (3, "budget"), (3, "unreachable"))
 
 
 def test_published_choices_are_those_of_the_paper() -> None:

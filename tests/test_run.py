@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +19,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import invset.samplers.base as base
-from invset import InverseSetSampler, Neuron, Problem, mini_generator, mini_network
-from invset.cli import main
+from invset import Neuron, Problem, mini_generator, mini_network
+from invset.cli import config_dir, main
+from invset.samplers.ladder import Ladder
+from invset.samplers.stream import Stream
 
 HORSE = ["neuron=horse", "z1=4", "z2=6", "n=6", "K=3", "progress=false"]
 
@@ -24,6 +30,13 @@ HORSE = ["neuron=horse", "z1=4", "z2=6", "n=6", "K=3", "progress=false"]
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
     monkeypatch.setattr(sys, "argv", ["invset", "run", *words, f"hydra.run.dir={folder}"])
     GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+def resume(monkeypatch: pytest.MonkeyPatch, folder: Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["invset", "run", "--resume", str(folder)])
     with pytest.raises(SystemExit) as end:
         main()
     return int(end.value.code or 0)
@@ -37,7 +50,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, tmp_path / "a", *HORSE) == 0
     folder = tmp_path / "a"
-    assert not (folder / "state.pt").exists()
+    files = ["activations.csv", "animation.gif", "optimization.csv", "samples", "samples.png", "samples.safetensors", "summary.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [".hydra", *files]
+    assert sorted(p.name for p in (folder / "samples").iterdir()) == [f"{i:05d}.png" for i in range(1, 7)]
     rows = list(csv.DictReader((folder / "activations.csv").read_text().splitlines()))
     summary = json.loads((folder / "summary.json").read_text())
     tensors = load_file(folder / "samples.safetensors")
@@ -52,9 +67,11 @@ def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             pixels = np.array(picture)
         x = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).float() / 255
         f = network.module(x)[0, 7].item()
-        assert f == pytest.approx(float(row["fc8:8 horse"]), abs=1e-3)
+        assert f == pytest.approx(float(row["fc8:8 horse"]), abs=1e-4)
         assert 4 <= f <= 6
         assert row["in_range"] == "True"
+
+    assert summary["command"] == "invset run " + " ".join(HORSE)
 
     # the same seed, the same bytes; the neuron by number
     assert run(monkeypatch, tmp_path / "b", "neuron=8", *HORSE[1:]) == 0
@@ -82,13 +99,104 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(monkeypatch: pytest.Monkey
         assert run(patch, tmp_path / "cut", *words) == 130
     assert (tmp_path / "cut" / "state.pt").exists()
     assert json.loads((tmp_path / "cut" / "summary.json").read_text())["status"] == "interrupted"
-
-    monkeypatch.setattr(sys, "argv", ["invset", "run", "--resume", str(tmp_path / "cut")])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
+    assert resume(monkeypatch, tmp_path / "cut") == 0
     assert contents(tmp_path / "whole") == contents(tmp_path / "cut")
     assert not (tmp_path / "cut" / "state.pt").exists()
+    assert resume(monkeypatch, tmp_path / "cut") == 2  # it is finished
+
+
+LADDER = ["sampler=ladder", "neuron=horse", "sampler.ranges=[[1,2],[3,4],[5,6]]", "K=2", "animation=false", "progress=false"]
+
+
+@pytest.mark.parametrize("when", ["first round", "later round", "between two rounds"])
+@pytest.mark.parametrize("sampler", ["stream", "ladder"])
+def test_ctrl_c_may_come_at_any_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sampler: str, when: str) -> None:
+    words = LADDER if sampler == "ladder" else [*HORSE, "animation=false"]
+    kind = Ladder if sampler == "ladder" else Stream
+    assert run(monkeypatch, tmp_path / "whole", *words) == 0
+    original, calls = kind.round, []
+
+    def ctrl_c(self: Any, target: Any, state: Any, rng: torch.Generator) -> Any:
+        after = original(self, target, state, rng)
+        calls.append(1)
+        if len(calls) == (1 if when == "first round" else 2):
+            raise KeyboardInterrupt
+        return after
+
+    def late(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if when == "between two rounds":
+            patch.setattr("invset.commands.run._Run._progress", late)
+        else:
+            patch.setattr(kind, "round", ctrl_c)
+        assert run(patch, tmp_path / "cut", *words) == 130
+    assert resume(monkeypatch, tmp_path / "cut") == 0
+    names = ["samples.safetensors", "activations.csv", "optimization.csv", "samples.png"]
+    assert all((tmp_path / "whole" / n).read_bytes() == (tmp_path / "cut" / n).read_bytes() for n in names)
+    commands = [json.loads((tmp_path / n / "summary.json").read_text())["command"] for n in ("whole", "cut")]
+    assert commands[0] == commands[1]
+
+
+def test_a_signal_ends_a_process_with_a_whole_folder(tmp_path: Path) -> None:
+    code = "from invset.cli import main; main()"
+    words = ["run", *HORSE[:3], "n=100000", "K=3", "animation=false", "checkpoint_seconds=0", f"hydra.run.dir={tmp_path}/cut"]
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, cwd=tmp_path, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "cut" / "state.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    names = {p.name for p in (tmp_path / "cut").iterdir()}
+    assert {"state.pt", "summary.json", "activations.csv", "optimization.csv", "samples.safetensors"} <= names
+    assert not [n for n in names if n.startswith(".part-")]
+    assert json.loads((tmp_path / "cut" / "summary.json").read_text())["status"] == "interrupted"
+
+
+def test_a_new_run_in_an_old_folder_leaves_nothing_of_the_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert run(monkeypatch, tmp_path / "a", *HORSE) == 0
+    assert run(monkeypatch, tmp_path / "a", *HORSE, "n=3", "animation=false") == 0
+    assert len(list((tmp_path / "a" / "samples").iterdir())) == 3
+    assert not (tmp_path / "a" / "animation.gif").exists()
+
+
+def test_two_runs_in_one_second_have_two_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*HORSE, "n=3", "animation=false", "hydra.run.dir='${unused:outputs/now}'"]
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["invset", "run", *words])
+        GlobalHydra.instance().clear()
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code
+    assert sorted(p.name for p in (tmp_path / "outputs").iterdir()) == ["now", "now-2"]
+    assert "${unused:" in (config_dir() / "run.yaml").read_text()
+
+
+def sweep(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
+    return run(monkeypatch, folder, "-m", "n=3", "K=3", "progress=false", "animation=false", *words, f"hydra.sweep.dir={folder}")
+
+
+def test_a_sweep_goes_on_past_a_bad_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[4,3],[3,4]") == 2
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["0", "1", "2", "multirun.yaml", "sweep.csv"]
+    rows = list(csv.DictReader((tmp_path / "a" / "sweep.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["reached", "failed", "reached"]
+    assert [row["neurons"] for row in rows] == ["fc8:8 horse in [1, 2]", "", "fc8:8 horse in [3, 4]"]
+    assert (tmp_path / "a" / "2" / "samples" / "00003.png").exists()
+
+
+def test_ctrl_c_ends_a_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def ctrl_c(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stream, "round", ctrl_c)
+    assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[3,4]") == 130
+    assert (tmp_path / "a" / "0" / "state.pt").exists()
+    assert not (tmp_path / "a" / "1").exists()
 
 
 def test_a_range_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,9 +215,31 @@ def test_intersections_hidden_neurons_and_ladders(monkeypatch: pytest.MonkeyPatc
 
     words = ["sampler=ladder", "neuron=horse", "sampler.ranges=[[1,3],[4,6]]", "K=2", "animation=false", "progress=false"]
     assert run(monkeypatch, tmp_path / "b", *words) == 0
+    assert "rungs" in json.loads((tmp_path / "b" / "summary.json").read_text())["quality"]
     f = load_file(tmp_path / "b" / "samples.safetensors")["activations"][:, 0]
     assert ((f[:2] >= 1) & (f[:2] <= 3)).all()
     assert ((f[2:] >= 4) & (f[2:] <= 6)).all()
+
+
+def test_a_ladder_with_a_rung_out_of_reach_has_a_blank_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = [*LADDER, "sampler.ranges=[[1,3],[1000,1001]]", "sampler.max_age=16"]
+    assert run(monkeypatch, tmp_path / "a", *words) == 3
+    with Image.open(tmp_path / "a" / "samples.png") as picture:
+        pixels = np.array(picture).min(-1)
+    top, bottom = pixels[40:136, 130:300], pixels[156:250, 130:300]
+    assert (top == 255).all()  # high activations stand above low ones
+    assert (bottom < 255).any()
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert [rung["reached"] for rung in summary["quality"]["rungs"]] == [2, 0]
+
+
+def test_a_direction_on_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    save_file({"horse": torch.eye(10)[7]}, tmp_path / "d.safetensors")
+    words = ["z1=4", "z2=6", "n=3", "K=3", "progress=false", "animation=false"]
+    assert run(monkeypatch, tmp_path / "a", "neuron=8", *words) == 0
+    assert run(monkeypatch, tmp_path / "b", f"direction={tmp_path}/d.safetensors:horse", *words) == 0
+    plain, direction = (load_file(tmp_path / n / "samples.safetensors") for n in ("a", "b"))
+    torch.testing.assert_close(plain["codes"], direction["codes"], rtol=1e-3, atol=1e-3)
 
 
 def test_a_direction_is_a_neuron(tmp_path: Path) -> None:
@@ -129,12 +259,3 @@ def test_other_generators_and_regions(monkeypatch: pytest.MonkeyPatch, tmp_path:
         3,
     )
     assert json.loads((tmp_path / "a" / "summary.json").read_text())["status"] in ("reached", "budget", "unreachable")
-
-
-def test_five_lines_of_python() -> None:
-    problem = Problem(mini_network(), mini_generator(), encoder="fc6", neurons=[Neuron("fc8", "horse", range=(4, 6))])
-    result = InverseSetSampler(k=3, n=6).run(problem, seed=0)
-    assert result.codes.shape == (6, 1024)
-    assert result.images.shape == (6, 3, 32, 32)
-    assert result.encodings.shape == (6, 1024)
-    assert result.in_range.all()
