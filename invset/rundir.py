@@ -52,7 +52,9 @@ class RunDir:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise InvsetError(f"can't write to {self.path} ({error.strerror}); type hydra.run.dir=/a/folder/of/yours") from error
+            raise InvsetError(
+                f"can't write to {self.path} ({error.strerror}); type out=, or for a run hydra.run.dir=, and a folder of yours"
+            ) from error
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name

@@ -183,6 +183,24 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, capsys
     assert "can't write" in capsys.readouterr().err
 
 
+def test_bad_input_of_other_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrong = {
+        "compare use=[strem]": "Did you mean stream",
+        "train network": "is missing",
+        "train generator": "is missing",
+        "fit prior data=/nowhere out=p": "/nowhere",
+        "fit reference data=/nowhere out=p": "/nowhere",
+    }
+    for words, message in wrong.items():
+        assert run(monkeypatch, *words.split()) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("invset: ")
+        assert message in err
+        assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_resume_wants_a_run_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(monkeypatch, "run", "--resume", str(tmp_path)) == 2
     assert "is no run folder" in capsys.readouterr().err

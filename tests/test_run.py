@@ -242,6 +242,16 @@ def test_a_direction_on_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
     torch.testing.assert_close(plain["codes"], direction["codes"], rtol=1e-3, atol=1e-3)
 
 
+def test_layers_that_are_called_by_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code = "from torch import nn\ndef build(): return nn.Sequential(nn.Flatten(), nn.Linear(48, 6), nn.ReLU(), nn.Linear(6, 2))\n"
+    (tmp_path / "numbered_layers.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["network=custom", "network.module._target_=numbered_layers.build", "network.image_size=4", "layer=1", "encoder=1", "neuron=2"]
+    words += ["generator=pixels", "generator.size=4", "prior=none", "z1=-9", "z2=9", "n=3", "K=2", "progress=false"]
+    assert run(monkeypatch, tmp_path / "a", *words) == 0
+    assert load_file(tmp_path / "a" / "samples.safetensors")["encodings"].shape == (3, 6)
+
+
 def test_a_direction_is_a_neuron(tmp_path: Path) -> None:
     one_hot = torch.eye(10)[7]
     save_file({"horse": one_hot}, tmp_path / "d.safetensors")

@@ -30,12 +30,12 @@ KEY = ("method", "layer", "neuron", "range", "seed")
 def main(cfg: DictConfig) -> None:
     """Run what is not in ``runs.csv`` yet, then summarise all of it."""
     keep_freed_memory()
-    out = RunDir(cfg.out)
     unknown = [name for name in cfg.use if name not in cfg.methods]
     if unknown:
         raise InvsetError(f"there is no method {unknown[0]!r}.{did_you_mean(unknown[0], cfg.methods)} Methods: {', '.join(cfg.methods)}")
     device = build.choose_device(cfg.device)
     network, generator = build.network(cfg.network, device), build.generator(cfg.generator, device)
+    out = RunDir(cfg.out)
     table = out / "runs.csv"
     done = list(csv.DictReader(table.read_text().splitlines())) if table.exists() else []
     seen = {tuple(str(row[k]) for k in KEY) for row in done}
