@@ -102,8 +102,6 @@ def test_fewer_pictures_than_a_batch(tmp_path):
         ({"batch_size": 1}, "batch_size must be at least 2"),
         ({"lr": 0.0}, "lr must be above 0"),
         ({"lr": float("nan")}, "lr must be above 0"),
-        ({"momentum": 0.0}, "momentum must be above 0"),
-        ({"momentum": 1.0}, "momentum must be at least 0 and below 1"),
         ({"ema": 1.0}, "ema must be at least 0 and below 1"),
         ({"label_smoothing": -0.1}, "label_smoothing must be"),
         ({"crop": -1}, "crop must be at least 0"),

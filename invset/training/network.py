@@ -33,7 +33,6 @@ class NetworkSettings:
         epochs: passes over the training pictures.
         batch_size: pictures a step.
         lr: highest learning rate of the one-cycle schedule.
-        momentum: Nesterov momentum, in (0, 1).
         weight_decay: of convolutions and matrices; biases and batch norm have none.
         label_smoothing: in [0, 1).
         crop: random shift in pixels.
@@ -46,7 +45,6 @@ class NetworkSettings:
     epochs: int = 30
     batch_size: int = 250
     lr: float = 0.25
-    momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     crop: int = 4
@@ -59,8 +57,8 @@ class NetworkSettings:
         at_least(1, self, "epochs")
         at_least(2, self, "batch_size")
         at_least(0, self, "weight_decay", "crop", "cutout", "seed")
-        positive(self, "lr", "momentum")
-        below_one(self, "momentum", "label_smoothing", "ema")
+        positive(self, "lr")
+        below_one(self, "label_smoothing", "ema")
         check_autocast(self.autocast)
 
 
@@ -79,7 +77,8 @@ def _optimizer(net: nn.Module, s: NetworkSettings) -> torch.optim.SGD:
     decay = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": s.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=s.lr, momentum=s.momentum, nesterov=True, foreach=True)
+    # the one-cycle schedule moves the momentum between 0.95 and 0.85, against the rate
+    return torch.optim.SGD(groups, lr=s.lr, momentum=0.95, nesterov=True, foreach=True)
 
 
 def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: NetworkSettings, out: Path) -> nn.Module:
