@@ -178,6 +178,12 @@ class Problem:
             names.append(neuron.name or f"{neuron.layer}:{number} {label}".strip())
         return names
 
+    @property
+    def question(self) -> str:
+        """The neurons and their ranges in words, for example ``fc8:8 horse in [3, 4]``."""
+        named = zip(self.names, self.neurons, strict=True)
+        return " and ".join(f"{name} in [{n.range[0]:g}, {n.range[1]:g}]" for name, n in named)
+
     def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Activations, with shape (B, p), and encodings, with shape (B, d), of float RGB images in [0, 1], with shape (B, 3, H, W)."""
         layers = {n.layer for n in self.neurons}

@@ -72,7 +72,7 @@ def write_run(
     summary = summarize(cfg, problem, region, sampler, result)
     summary["command"] = f"invset run {shlex.join(rundir.overrides())}".strip()
     if len(result):
-        _write_pictures(rundir, cfg, problem, sampler, result, summary)
+        _write_pictures(rundir, cfg, problem, sampler, result)
     rundir.write_json("summary.json", summary)
 
 
@@ -164,7 +164,7 @@ def _beside_real(cfg: DictConfig, problem: Problem, result: Result) -> dict[str,
     if reference is None or not at_centre or not all(reference.knows(n.layer) for n in problem.neurons):
         return {"real": None}
     pairs = [(n.layer, i) for n, i in zip(problem.neurons, problem.indices, strict=True) if i is not None]
-    range_ = type(problem.range)(problem.range.z1.cpu(), problem.range.z2.cpu())
+    range_ = ActivationRange(problem.range.z1.cpu(), problem.range.z2.cpu())
     real = reference.compare(pairs, range_, max(len(result), 2))
     e = result.encodings.cpu()
     return {
@@ -194,9 +194,7 @@ def _rungs(cfg: DictConfig, problem: Problem, sampler: Ladder, result: Result) -
 def sentences(problem: Problem, sampler: Sampler, result: Result, summary: dict[str, Any]) -> list[str]:
     """What the terminal says at the end."""
     saved, inside = summary["counts"]["saved"], summary["counts"]["in_range"]
-    wanted = " and ".join(f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"])
-    if isinstance(sampler, Ladder):
-        wanted = f"{problem.names[0]} in {len(sampler.ranges)} ranges"
+    wanted = f"{problem.names[0]} in {len(sampler.ranges)} ranges" if isinstance(sampler, Ladder) else problem.question
     lines = [
         f"{saved} of {sampler.n} samples with {wanted}, {inside} of them in range as saved, "
         f"in {result.seconds:.1f} s. {result.status.sentence}"
@@ -232,7 +230,7 @@ def _advice(problem: Problem, result: Result, summary: dict[str, Any]) -> str:
     return "Reached: " + "; ".join(parts) + "."
 
 
-def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: Sampler, result: Result, summary: dict[str, Any]) -> None:
+def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: Sampler, result: Result) -> None:
     images, f = result.images.cpu(), result.activations[:, 0].cpu()
     captions = [" ".join(f"{v:.2f}" for v in row) for row in result.activations.tolist()]
     if isinstance(sampler, Ladder):
@@ -245,8 +243,7 @@ def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: 
         index = chosen(f, 100)
         _, columns = grid_shape(len(index))
         rows = [("", images[part], [captions[i] for i in part.tolist()]) for part in index.split(columns)]
-        wanted = " and ".join(f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"])
-        title = f"{problem.network.name}  {wanted}: {len(result)} samples, from low to high"
+        title = f"{problem.network.name}  {problem.question}: {len(result)} samples, from low to high"
     grid = label_grid(rows, title, footer="below each image: activation as measured on the saved 8-bit file")
     rundir.write("samples.png", grid.save)
     if cfg.animation and len(result) > 1:

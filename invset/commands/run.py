@@ -114,8 +114,7 @@ class _Run:
         ranges = getattr(self.sampler, "ranges", None)
         if ranges:
             return f"{self.problem.names[0]} in {', '.join(f'[{z1:g}, {z2:g}]' for z1, z2 in ranges)}"
-        named = zip(self.problem.names, self.problem.neurons, strict=True)
-        return " and ".join(f"{name} in [{n.range[0]:g}, {n.range[1]:g}]" for name, n in named)
+        return self.problem.question
 
     def _progress(self, state: Any, rows: list[list[float]]) -> str:
         last = dict(zip(self.sampler.columns, rows[-1], strict=True)) if rows else {}
