@@ -37,6 +37,7 @@ class Result:
         step: gradient step at which each was taken, with shape (n,).
         parent: seed or draw that each came from, with shape (n,).
         in_range: which of the 8-bit images lie in all ranges, with shape (n,).
+        kept: number from 0 of each among the samples of `state`: rounding may have taken some out, with shape (n,).
         status: why the sampler ended.
         best: activations that came closest to the ranges, with shape (p,).
         steps, code_steps: gradient steps; forward and backward passes of one code.
@@ -52,6 +53,7 @@ class Result:
     step: Tensor
     parent: Tensor
     in_range: Tensor
+    kept: Tensor
     status: Status
     best: Tensor
     steps: int
@@ -68,6 +70,7 @@ def finish(problem: Problem, region: Region, state: State, seconds: float, batch
     """Make the images of a state's samples and measure them again, as they are saved."""
     kept = state.kept.trimmed()
     codes = region.decode(kept["u"])
+    numbers = torch.arange(len(codes))
     images, before, after, encodings = [], [], [], []
     for batch in codes.split(batch_size):
         picture = problem.generator(batch)
@@ -79,7 +82,7 @@ def finish(problem: Problem, region: Region, state: State, seconds: float, batch
     if images and not problem.eight_bit:
         # the network saw unrounded images: what rounding took out of the ranges is not kept
         stays = ~(problem.range.contains(torch.cat(before)) & ~problem.range.contains(torch.cat(after)))
-        codes, kept = codes[stays], {name: value[stays] for name, value in kept.items()}
+        codes, kept, numbers = codes[stays], {name: value[stays] for name, value in kept.items()}, numbers[stays.cpu()]
         images, before, after, encodings = ([torch.cat(x)[stays]] for x in (images, before, after, encodings))
     p, blank = len(problem.neurons), torch.zeros(0, 3, 1, 1, dtype=torch.uint8, device=codes.device)
     f = torch.cat(after) if after else codes.new_zeros(0, p)
@@ -92,6 +95,7 @@ def finish(problem: Problem, region: Region, state: State, seconds: float, batch
         step=kept["step"],
         parent=kept["parent"],
         in_range=problem.range.contains(f),
+        kept=numbers,
         status=state.status,
         best=state.best_f,
         steps=state.steps,

@@ -113,6 +113,7 @@ def start(name: str, rest: list[str]) -> int:
         if code == 2:
             _remove_empty_run()
         if code == 130 and _sweeping():
+            _join_sweep()
             raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
         return code
 
@@ -125,6 +126,15 @@ def _sweeping() -> bool:
     from hydra.types import RunMode
 
     return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _join_sweep() -> None:
+    """Hydra's callback does it at the end of a sweep, which Ctrl-C does not come to."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from invset.commands.sweep import join
+
+    join(Path(HydraConfig.get().sweep.dir))
 
 
 def _remove_empty_run() -> None:

@@ -104,7 +104,7 @@ def load_images(path: str | Path, size: int | None = None, limit: int | None = N
     """
     path = Path(path).expanduser()
     if not path.exists():
-        raise InvsetError(f"no folder or archive of pictures at {path}; give an existing path, for example data.train=/path/to/images.zip")
+        raise InvsetError(f"no folder or archive of pictures at {path}; give the path of one, such as /path/to/images.zip")
     with _opened(path) as (names, read), ThreadPoolExecutor() as pool:
         if limit is not None and limit < len(names):
             names = [names[i] for i in np.linspace(0, len(names) - 1, limit).round().astype(int)]

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from invset.errors import InvsetError
+from invset.tensorfile import read_tensors
 
 
 class Region(Protocol):
@@ -122,13 +122,7 @@ class CodePrior:
         Raises:
             InvsetError: no such file, or not a prior.
         """
-        path = Path(path).expanduser()
-        if not path.is_file():
-            raise InvsetError(f"no prior at {path}; make one with: invset fit prior, or type prior=none")
-        try:
-            tensors = load_file(path)
-        except SafetensorError as error:
-            raise InvsetError(f"{path} is not a safetensors file ({error}); make a prior with: invset fit prior") from error
+        tensors, _ = read_tensors(path, "prior", "prior=none")
         names = {f.name for f in fields(cls)}
         if set(tensors) != names:
             raise InvsetError(f"{path} is not a prior: it holds {sorted(tensors)}, a prior holds {sorted(names)}")

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from invset.errors import InvsetError
 from invset.inverse_set import ActivationRange
 from invset.metrics import Diversity, nearest_neighbours
 from invset.prior import CodePrior
+from invset.tensorfile import read_tensors
 
 #: Fewer real images in a range than this say little about their diversity: the images nearest to the range are taken.
 ENOUGH = 50
@@ -86,21 +86,16 @@ class Reference:
         Raises:
             InvsetError: no such file, or not a reference.
         """
-        path = Path(path).expanduser()
-        if not path.is_file():
-            raise InvsetError(f"no reference at {path}; make one with: invset fit reference, or type reference=null")
-        try:
-            tensors = {k: v.float() for k, v in load_file(path).items()}
-            with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {})["reference"])
-        except (SafetensorError, KeyError) as error:
-            raise InvsetError(f"{path} is not a reference; make one with: invset fit reference") from error
+        stored, about = read_tensors(path, "reference", "reference=null")
+        if "reference" not in about:
+            raise InvsetError(f"{path} is not a reference: it holds {sorted(stored)[:5]}; make one with: invset fit reference")
+        tensors = {name: tensor.float() for name, tensor in stored.items()}
         parts: dict[str, dict[str, Tensor]] = {"activations": {}, "quantiles": {}}
         for name, tensor in tensors.items():
             kind, _, layer = name.partition("/")
             if layer:
                 parts[kind][layer] = tensor
-        return cls(tensors["encodings"] * tensors["scale"], parts["activations"], parts["quantiles"], about)
+        return cls(tensors["encodings"] * tensors["scale"], parts["activations"], parts["quantiles"], json.loads(about["reference"]))
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file: float16, the encodings in 8 bits with a scale for each direction (an error below 0.1 %)."""

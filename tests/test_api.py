@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from invset import InverseSetSampler, Neuron, Problem, mini_generator, mini_network
-from invset.api import Result
+from invset.api import Result, finish
+from invset.commands.outputs import ladder_rows
 from invset.errors import InvsetError
 from invset.samplers.base import Status
+from invset.samplers.ladder import Ladder
 from invset.samplers.stream import Stream
 
 
@@ -63,6 +65,30 @@ def test_what_rounding_takes_out_of_the_range_is_not_kept() -> None:
     r = InverseSetSampler(k=3, n=6).run(problem(eight_bit=False), seed=0)
     assert r.in_range.all()
     assert len(r) == len(r.codes) == len(r.step) == len(r.parent) == len(r.encodings) <= 6
+
+
+def test_samples_that_rounding_took_out_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = problem(eight_bit=False)
+    sampler = InverseSetSampler(sampler=Ladder(K=3, ranges=[(4, 6), (7, 8)]))
+    whole = sampler.run(exact, seed=0)
+    z2 = exact.neurons[0].range[1]
+    inside = exact.range.contains(whole.activations)
+    out = int(inside.nonzero()[1])  # as if the second sample in range had been outside when its image was rounded
+    look, calls = exact.look, 0
+
+    def rounded(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        f, e = look(images)
+        if calls == 2:
+            f[out] = z2 + 1
+        return f, e
+
+    monkeypatch.setattr(exact, "look", rounded)
+    short = finish(exact, exact.region(), whole.state, 0.0)
+    assert short.kept.tolist() == [i for i in range(len(whole)) if i != out]
+    cells = [[-1 if c == out else c - (c > out) for c in row] for row in whole.state.extra["cells"]]
+    assert ladder_rows(short) == cells
 
 
 def test_nothing_found_is_an_empty_result() -> None:

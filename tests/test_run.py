@@ -197,6 +197,8 @@ def test_ctrl_c_ends_a_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[3,4]") == 130
     assert (tmp_path / "a" / "0" / "state.pt").exists()
     assert not (tmp_path / "a" / "1").exists()
+    rows = list(csv.DictReader((tmp_path / "a" / "sweep.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["interrupted"]
 
 
 def test_a_range_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

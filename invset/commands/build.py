@@ -26,6 +26,8 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(str(name))
     except RuntimeError as error:
         raise InvsetError(f"device={name} is unknown; type device=auto, cpu or cuda") from error
+    if device.type == "meta":
+        raise InvsetError("device=meta computes nothing; type device=auto, cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InvsetError("device=cuda was asked for, but there is no CUDA device here; type device=cpu or device=auto")
     return device

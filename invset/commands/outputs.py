@@ -49,7 +49,14 @@ def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
 
 
 def write_run(
-    rundir: RunDir, cfg: DictConfig, problem: Problem, region: Region, sampler: Sampler, result: Result, rows: list[list[float]]
+    rundir: RunDir,
+    cfg: DictConfig,
+    problem: Problem,
+    region: Region,
+    sampler: Sampler,
+    reference: Reference | None,
+    result: Result,
+    rows: list[list[float]],
 ) -> None:
     """Write every file of the run but its state."""
     names = problem.names
@@ -69,7 +76,7 @@ def write_run(
     header = ["sample", "stage", "step", "parent", *(f"{n} before 8 bits" for n in names), *names, "in_range"]
     rundir.write_csv("activations.csv", header, _activation_rows(result))
     rundir.write_csv("optimization.csv", ["step", *sampler.columns], ([i, *map(_short, row)] for i, row in enumerate(rows, start=1)))
-    summary = summarize(cfg, problem, region, sampler, result)
+    summary = summarize(cfg, problem, region, sampler, reference, result)
     summary["command"] = f"invset run {shlex.join(rundir.overrides())}".strip()
     if len(result):
         _write_pictures(rundir, cfg, problem, sampler, result)
@@ -91,9 +98,10 @@ def _activation_rows(result: Result) -> list[list[Any]]:
     return rows
 
 
-def ladder_rows(sampler: Ladder, result: Result) -> list[list[int]]:
-    """Sample number (from 0) in each cell of a ladder, -1 where the code did not reach the range."""
-    return result.state.extra["cells"]
+def ladder_rows(result: Result) -> list[list[int]]:
+    """Sample number (from 0) in each cell of a ladder, -1 where the code did not reach the range or rounding took it out."""
+    number = {kept: i for i, kept in enumerate(result.kept.tolist())}
+    return [[number.get(cell, -1) for cell in cells] for cells in result.state.extra["cells"]]
 
 
 def in_own_range(problem: Problem, sampler: Sampler, result: Result) -> Tensor:
@@ -101,22 +109,24 @@ def in_own_range(problem: Problem, sampler: Sampler, result: Result) -> Tensor:
     if not isinstance(sampler, Ladder):
         return result.in_range
     inside = torch.zeros(len(result), dtype=torch.bool)
-    for (z1, z2), cells in zip(sampler.ranges, ladder_rows(sampler, result), strict=False):
+    for (z1, z2), cells in zip(sampler.ranges, ladder_rows(result), strict=False):
         here = [c for c in cells if c >= 0]
         f = result.activations[here, 0].cpu()
         inside[here] = (f >= z1) & (f <= z2)
     return inside
 
 
-def summarize(cfg: DictConfig, problem: Problem, region: Region, sampler: Sampler, result: Result) -> dict[str, Any]:
+def summarize(
+    cfg: DictConfig, problem: Problem, region: Region, sampler: Sampler, reference: Reference | None, result: Result
+) -> dict[str, Any]:
     """Everything that ``summary.json`` says."""
     inside = in_own_range(problem, sampler, result)
     quality: dict[str, Any] = {"samples": Diversity.of(result.encodings).as_dict()}
     if isinstance(sampler, Ladder):
-        quality["rungs"] = _rungs(cfg, problem, sampler, result)
+        quality["rungs"] = _rungs(problem, sampler, reference, result)
     else:
         quality["coverage_of_tenths"] = problem.range.coverage(result.activations)
-        quality |= _beside_real(cfg, problem, result)
+        quality |= _beside_real(problem, reference, result)
     if isinstance(region, CodePrior):
         quality["inside_natural_region"] = _mean(region.encode(result.codes).norm(dim=1) <= 1.001 * region.radius)
     summary = {
@@ -158,8 +168,7 @@ def summarize(cfg: DictConfig, problem: Problem, region: Region, sampler: Sample
     return _no_nan(summary)
 
 
-def _beside_real(cfg: DictConfig, problem: Problem, result: Result) -> dict[str, Any]:
-    reference = load_reference(cfg, problem)
+def _beside_real(problem: Problem, reference: Reference | None, result: Result) -> dict[str, Any]:
     at_centre = all(n.position == "center" and i is not None for n, i in zip(problem.neurons, problem.indices, strict=True))
     if reference is None or not at_centre or not all(reference.knows(n.layer) for n in problem.neurons):
         return {"real": None}
@@ -177,11 +186,11 @@ def _beside_real(cfg: DictConfig, problem: Problem, result: Result) -> dict[str,
     }
 
 
-def _rungs(cfg: DictConfig, problem: Problem, sampler: Ladder, result: Result) -> list[dict[str, Any]]:
+def _rungs(problem: Problem, sampler: Ladder, reference: Reference | None, result: Result) -> list[dict[str, Any]]:
     """Quality of each row of a ladder, beside real images in its range."""
-    reference, neuron, index = load_reference(cfg, problem), problem.neurons[0], problem.indices[0]
+    neuron, index = problem.neurons[0], problem.indices[0]
     rungs = []
-    for (z1, z2), cells in zip(sampler.ranges, ladder_rows(sampler, result), strict=False):
+    for (z1, z2), cells in zip(sampler.ranges, ladder_rows(result), strict=False):
         e = result.encodings[[c for c in cells if c >= 0]].cpu()
         rung: dict[str, Any] = {"z1": z1, "z2": z2, "reached": len(e), "samples": Diversity.of(e).as_dict()}
         if reference is not None and index is not None and neuron.position == "center" and reference.knows(neuron.layer):
@@ -235,7 +244,7 @@ def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: 
     captions = [" ".join(f"{v:.2f}" for v in row) for row in result.activations.tolist()]
     if isinstance(sampler, Ladder):
         rows = []
-        for (z1, z2), cells in reversed(list(zip(sampler.ranges, ladder_rows(sampler, result), strict=False))):
+        for (z1, z2), cells in reversed(list(zip(sampler.ranges, ladder_rows(result), strict=False))):
             texts = [captions[c] if c >= 0 else "" for c in cells]
             rows.append((f"[{z1:g}, {z2:g}]", images[[max(c, 0) for c in cells]], texts))
         title = f"{problem.network.name}  {problem.names[0]}: the same codes (columns) at rising activation (rows, upwards)"

@@ -55,7 +55,7 @@ class _Run:
         self.region = self.problem.region(cfg.prior, self.rng, tuple(cfg.clip))
         self.sampler = hydra.utils.instantiate(cfg.sampler)
         check_sampler(self.sampler)
-        load_reference(cfg, self.problem)  # a file that can't be read is told before, not after, sampling
+        self.reference = load_reference(cfg, self.problem)  # a file that can't be read is told before, not after, sampling
         self.target = self.problem.inverse_set(self.region)
         self.seconds = 0.0
         if resume:
@@ -131,7 +131,7 @@ class _Run:
     def _write(self, result: Any) -> None:
         from invset.commands.outputs import write_run
 
-        write_run(self.rundir, self.cfg, self.problem, self.region, self.sampler, result, self.last[2])
+        write_run(self.rundir, self.cfg, self.problem, self.region, self.sampler, self.reference, result, self.last[2])
 
     def _say(self, result: Any) -> int:
         from invset.samplers.base import Status

@@ -15,18 +15,22 @@ class JoinRuns(Callback):
     """Hydra calls it at the end of a sweep."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Join the jobs' summaries; a job that failed has its number and no figures."""
-        folder = Path(config.hydra.sweep.dir)
-        jobs = sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)) if folder.is_dir() else []
-        rows = [_row(job) for job in jobs]
-        if not rows:
-            return
-        header = list(dict.fromkeys(key for row in rows for key in row))
-        with (folder / "sweep.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, header)
-            writer.writeheader()
-            writer.writerows(rows)
-        print(folder / "sweep.csv")
+        """Write ``sweep.csv``."""
+        join(Path(config.hydra.sweep.dir))
+
+
+def join(folder: Path) -> None:
+    """Join the summaries of the jobs that a sweep's folder holds; a job that failed has its number and no figures."""
+    jobs = sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)) if folder.is_dir() else []
+    rows = [_row(job) for job in jobs]
+    if not rows:
+        return
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    with (folder / "sweep.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        writer.writerows(rows)
+    print(folder / "sweep.csv")
 
 
 def _row(job: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from invset.errors import InvsetError
 from invset.models.generator import Generator
 
 #: Square root of the covariance of ImageNet's RGB pixels, columns in order of variance: brightness, blue-yellow, green-magenta.
@@ -76,7 +77,12 @@ def fourier_generator(size: int = 32, decay: float = 1.0, sd: float = 0.01, devi
         decay: exponent of 1/frequency by which amplitudes fall.
         sd: standard deviation of the codes to begin at; Lucid's is 0.01, 1 has the contrast of photographs.
         device: where the images are.
+
+    Raises:
+        InvsetError: `size` is below 2.
     """
+    if size < 2:
+        raise InvsetError(f"generator.size must be at least 2 pixels, not {size}")
     module = Fourier(size, decay)
 
     def start(count: int, rng: torch.Generator) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from invset.errors import InvsetError
 from invset.models.generator import Generator
 
 
@@ -17,7 +18,12 @@ def pixels_generator(size: int = 32, device: str | torch.device = "cpu") -> Gene
     Args:
         size: side of the image in pixels.
         device: where the images are.
+
+    Raises:
+        InvsetError: `size` is below 1.
     """
+    if size < 1:
+        raise InvsetError(f"generator.size must be at least 1 pixel, not {size}")
 
     def start(count: int, rng: torch.Generator) -> Tensor:
         return torch.rand(count, 3 * size * size, generator=rng, device=rng.device).to(device)

@@ -95,7 +95,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:  # torch.load: any
-        raise InvsetError(f"{path} can't be read: save it with torch.save(model.state_dict(), path). {_first_lines(error)}") from error
+        told = f"{path} can't be read: save it with torch.save(model.state_dict(), path). {_first_lines(error)}"
+        raise InvsetError(told.rstrip()) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
@@ -119,4 +120,6 @@ def load_state(module: nn.Module, state: dict[str, Tensor], path: str | Path) ->
 def _first_lines(error: Exception) -> str:
     """What an error says, short enough for one sentence: a state dict that does not fit names hundreds of tensors."""
     text = " ".join(str(error).split())
+    if " " not in text:
+        return ""  # a lone number or name, of a KeyError deep inside, tells a person nothing
     return text if len(text) <= 300 else text[:300] + " …"

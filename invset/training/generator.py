@@ -4,7 +4,7 @@ Three losses on the picture y = G(c), c = E(x), each relative to the spread of r
 every network:
 
     image         |y - x|² / var(x)
-    features      mean over layers l of |φ_l(y) - φ_l(x)|² / |φ_l(x)|²
+    features      mean over the list of layers l of |φ_l(y) - φ_l(x)|² / |φ_l(x)|²
     adversarial   -D(y, c), a projection discriminator with the hinge loss
 
 The image loss sees what is blurred and the feature loss what is textured, but their gradients differ in length by orders of
@@ -55,7 +55,8 @@ class GeneratorSettings:
         lr: Adam's rate of the generator, cosine to zero.
         lr_discriminator: Adam's rate of the discriminator, cosine to zero.
         features: length of the feature loss's gradient at the picture, as a share of the image loss's.
-        layers: layers of the feature loss, each with the same weight; the encoder layer may be among them.
+        layers: layers of the feature loss; one that is named twice counts twice. The encoder layer may be among them, and layers
+            behind it, on which the network's decision depends.
         adversarial: weight of the adversarial loss.
         warmup: steps before the adversarial loss counts.
         ema: decay a step of the average of the weights that is exported.
