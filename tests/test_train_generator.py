@@ -22,8 +22,8 @@ from invset.training.generator import GeneratorSettings, GeneratorTraining, gaus
 TINY = {"steps": 5, "batch_size": 8, "lr": 5e-3, "warmup": 2, "report_every": 2, "ema": 0.8, "layers": ("conv2", "fc6")}
 
 
-def mini():
-    torch.manual_seed(0)
+def mini(seed=0):
+    torch.manual_seed(seed)
     return Network(MiniNet((4, 4, 4, 4, 4), fc6=8, fc7=8, size=8), image_size=8, aliases=LAYER_ALIASES, output="fc8", encoder="fc6")
 
 
@@ -199,8 +199,21 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, when):
 
 def test_other_settings_need_another_folder(tmp_path):
     trained(tmp_path, steps=2)
-    with pytest.raises(InvsetError, match=r"other settings \(layers\)"):
+    with pytest.raises(InvsetError, match=r"made with others \(layers\)"):
         trained(tmp_path, steps=2, layers=["conv3"])
+    with pytest.raises(InvsetError, match=r"made with others \(network\)"):
+        trained(tmp_path, steps=2, network=mini(seed=1))
+    with pytest.raises(InvsetError, match=r"made with others \(pictures\)"):
+        train_generator(training(steps=2), two_classes(seed=5), two_classes(seed=1), tmp_path)
+
+
+def test_a_layer_named_twice_counts_twice():
+    first, second, both = (
+        training(layers=layers, autocast="off").train_step(two_classes(8).images)["features"].item()
+        for layers in (["conv2"], ["fc6"], ["conv2", "fc6", "fc6"])
+    )
+    assert both == pytest.approx((first + 2 * second) / 3, rel=1e-5)
+    assert first != pytest.approx(second)
 
 
 @pytest.mark.parametrize(("encoder", "code_dim"), [("map", 12), ("stem", 384), ("head", 5)])

@@ -81,7 +81,7 @@ def test_runs_of_a_few_steps(tmp_path, batch_size):
 
 def test_other_settings_need_another_folder(tmp_path):
     trained(tmp_path, epochs=1)
-    with pytest.raises(InvsetError, match=r"other settings \(lr\)"):
+    with pytest.raises(InvsetError, match=r"made with others \(lr\)"):
         trained(tmp_path, epochs=1, lr=0.1)
 
 

@@ -20,6 +20,7 @@ from invset.errors import InvsetError
 from invset.inverse_set import ActivationRange
 from invset.metrics import Diversity, count_distinct
 from invset.models.load import ASSETS
+from invset.models.weights import checksum
 from invset.prior import CodePrior, Region
 from invset.problem import Problem
 from invset.reference import Reference
@@ -257,19 +258,6 @@ def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: 
     rundir.write("samples.png", grid.save)
     if cfg.animation and len(result) > 1:
         rundir.write("animation.gif", lambda path: save_animation(path, images, captions))
-
-
-def checksum(module: Any) -> str | None:
-    """sha256 of a module's weights, in order of their names; None if it has none."""
-    import hashlib
-
-    if not isinstance(module, torch.nn.Module):
-        return None
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _mean(values: Tensor) -> float | None:

@@ -5,6 +5,7 @@ A file of invset's own holds, next to the weights, the arguments that rebuild th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -115,6 +116,17 @@ def load_state(module: nn.Module, state: dict[str, Tensor], path: str | Path) ->
     except RuntimeError as error:
         raise InvsetError(f"the weights in {path} do not fit: {_first_lines(error)}") from error
     return module
+
+
+def checksum(module: Any) -> str | None:
+    """sha256 of a module's weights, in order of their names; None if it has none."""
+    if not isinstance(module, nn.Module):
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _first_lines(error: Exception) -> str:

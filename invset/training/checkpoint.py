@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from invset.errors import InvsetError
+
+
+def fingerprint(images: Tensor, count: int = 1000) -> str:
+    """A short sum of 8-bit pictures, with shape (N, 3, H, W): of their number, size, and `count` of them, evenly spread."""
+    index = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
+    return hashlib.sha256(f"{tuple(images.shape)}".encode() + images[index].contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def shapes(module: nn.Module) -> str:
+    """A short sum of the names and shapes of a module's tensors."""
+    return hashlib.sha256(repr([(name, tuple(t.shape)) for name, t in module.state_dict().items()]).encode()).hexdigest()[:16]
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -23,7 +36,7 @@ def load_checkpoint(path: Path, config: dict[str, Any]) -> dict[str, Any] | None
     """Read the checkpoint at `path`, or None if there is none yet.
 
     Raises:
-        InvsetError: the checkpoint was made with other settings than `config`.
+        InvsetError: the checkpoint was made with other settings, pictures or network than `config` says.
     """
     if not path.exists():
         return None
@@ -31,8 +44,7 @@ def load_checkpoint(path: Path, config: dict[str, Any]) -> dict[str, Any] | None
     different = sorted(k for k in config.keys() | state["config"].keys() if config.get(k) != state["config"].get(k))
     if different:
         raise InvsetError(
-            f"{path} was made with other settings ({', '.join(different)}); "
-            "repeat the command with the same ones, or give another out= folder"
+            f"{path} was made with others ({', '.join(different)}); repeat the command with the same ones, or give another out= folder"
         )
     return state
 

@@ -37,9 +37,10 @@ from invset.errors import InvsetError
 from invset.images import ImageSet, to_float, to_uint8
 from invset.models.network import Network
 from invset.models.upconv import UpConv
+from invset.models.weights import checksum
 from invset.training.augment import random_flip
 from invset.training.average import warm_ema
-from invset.training.checkpoint import Log, load_checkpoint, save_checkpoint
+from invset.training.checkpoint import Log, fingerprint, load_checkpoint, save_checkpoint, shapes
 from invset.training.discriminator import Discriminator, hinge
 from invset.training.settings import at_least, below_one, check_autocast, positive
 
@@ -127,7 +128,7 @@ class GeneratorTraining:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         parts = {name: getattr(self, name).state_dict() for name in self._parts}
-        return {**parts, "rng": self.rng.get_state(), "step": self.step, "seconds": self.seconds, "config": _plain(self.settings)}
+        return {**parts, "rng": self.rng.get_state(), "step": self.step, "seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in self._parts:
@@ -239,7 +240,14 @@ def train_generator(training: GeneratorTraining, train: ImageSet, val: ImageSet,
     Writes ``checkpoint.pt``, ``log.csv`` and ``pictures/STEP.png`` every ``report_every`` steps.
     """
     s = training.settings
-    state = load_checkpoint(out / "checkpoint.pt", _plain(s))
+    config = {
+        **_plain(s),
+        "pictures": fingerprint(train.images),
+        "network": checksum(training.network.module),
+        "model": shapes(training.generator),
+        "discriminator": shapes(training.discriminator),
+    }
+    state = load_checkpoint(out / "checkpoint.pt", config)
     if state:
         training.load_state_dict(state)
     else:
@@ -262,7 +270,7 @@ def train_generator(training: GeneratorTraining, train: ImageSet, val: ImageSet,
         row = {k: float(v) / counted for k, v in sums.items()} | training.validate(val)
         log.write({"step": training.step, "images": training.step * s.batch_size, "seconds": training.seconds, **row})
         Image.fromarray(training.pictures(val).permute(1, 2, 0).numpy()).save(out / "pictures" / f"{training.step:06d}.png")
-        save_checkpoint(out / "checkpoint.pt", training.state_dict())
+        save_checkpoint(out / "checkpoint.pt", {**training.state_dict(), "config": config})
         tqdm.write(f"step {training.step}/{s.steps}  " + "  ".join(f"{k} {v:.3f}" for k, v in row.items()))
         start, sums, counted = time.monotonic(), {}, 0
     bar.close()

@@ -21,7 +21,7 @@ from invset.errors import InvsetError
 from invset.images import ImageSet, to_float
 from invset.training.augment import cutout, random_crop, random_flip
 from invset.training.average import warm_ema
-from invset.training.checkpoint import Log, load_checkpoint, save_checkpoint
+from invset.training.checkpoint import Log, fingerprint, load_checkpoint, save_checkpoint, shapes
 from invset.training.settings import at_least, below_one, check_autocast, positive
 
 
@@ -110,7 +110,8 @@ def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: Netw
     parts: dict[str, Any] = {"net": net, "average": average, "optimizer": optimizer, "schedule": schedule}
 
     checkpoint = out / "checkpoint.pt"
-    state = load_checkpoint(checkpoint, asdict(s))
+    config = {**asdict(s), "pictures": fingerprint(train.images), "model": shapes(net)}
+    state = load_checkpoint(checkpoint, config)
     first, seconds = 0, 0.0
     if state:
         for name, part in parts.items():
@@ -155,5 +156,5 @@ def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: Netw
             f"{steps * s.batch_size / (time.monotonic() - start):.0f} images/s  {left / 60:.0f} min left"
         )
         saved = {name: part.state_dict() for name, part in parts.items()}
-        save_checkpoint(checkpoint, {**saved, "rng": rng.get_state(), "epoch": epoch + 1, "seconds": seconds, "config": asdict(s)})
+        save_checkpoint(checkpoint, {**saved, "rng": rng.get_state(), "epoch": epoch + 1, "seconds": seconds, "config": config})
     return average.module.eval()
