@@ -1,6 +1,6 @@
 """``invset COMMAND [hydra overrides]``: picks the command, nothing else.
 
-Every command is a Hydra application; torch is imported when there is something to compute, so that help is quick.
+Every command but ``fetch`` is a Hydra application; torch is imported when there is something to compute, so that help is quick.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from typing import Any
 
 from invset.errors import InvsetError, did_you_mean
 
-#: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says)
-COMMANDS = {
+#: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without a configuration, main takes the
+#: words that were typed
+COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "run": ("invset.commands.run", "run", "sample an inverse set:  invset run neuron=horse z1=3 z2=4"),
     "compare": ("invset.commands.compare", "compare", "compare samplers over neurons and ranges, beside real images"),
     "train network": ("invset.commands.train_network", "train_network", "train the small CaffeNet on a folder or archive of images"),
     "train generator": ("invset.commands.train_generator", "train_generator", "train a generator for a network:  G(E(x)) = x"),
     "fit prior": ("invset.commands.fit_prior", "fit_prior", "fit the natural region of a generator's codes to real images"),
     "fit reference": ("invset.commands.fit_reference", "fit_reference", "measure what real images do, to compare samples with"),
+    "fetch": ("invset.commands.fetch", None, "bring published weights into the cache:  invset fetch caffenet"),
 }
 
 #: Hydra's options; all else is key=value.
@@ -102,6 +104,8 @@ def main() -> None:
 def start(name: str, rest: list[str]) -> int:
     """Run a command; return its exit code: 0, 2 for bad input, 3 for a range that was not reached, 130 for Ctrl-C."""
     module, config, _ = COMMANDS[name]
+    if config is None:
+        return importlib.import_module(module).main(rest)
     sys.path.insert(0, os.getcwd())  # network.module._target_=my_network.build finds my_network.py
     if "--resume" in rest:
         return _resume(name, rest)

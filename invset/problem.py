@@ -58,7 +58,7 @@ def find_unit(network: Network, layer: str, number: int | str) -> int:
     """
     units = network.shape(layer)[0]
     labels = network.labels if layer == network.output else None
-    if isinstance(number, str) and number.lstrip("+-").isdigit():
+    if isinstance(number, str) and re.fullmatch(r"\s*[+-]?\d+\s*", number):
         number = int(number)
     if isinstance(number, int) and not isinstance(number, bool):
         if not 1 <= number <= units:
@@ -66,18 +66,33 @@ def find_unit(network: Network, layer: str, number: int | str) -> int:
         return number - 1
     if labels is None:
         raise InvsetError(f"the neurons of layer {layer} of {network.name} have no names; type a number from 1 to {units}, not {number!r}")
-    wanted, *names = (text.lower().replace("_", " ") for text in (str(number), *labels))
-    exact = [i for i, name in enumerate(names) if wanted in (part.strip() for part in [name, *name.split(",")])]
-    # whole words only: "hors" is a typing mistake, not a horse
-    fits = exact or [i for i, name in enumerate(names) if re.search(rf"\b{re.escape(wanted)}\b", name)]
+    fits = _fitting(str(number), labels)
     if len(fits) > 1:
         listed = ", ".join(f"{labels[i]} (neuron={i + 1})" for i in fits[:8])
-        raise InvsetError(f"neuron={number} fits several labels: {listed}; type one number")
+        more = f" and {len(fits) - 8} more" if len(fits) > 8 else ""
+        raise InvsetError(f"neuron={number} fits several labels: {listed}{more}; type one number")
     if not fits:
+        synonyms = [part.strip() for label in labels for part in label.split(",")]
         raise InvsetError(
-            f"no neuron of layer {layer} is called {number!r}.{did_you_mean(str(number), labels)} Numbers go from 1 to {units}"
+            f"no neuron of layer {layer} is called {number!r}.{did_you_mean(str(number), synonyms)} Numbers go from 1 to {units}"
         )
     return fits[0]
+
+
+def _fitting(name: str, labels: Sequence[str]) -> list[int]:
+    """Indices of the labels that are called `name`, or have a synonym that is; if there are none, of those that contain it."""
+    wanted, *names = ([_words(part) for part in text.split(",")] for text in (name, *labels))
+    typed = ", ".join(wanted)
+    if not typed:
+        return []
+    exact = [i for i, parts in enumerate(names) if wanted == parts or typed in parts]
+    # whole words only: "hors" is a typing mistake, not a horse
+    return exact or [i for i, parts in enumerate(names) if re.search(rf"\b{re.escape(typed)}\b", ", ".join(parts))]
+
+
+def _words(text: str) -> str:
+    """``gas_station``, ``Gas station`` and ``gas-station`` are one name."""
+    return " ".join(re.split(r"[\s_/-]+", text.lower())).strip()
 
 
 def read(activations: Tensor, index: int | None, position: str | tuple[int, int], direction: Tensor | None) -> Tensor:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from invset.errors import InvsetError, did_you_mean
 
-#: imagenet.txt: synset_words.txt of ILSVRC 2012 without the WordNet numbers; places205.txt: categoryIndex_places205.txt.
+#: imagenet.txt: synset_words.txt of ILSVRC 2012 without the WordNet numbers, and with a word added to the two cranes, 135 and 518,
+#: which are called the same there; places205.txt: categoryIndex_places205.txt without the numbers.
 FOLDER = Path(__file__).parents[1] / "assets" / "labels"
 
 

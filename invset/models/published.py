@@ -108,7 +108,7 @@ WEIGHTS = {
     ),
     "places205": Weights(
         "Places-CNN, 205 kinds of scenes",
-        "none stated with the file; from MIT CSAIL, for research",
+        "none stated with the file",
         57_708_109,
         "network.weights",
         (
