@@ -20,6 +20,9 @@ class Generator:
         prior: the natural region of its codes, or None if it has none.
         start: ``start(count, rng) -> codes``, random codes to begin at without a prior; None if codes are encodings of
             images, which then begin as the encodings of random images (paper, section 3.4).
+        picture: what kind of picture is written to disk, as ``summary.json`` tells; None where there is no choice.
+        display: codes to pictures in [0, 1] that are written in place of the images, which the network goes on to see; None: no
+            such thing, what is written is what the network sees.
         device: where the weights go.
     """
 
@@ -31,6 +34,8 @@ class Generator:
         name: str = "generator",
         prior: CodePrior | None = None,
         start: Callable[[int, torch.Generator], Tensor] | None = None,
+        picture: str | None = None,
+        display: Callable[[Tensor], Tensor] | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         if isinstance(module, nn.Module):
@@ -40,6 +45,8 @@ class Generator:
         self.name = name
         self.prior = prior.to(device) if prior is not None else None
         self.start = start
+        self.picture = picture
+        self.display = display
         self.device = torch.device(device)
 
     def __call__(self, codes: Tensor) -> Tensor:

@@ -72,11 +72,12 @@ def upconv_generator(weights: str | Path, prior: str | Path | None = None, devic
 
 def _upconv(name: str, weights: str | Path | None, prior: str | Path | None, device: str | torch.device) -> Generator:
     module, _ = load_trained(UpConv, "upconv", weights, ASSETS / "mini-generator.safetensors")
-    region = _load_prior(prior, module.code_dim)
+    region = load_prior(prior, module.code_dim)
     return Generator(module, module.code_dim, name=name, prior=region, device=device)
 
 
-def _load_prior(prior: str | Path | None, code_dim: int) -> CodePrior | None:
+def load_prior(prior: str | Path | None, code_dim: int) -> CodePrior | None:
+    """The natural region that a file of ``invset fit prior`` holds, if one is given, checked against the length of a code."""
     if prior is None:
         return None
     region = CodePrior.load(prior)
@@ -197,7 +198,7 @@ def module_network(
     _prepend(net, image_size, mean, std, device)
     last, inner = _ends(net)
     if isinstance(labels, (str, Path)):
-        labels = _read_labels(labels)
+        labels = read_labels(labels)
     options = {"name": "custom", "labels": labels, "output": output or last, "encoder": encoder or inner, **options}
     return Network(net, image_size=image_size, device=device, **options)
 
@@ -229,7 +230,8 @@ def _ends(module: nn.Module) -> tuple[str | None, str | None]:
     return paths[-1] if paths[-1] != f"{path}.input" else path, f"{path}.input"
 
 
-def _read_labels(path: str | Path) -> list[str]:
+def read_labels(path: str | Path) -> list[str]:
+    """Names of units from a text file with one a line."""
     path = Path(path).expanduser()
     if not path.is_file():
         raise InvsetError(f"no labels at {path}; give a text file with one name a line, or a list: network.labels=[cat,dog]")
@@ -280,7 +282,7 @@ def module_generator(
     low, high = pixel_range
     if (low, high) != (0, 1):
         net = FromRange(net, low, high)
-    region = _load_prior(prior, code_dim)
+    region = load_prior(prior, code_dim)
     if region is None and gaussian:
         region = CodePrior.gaussian(code_dim)
 
