@@ -63,8 +63,11 @@ def remember(path: Path, sha256: str, origin: str) -> None:
     text = json.dumps(asdict(Record(sha256, stat.st_size, stat.st_mtime_ns, origin)), indent=1)
     temporary = record_file(path).with_name(f".{path.name}.{os.getpid()}.tmp")
     with contextlib.suppress(OSError):
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, record_file(path))
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, record_file(path))
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def check(file: Path, path: Path, source: Source, smallest: int) -> str:

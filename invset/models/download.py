@@ -124,7 +124,7 @@ def _go_on(url: str, part: Path, bar: Any) -> None:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=STALL_SECONDS)
     except urllib.error.HTTPError as error:
         with error:
-            if _nothing_left(error, have):
+            if begun.get("size") in (have, None) and _nothing_left(error, have):
                 return
             raise _refused(error, part, have) from error
     except (OSError, http.client.HTTPException) as error:
