@@ -499,6 +499,15 @@ def test_the_table(name: str) -> None:
         assert files.setdefault(source.file, source.checksum) == source.checksum
 
 
+def test_the_page_about_them() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "models" / "weights.md").read_text(encoding="utf-8")
+    for name, entry in WEIGHTS.items():
+        assert f"| `{name}` |" in page
+        assert f"| {entry.size} |" in page
+        for source in entry.sources:
+            assert f"| {source.url} | `{source.file}` | {(source.checksum or 'none').replace(':', ' ')} |" in page
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setattr(sys, "argv", ["invset", *words])
     try:
