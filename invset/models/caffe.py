@@ -67,9 +67,10 @@ def caffe_network(
         raise InvsetError(
             f"{path}: {odd} has {outputs[odd]} channels; expected an even number, as in a CaffeNet, whose layers have two groups"
         )
+    subtracted = read_mean(mean)
     with torch.device("meta"):
-        module = CaffeNet(n_out, widths, (first, second), order, size)
-    net = _fill(module, blobs, path, {"data.mean": read_mean(mean)})
+        module = CaffeNet(n_out, widths, (first, second), order, size, subtracted)
+    net = _fill(module, blobs, path, {"data.mean": subtracted})
     names = _names(labels, n_out, path)
     aliases = AFTER_RELU if fc6 == "after" else {}
     # photographs come as 256x256 and are cropped by the network itself
@@ -112,9 +113,10 @@ def caffe_generator(
             f"{path} is no generator of this kind: defc5 and deconv0 have {fifth} and {colours} outputs, expected 4x4 maps and 3"
         )
     code_dim = blobs["defc7"][0].size // seventh
+    added = read_mean(mean)
     with torch.device("meta"):
-        module = UpConvFc6(code_dim, (seventh, sixth), fifth // 16, widths, crop)
-    net = _fill(module, blobs, path, {"mean": read_mean(mean)})
+        module = UpConvFc6(code_dim, (seventh, sixth), fifth // 16, widths, crop, added)
+    net = _fill(module, blobs, path, {"mean": added})
     display = net.stretch if picture == "stretch" else None
     return Generator(net, code_dim, name=name, prior=load_prior(prior, code_dim), picture=picture, display=display, device=device)
 
