@@ -237,15 +237,15 @@ class Problem:
         return codes
 
     def region(
-        self, prior: str | Region = "natural", rng: torch.Generator | None = None, clip: tuple[float, float] = (0.0, 30.0)
+        self, prior: str | Region = "natural", rng: torch.Generator | None = None, clip: tuple[float | Tensor, float | Tensor] = (0.0, 30.0)
     ) -> Region:
         """The part of code space that may be used.
 
         Args:
-            prior: "natural" (the generator's own), "clip" (codes between the two numbers of `clip`), "none" (published), or a
+            prior: "natural" (the generator's own), "clip" (codes between the two ends of `clip`), "none" (published), or a
                 region.
             rng: draws the start codes of "clip" and "none".
-            clip: lowest and highest value of a code's numbers.
+            clip: lowest and highest value of a code's numbers, or of each of them, with shape (code_dim,).
 
         Raises:
             InvsetError: "natural" for a generator without one.
@@ -262,7 +262,10 @@ class Problem:
                 )
             return self.generator.prior
         start = self.start_codes(256, rng or torch.Generator().manual_seed(0))
-        return Box(*clip, start) if prior == "clip" else Free(start)
+        if prior == "none":
+            return Free(start)
+        low, high = (end.to(start) if isinstance(end, Tensor) else end for end in clip)
+        return Box(low, high, start)
 
     def inverse_set(self, region: Region) -> InverseSet:
         """What a sampler samples."""

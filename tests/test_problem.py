@@ -219,6 +219,9 @@ def test_regions(network: Network, generator: Generator) -> None:
     assert (clip.low, clip.high) == (-1.0, 2.0)
     assert type(problem.region("none")) is Free
     assert problem.region(clip) is clip
+    high = torch.rand(CODE_DIM, generator=seeded())
+    each = problem.region("clip", clip=(0.0, high)).project(torch.full((2, CODE_DIM), 9.0))
+    assert torch.equal(each, high.expand(2, -1))
 
 
 @pytest.mark.parametrize("sampler", ["stream", "two_stage"])

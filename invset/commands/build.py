@@ -118,6 +118,27 @@ def load_direction(path: str) -> Tensor:
     return tensors[name].float()
 
 
+def bounds(clip: Any, code_dim: int) -> tuple[float | Tensor, float | Tensor]:
+    """Lowest and highest code value for ``prior=clip``: two numbers, or 0 and those of a file, one a unit.
+
+    The file is text with `code_dim` numbers, as DGN-AM's act_range/3x/fc6.txt (Nguyen et al. 2016).
+
+    Raises:
+        InvsetError: no such file, or not one number a unit.
+    """
+    if not isinstance(clip, str):
+        low, high = clip
+        return low, high
+    path = Path(clip).expanduser()
+    try:
+        upper = torch.tensor([float(word) for word in path.read_text(encoding="utf-8").split()])
+    except (OSError, ValueError) as error:
+        raise InvsetError(f"clip={clip} is no text file of numbers ({error}); type for example 'clip=[0,30]'") from error
+    if len(upper) != code_dim or not (upper >= 0).all():
+        raise InvsetError(f"{path} holds {len(upper)} numbers; bounds are {code_dim}, one for each number of a code, and at least 0")
+    return 0.0, upper
+
+
 def problem(cfg: DictConfig) -> Problem:
     """Network, generator and neurons of a configuration, checked against each other."""
     device = choose_device(cfg.device)

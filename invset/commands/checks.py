@@ -29,8 +29,8 @@ def check_config(cfg: DictConfig) -> None:
     for key in ("eight_bit", "animation", "progress"):
         if not isinstance(cfg[key], bool):
             raise InvsetError(f"{key} must be true or false, not {cfg[key]}; for example {key}=true")
-    if not _pair(cfg.clip) or not cfg.clip[0] < cfg.clip[1]:
-        raise InvsetError(f"clip must be two numbers, the lower first, not {cfg.clip}; for example 'clip=[0,30]'")
+    if not isinstance(cfg.clip, str) and (not _pair(cfg.clip) or not cfg.clip[0] < cfg.clip[1]):
+        raise InvsetError(f"clip must be two numbers, the lower first, or a file of bounds, not {cfg.clip}; for example 'clip=[0,30]'")
     if not _whole(cfg.inner_steps, 1):
         raise InvsetError(f"inner_steps must be a whole number of at least 1, not {cfg.inner_steps}; for example inner_steps=10")
     if not _number(cfg.checkpoint_seconds) or cfg.checkpoint_seconds < 0:

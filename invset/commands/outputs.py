@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import shlex
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 import invset
 from invset.api import Result
 from invset.errors import InvsetError
+from invset.images import to_uint8
 from invset.inverse_set import ActivationRange
 from invset.metrics import Diversity, count_distinct
 from invset.models.load import ASSETS
@@ -60,7 +62,7 @@ def write_run(
     rows: list[list[float]],
 ) -> None:
     """Write every file of the run but its state."""
-    names = problem.names
+    names, result = problem.names, as_shown(problem, result)
     for number, image in enumerate(result.images, start=1):
         rundir.write_image(f"samples/{number:05d}.png", image)
     rundir.write_tensors(
@@ -82,6 +84,15 @@ def write_run(
     if len(result):
         _write_pictures(rundir, cfg, problem, sampler, result)
     rundir.write_json("summary.json", summary)
+
+
+@torch.no_grad()
+def as_shown(problem: Problem, result: Result) -> Result:
+    """The same result with the pictures that are written: where a generator has a display of its own, not what the network saw."""
+    display = problem.generator.display
+    if display is None or not len(result):
+        return result
+    return replace(result, images=torch.cat([to_uint8(display(codes)) for codes in result.codes.split(64)]))
 
 
 def _short(value: float) -> str:
@@ -135,6 +146,7 @@ def summarize(
         "sentences": [],
         "network": problem.network.name,
         "generator": problem.generator.name,
+        "picture": problem.generator.picture,
         "encoder": problem.encoder,
         "neurons": [
             {"name": name, "z1": float(n.range[0]), "z2": float(n.range[1])} for name, n in zip(problem.names, problem.neurons, strict=True)
@@ -254,7 +266,8 @@ def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: 
         _, columns = grid_shape(len(index))
         rows = [("", images[part], [captions[i] for i in part.tolist()]) for part in index.split(columns)]
         title = f"{problem.network.name}  {problem.question}: {len(result)} samples, from low to high"
-    grid = label_grid(rows, title, footer="below each image: activation as measured on the saved 8-bit file")
+    measured = "saved 8-bit file" if problem.generator.display is None else "8-bit image that the network sees, not on this display of it"
+    grid = label_grid(rows, title, footer=f"below each image: activation as measured on the {measured}")
     rundir.write("samples.png", grid.save)
     if cfg.animation and len(result) > 1:
         rundir.write("animation.gif", lambda path: save_animation(path, images, captions))

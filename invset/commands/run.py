@@ -52,7 +52,7 @@ class _Run:
         self.rundir = RunDir(folder)
         self.rng = torch.Generator().manual_seed(cfg.seed)
         self.problem = build.problem(cfg)
-        self.region = self.problem.region(cfg.prior, self.rng, tuple(cfg.clip))
+        self.region = self.problem.region(cfg.prior, self.rng, build.bounds(cfg.clip, self.problem.generator.code_dim))
         self.sampler = hydra.utils.instantiate(cfg.sampler)
         check_sampler(self.sampler)
         self.reference = load_reference(cfg, self.problem)  # a file that can't be read is told before, not after, sampling
