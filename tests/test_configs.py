@@ -8,12 +8,16 @@ from pathlib import Path
 
 import hydra
 import pytest
+import torch
+from caffe_files import write_caffemodel
+from caffe_oracle import caffenet_layers, generator_layers, random_blobs
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from invset.cli import COMMANDS, config_dir, main
 from invset.models.load import ASSETS
+from invset.problem import find_unit
 
 CONFIGS = config_dir()
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -111,8 +115,48 @@ def test_the_custom_and_trained_options_instantiate(monkeypatch: pytest.MonkeyPa
     trained = config("run", "generator=upconv", f"generator.weights={ASSETS}/mini-generator.safetensors").generator
     assert hydra.utils.instantiate(trained, device="cpu").code_dim == 1024
     assert hydra.utils.instantiate(config("run").network, device="cpu").output == "fc8"
-    assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {"mini", "custom", "torchvision"}
-    assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {"mini", "custom", "upconv", "pixels", "fourier"}
+    assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {"mini", "custom", "torchvision", *CAFFE["network"]}
+    assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
+        "mini",
+        "custom",
+        "upconv",
+        "pixels",
+        "fourier",
+        *CAFFE["generator"],
+    }
+
+
+#: Published options of configs/network and configs/generator, and what they are.
+CAFFE = {
+    "network": {
+        "caffenet": ("pool-norm", "volcano", 1000),
+        "places205": ("pool-norm", "phone_booth", 205),
+        "alexnet": ("norm-pool", "volcano", 1000),
+    },
+    "generator": ("ppgn", "deepsim_fc6"),
+}
+
+
+@pytest.mark.parametrize("option", CAFFE["network"])
+def test_published_networks_instantiate(option: str, tmp_path: Path) -> None:
+    order, name, n_out = CAFFE["network"][option]
+    layers = caffenet_layers(order, 6, n_out)
+    write_caffemodel(tmp_path / "net.caffemodel", random_blobs(layers, seed=0, bias=1.0))
+    network = hydra.utils.instantiate(
+        config("run", f"network={option}", f"network.weights={tmp_path}/net.caffemodel").network, device="cpu"
+    )
+    assert (network.name, network.resolve("fc6"), network.output) == (option, "relu6", "fc8")
+    assert [name for name, _ in network.module.named_children() if name not in ("data", "flatten")] == [l.name for l in layers]
+    assert find_unit(network, "fc8", name) == {"volcano": 980, "phone_booth": 140}[name]
+
+
+@pytest.mark.parametrize("option", CAFFE["generator"])
+def test_published_generators_instantiate(option: str, tmp_path: Path) -> None:
+    write_caffemodel(tmp_path / "g.caffemodel", random_blobs(generator_layers(8), seed=0, bias=1.0))
+    words = [f"generator={option}", f"generator.weights={tmp_path}/g.caffemodel"]
+    generator = hydra.utils.instantiate(config("run", *words).generator, device="cpu")
+    assert (generator.code_dim, generator.picture, generator.display) == (128, "mean", None)
+    assert generator(torch.zeros(1, 128)).shape == (1, 3, 227, 227)
 
 
 def test_settings_of_training_instantiate() -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from invset.errors import InvsetError
+from invset.models.caffemodel import read_caffemodel
 from invset.models.caffenet import CONVOLUTIONS, IMAGENET_MEAN_BGR, CaffeNet, as_mean
 from invset.models.generator import Generator
 from invset.models.load import load_prior, read_labels
@@ -148,8 +149,6 @@ def _read(name: str, weights: str | Path | None) -> tuple[Path, Blobs]:
         path = Path(weights).expanduser()
     if not path.is_file():
         raise InvsetError(f"no weights at {path}; leave weights= out for the published ones")
-    from invset.models.caffemodel import read_caffemodel
-
     return path, read_caffemodel(path)
 
 
