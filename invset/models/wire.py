@@ -117,10 +117,11 @@ class WireFile:
             offset: where it does so.
         """
         values = pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [np.empty(0, np.float32)])
+        told = f"({', '.join(map(str, shape[:8]))}{', …' if len(shape) > 8 else ''})"
         if len(shape) > MAX_AXES or max(shape, default=0) > MAX_SIDE:
-            self.broken(offset, f"a shape of at most {MAX_AXES} axes and {MAX_SIDE} each, found {str(list(shape[:8]))[1:-1]} …")
+            self.broken(offset, f"a shape of at most {MAX_AXES} axes of at most {MAX_SIDE}, found {told}")
         if math.prod(shape) != values.size:
-            self.broken(offset, f"{math.prod(shape)} numbers, as shape {tuple(shape)} says, found {values.size}")
+            self.broken(offset, f"as many numbers as shape {told} has, found {values.size}")
         with np.errstate(all="ignore"):  # a float64 may be too large; Caffe makes it infinite too
             values = values.astype(np.float32, copy=False)
         # numpy refuses huge sides even beside a side of zero
