@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caffe_files import blob_message, caffemodel, layer_message, message, number, numbers, varint, write_caffemodel
+from protobuf_schema import message_class
 
 from invset.errors import InvsetError
 from invset.models.caffemodel import read_caffemodel
@@ -47,43 +48,26 @@ def assert_same(found: Blobs, expected: Blobs, exact_shapes: bool = False) -> No
 @pytest.fixture(scope="module")
 def net_class() -> type:
     """Protobuf's class for NetParameter. Names are bytes, as protobuf refuses text that is no UTF-8, which Caffe doesn't."""
-    protobuf = pytest.importorskip("google.protobuf")
-    from google.protobuf import descriptor_pool, message_factory
-    from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Kind
-    from google.protobuf.descriptor_pb2 import FileDescriptorProto
-
-    assert protobuf.__version__
-    schema = {
-        "Shape": [("dim", 1, Kind.TYPE_INT64, "packed")],
-        "Blob": [
-            *((name, i, Kind.TYPE_INT32, "optional") for i, name in enumerate(("num", "channels", "height", "width"), start=1)),
-            *((name, i, Kind.TYPE_FLOAT, "packed") for name, i in (("data", 5), ("diff", 6))),
-            ("shape", 7, "Shape", "optional"),
-            *((name, i, Kind.TYPE_DOUBLE, "packed") for name, i in (("double_data", 8), ("double_diff", 9))),
-        ],
-        "V0": [("name", 1, Kind.TYPE_BYTES, "optional"), ("type", 2, Kind.TYPE_BYTES, "optional"), ("blobs", 50, "Blob", "repeated")],
-        "V1": [
-            ("layer", 1, "V0", "optional"),
-            ("name", 4, Kind.TYPE_BYTES, "optional"),
-            ("type", 5, Kind.TYPE_INT32, "optional"),
-            ("blobs", 6, "Blob", "repeated"),
-        ],
-        "Layer": [("name", 1, Kind.TYPE_BYTES, "optional"), ("type", 2, Kind.TYPE_BYTES, "optional"), ("blobs", 7, "Blob", "repeated")],
-        "Net": [("name", 1, Kind.TYPE_BYTES, "optional"), ("layers", 2, "V1", "repeated"), ("layer", 100, "Layer", "repeated")],
-    }
-    file = FileDescriptorProto(name="caffe.proto", package="caffe", syntax="proto2")
-    for title, fields in schema.items():
-        added = file.message_type.add(name=title)
-        for name, i, kind, rule in fields:
-            field = added.field.add(name=name, number=i)
-            field.label = Kind.LABEL_OPTIONAL if rule == "optional" else Kind.LABEL_REPEATED
-            field.type = Kind.TYPE_MESSAGE if isinstance(kind, str) else kind
-            if isinstance(kind, str):
-                field.type_name = f".caffe.{kind}"
-            field.options.packed = rule == "packed"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("caffe.Net"))
+    head = {"name": (1, "bytes"), "type": (2, "bytes")}
+    axes = {"num": (1, "int32"), "channels": (2, "int32"), "height": (3, "int32"), "width": (4, "int32")}
+    return message_class(
+        "Net",
+        {
+            "Shape": {"dim": (1, "packed int64")},
+            "Blob": {
+                **axes,
+                "data": (5, "packed float"),
+                "diff": (6, "packed float"),
+                "shape": (7, "Shape"),
+                "double_data": (8, "packed double"),
+                "double_diff": (9, "packed double"),
+            },
+            "V0": {**head, "blobs": (50, "repeated Blob")},
+            "V1": {"layer": (1, "V0"), "name": (4, "bytes"), "type": (5, "int32"), "blobs": (6, "repeated Blob")},
+            "Layer": {**head, "blobs": (7, "repeated Blob")},
+            "Net": {"name": (1, "bytes"), "layers": (2, "repeated V1"), "layer": (100, "repeated Layer")},
+        },
+    )
 
 
 def protobuf_blobs(net) -> Blobs:
@@ -327,15 +311,17 @@ def mutate(content: bytes, spots: list[tuple[int, int]], rng: random.Random) -> 
     return bytes(flipped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_2000_mutations(tmp_path, net_class, dialect):
     rng = random.Random(f"{dialect}")
     path = tmp_path / "net.caffemodel"
     form = {"legacy_shapes": dialect == "v1", "diff": True}
-    content = caffemodel(some_blobs(), dialect, **form) + caffemodel({"x": [np.ones(3, np.float32)]}, dialect, packed=False)
+    few = {name: blobs for name, blobs in some_blobs().items() if name in ("conv1", "fc6")}
+    content = caffemodel(few, dialect, **form) + caffemodel({"x": [np.ones(3, np.float32)]}, dialect, packed=False)
     path.write_bytes(content)
     spots = [(field.start, field.stop - field.start) for field in lengths(WireFile(path, ""))]
-    assert len(spots) > 30
+    assert len(spots) > 20
     loaded, agreed = 0, 0
     tracemalloc.start()
     for _ in range(2000):
