@@ -7,11 +7,16 @@ import csv
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 from torch import nn
 from toys import seeded, two_classes
 
+from invset.cli import config_dir
+from invset.commands.train_generator import main
 from invset.errors import InvsetError
+from invset.models.load import upconv_generator
 from invset.models.mini import LAYER_ALIASES, MiniNet
 from invset.models.network import Network
 from invset.models.upconv import UpConv
@@ -245,3 +250,41 @@ def test_any_network_and_layer(tmp_path, encoder, code_dim, share):
 def test_settings_that_make_no_sense(changed, told):
     with pytest.raises(InvsetError, match=told):
         GeneratorSettings(**changed)
+
+
+# The command
+
+
+def command(*words):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = compose("train_generator", list(words))
+    OmegaConf.resolve(cfg)
+    main(cfg)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """12 pictures of noise in two folders."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        folder = tmp_path / "photographs" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    return tmp_path / "photographs"
+
+
+def test_the_command_trains_in_parts(tmp_path, photographs):
+    small = ["model.hidden=[8]", "model.start=6", "model.widths=[[6,6],[6,4],[4,4]]", "discriminator=[4,4,4]"]
+    few = ["settings.steps=2", "settings.batch_size=4", "settings.lr=1e-8", "settings.ema=0"]
+    words = ["network=mini", f"data.train={photographs}", f"data.val={photographs}", *small, *few]
+    command(*words, f"out={tmp_path}/first")
+    command(*words, f"out={tmp_path}/second", f"init={tmp_path}/first/generator.safetensors", "seed=5")
+    command(*words, f"out={tmp_path}/other", "seed=5")
+    codes = torch.rand(3, 1024, generator=seeded())
+    first, second, other = (upconv_generator(tmp_path / name / "generator.safetensors")(codes) for name in ("first", "second", "other"))
+    # the rate is next to zero: what a training began with it ends with, to the precision of its file
+    torch.testing.assert_close(second, first, rtol=0, atol=2e-3)
+    assert (other - first).abs().max() > 0.05
+    assert upconv_generator(tmp_path / "first" / "generator.safetensors", tmp_path / "first" / "prior.safetensors").prior is not None
+    with pytest.raises(InvsetError, match="do not fit"):
+        command(*words, f"out={tmp_path}/third", f"init={tmp_path}/first/generator.safetensors", "model.hidden=[9]")

@@ -11,7 +11,7 @@ from invset.commands import build
 from invset.commands.encode import activations
 from invset.images import load_images
 from invset.models.upconv import UpConv
-from invset.models.weights import save_upconv
+from invset.models.weights import load_state, read_state, save_upconv
 from invset.prior import CodePrior
 from invset.report.curves import plot_log
 from invset.rundir import RunDir
@@ -34,6 +34,8 @@ def main(cfg: DictConfig) -> None:
     code_dim = int(torch.tensor(network.shape(encoder)).prod())
     arguments = {"code_dim": code_dim, **OmegaConf.to_container(cfg.model, resolve=True)}  # type: ignore[dict-item]
     generator = UpConv(**arguments).initialize(torch.Generator().manual_seed(settings.seed))
+    if cfg.init is not None:
+        load_state(generator, read_state(cfg.init), cfg.init)
     torch.manual_seed(settings.seed)  # torch draws a module's first weights from its global generator alone
     discriminator = Discriminator(code_dim, list(cfg.discriminator))
     trained = train_generator(GeneratorTraining(network, encoder, generator, discriminator, settings), train, val, out)

@@ -250,7 +250,7 @@ def train_generator(training: GeneratorTraining, train: ImageSet, val: ImageSet,
     state = load_checkpoint(out / "checkpoint.pt", config)
     if state:
         training.load_state_dict(state)
-    else:
+    elif training.generator.code_scale == 1:  # 1: not measured, as it is in a generator from an earlier training
         training.generator.code_scale.copy_(_code_scale(training, train))
         training.averaged.code_scale.copy_(training.generator.code_scale)
     log = Log(out / "log.csv", rows=math.ceil(training.step / s.report_every))
