@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from caffe_files import write_caffemodel
+from caffe_oracle import caffenet_layers, random_blobs
 from scipy.io import savemat
 
 from invset.errors import InvsetError
+from invset.models.caffe import caffe_network
 from invset.models.matconvnet import read_matconvnet
 
 MAP = (3, 2)  # height and width of pool5 here: unequal, so that they can't be mistaken for each other
@@ -24,11 +28,11 @@ def caffe_blobs() -> dict[str, list[np.ndarray]]:
     return {name: [rng.standard_normal(shape).astype("f"), rng.standard_normal(shape[0]).astype("f")] for name, shape in shapes.items()}
 
 
-def converted(name: str, weights: np.ndarray) -> np.ndarray:
+def converted(name: str, weights: np.ndarray, map_: tuple[int, int] = MAP) -> np.ndarray:
     """Step by step what import-caffe.py of MatConvNet does: all axes reversed, x and y exchanged, BGR to RGB."""
     filters = weights.transpose()
     if name.startswith("fc"):
-        height, width = MAP if name == "fc6" else (1, 1)
+        height, width = map_ if name == "fc6" else (1, 1)
         filters = filters.reshape([width, height, weights.shape[1] // (height * width), len(weights)], order="F")
     filters = filters.transpose([1, 0, 2, 3])
     return filters[:, :, ::-1, :] if name == "conv1" else filters
@@ -48,10 +52,17 @@ def cells(*values: Any) -> np.ndarray:
     return made
 
 
-def write(path: Path, layout: str = "weights", mean: np.ndarray | None = None, **extra: Any) -> None:
+def write(
+    path: Path,
+    layout: str = "weights",
+    mean: np.ndarray | None = None,
+    blobs: dict[str, list[np.ndarray]] | None = None,
+    map_: tuple[int, int] = MAP,
+    **extra: Any,
+) -> None:
     layers = []
-    for name, (weights, bias) in caffe_blobs().items():
-        both = (converted(name, weights), bias.reshape(1, -1))
+    for name, (weights, bias) in (blobs or caffe_blobs()).items():
+        both = (converted(name, weights, map_), bias.reshape(1, -1))
         kept = {"weights": cells(*both)} if layout == "weights" else {"filters": both[0], "biases": both[1]}
         layers.append(struct(name=name, type="conv", **kept, pad=np.zeros((1, 4)), stride=np.ones((1, 2))))
         layers.append(struct(name=f"relu_{name}", type="relu", weights=cells(), leak=0.0))
@@ -73,6 +84,15 @@ def test_arrays_come_back_as_caffe_has_them(tmp_path, layout):
             assert (ours.dtype, ours.shape) == (np.float32, theirs.shape)
             assert ours.flags.c_contiguous
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_network_of_such_a_file(tmp_path):
+    blobs = random_blobs(caffenet_layers("pool-norm", 8, 5), seed=0, bias=1.0)
+    write_caffemodel(tmp_path / "net.caffemodel", blobs)
+    write(tmp_path / "net.mat", blobs=blobs, map_=(6, 6))
+    x = torch.rand(2, 3, 227, 227, generator=torch.Generator().manual_seed(0))
+    first, second = (caffe_network(weights=tmp_path / f"net.{kind}", labels=None).module(x) for kind in ("caffemodel", "mat"))
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("layout", ["weights", "filters and biases"])

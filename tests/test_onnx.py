@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from caffe_files import write_caffemodel
+from caffe_oracle import caffenet_layers, random_blobs
 from protobuf_schema import message_class
 
 from invset.errors import InvsetError
+from invset.models.caffe import caffe_network
 from invset.models.onnx import read_onnx
 
 INT64, FLOAT = 7, 1
@@ -52,11 +56,11 @@ def model_class() -> type:
     )
 
 
-def model_bytes(model_class: type, raw: bool) -> bytes:
+def model_bytes(model_class: type, raw: bool, tensors: dict[str, np.ndarray] | None = None) -> bytes:
     model = model_class(ir_version=3, producer_name="caffe2")
     model.graph.name = "caffenet"
     model.graph.node.add(name="conv1", input=["data_0", "conv1_w_0", "conv1_b_0"])
-    for name, array in some_tensors().items():
+    for name, array in (tensors or some_tensors()).items():
         tensor = model.graph.initializer.add(name=name, data_type=FLOAT, dims=array.shape)
         if raw:
             tensor.raw_data = array.tobytes()
@@ -72,6 +76,17 @@ def test_files_of_protobuf(tmp_path, model_class, raw):
     path = tmp_path / "net.onnx"
     path.write_bytes(model_bytes(model_class, raw))
     assert_right(read_onnx(path))
+
+
+def test_a_network_of_such_a_file(tmp_path, model_class):
+    layers = caffenet_layers("pool-norm", 8, 5)
+    blobs = random_blobs(layers, seed=0, bias=1.0)
+    write_caffemodel(tmp_path / "net.caffemodel", blobs)
+    tensors = {f"{layer}_{kind}_0": blob for layer, pair in blobs.items() for kind, blob in zip("wb", pair, strict=True)}
+    (tmp_path / "net.onnx").write_bytes(model_bytes(model_class, True, tensors))
+    x = torch.rand(2, 3, 227, 227, generator=torch.Generator().manual_seed(0))
+    first, second = (caffe_network(weights=tmp_path / f"net.{kind}", labels=None).module(x) for kind in ("caffemodel", "onnx"))
+    assert torch.equal(first, second)
 
 
 @pytest.mark.external

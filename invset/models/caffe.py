@@ -8,7 +8,7 @@ that a network has not (data, loss) is ignored, as Caffe does; one that is missi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,9 @@ from invset.models.caffemodel import read_caffemodel
 from invset.models.caffenet import CONVOLUTIONS, IMAGENET_MEAN_BGR, CaffeNet, as_mean
 from invset.models.generator import Generator
 from invset.models.load import load_prior, read_labels
+from invset.models.matconvnet import read_matconvnet
 from invset.models.network import Network
+from invset.models.onnx import read_onnx
 from invset.models.upconv_fc6 import DECONVOLUTIONS, UpConvFc6
 
 #: Layer name -> its blobs: weights and bias.
@@ -29,6 +31,9 @@ Blobs = Mapping[str, Sequence[np.ndarray]]
 
 #: Public layer names that differ from module names, where fc6 and fc7 are read after their ReLU, as PPGN's encoder does.
 AFTER_RELU = {"fc6": "relu6", "fc7": "relu7"}
+
+#: Formats that published copies of the same weights have, by suffix; any other file is taken for a .caffemodel.
+_READERS: dict[str, Callable[[Path], Blobs]] = {".onnx": read_onnx, ".mat": lambda path: read_matconvnet(path)[0]}
 
 Loaded = TypeVar("Loaded", CaffeNet, UpConvFc6)
 
@@ -85,6 +90,7 @@ def caffe_generator(
     crop: int = 227,
     mean: Sequence[float] | str | Path | None = None,
     prior: str | Path | None = None,
+    clip: Sequence[float] | None = (0.0, 30.0),
     device: str | torch.device = "cpu",
 ) -> Generator:
     """PPGN's or DeePSiM's generator from a file of weights; how wide it is, and how long a code, the file says.
@@ -97,6 +103,7 @@ def caffe_generator(
         crop: side in pixels of the centre that is kept, of 256: 227 is all that CaffeNet sees.
         mean: as in `caffe_network`, and the same as there.
         prior: a file written by ``invset fit prior``; None: the generator has no natural region.
+        clip: lowest and highest value of a code's numbers, where there is no natural region: PPGN's 0 and 30. None: any value.
         device: where the weights go.
 
     Raises:
@@ -119,7 +126,9 @@ def caffe_generator(
         module = UpConvFc6(code_dim, (seventh, sixth), fifth // 16, widths, crop, added)
     net = _fill(module, blobs, path, {"mean": added})
     display = net.stretch if picture == "stretch" else None
-    return Generator(net, code_dim, name=name, prior=load_prior(prior, code_dim), picture=picture, display=display, device=device)
+    region = load_prior(prior, code_dim)
+    ends = (float(clip[0]), float(clip[1])) if clip is not None else None
+    return Generator(net, code_dim, name=name, prior=region, clip=ends, picture=picture, display=display, device=device)
 
 
 def read_mean(mean: Sequence[float] | str | Path | None) -> Tensor:
@@ -149,7 +158,7 @@ def _read(name: str, weights: str | Path | None) -> tuple[Path, Blobs]:
         path = Path(weights).expanduser()
     if not path.is_file():
         raise InvsetError(f"no weights at {path}; leave weights= out for the published ones")
-    return path, read_caffemodel(path)
+    return path, _READERS.get(path.suffix, read_caffemodel)(path)
 
 
 def _names(labels: str | Path | Sequence[str] | None, n_out: int, path: Path) -> list[str] | None:
