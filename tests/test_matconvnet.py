@@ -87,7 +87,7 @@ def test_arrays_come_back_as_caffe_has_them(tmp_path, layout):
 
 
 def test_a_network_of_such_a_file(tmp_path):
-    blobs = random_blobs(caffenet_layers("pool-norm", 8, 5), seed=0, bias=1.0)
+    blobs = random_blobs(caffenet_layers("pool-norm", 16, 5), seed=0, bias=1.0)
     write_caffemodel(tmp_path / "net.caffemodel", blobs)
     write(tmp_path / "net.mat", blobs=blobs, map_=(6, 6))
     x = torch.rand(2, 3, 227, 227, generator=torch.Generator().manual_seed(0))

@@ -79,7 +79,7 @@ def test_files_of_protobuf(tmp_path, model_class, raw):
 
 
 def test_a_network_of_such_a_file(tmp_path, model_class):
-    layers = caffenet_layers("pool-norm", 8, 5)
+    layers = caffenet_layers("pool-norm", 16, 5)
     blobs = random_blobs(layers, seed=0, bias=1.0)
     write_caffemodel(tmp_path / "net.caffemodel", blobs)
     tensors = {f"{layer}_{kind}_0": blob for layer, pair in blobs.items() for kind, blob in zip("wb", pair, strict=True)}
