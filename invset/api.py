@@ -112,16 +112,14 @@ class InverseSetSampler:
         k: codes at a time (the paper's K).
         n: samples.
         sampler: "stream" (default), "two_stage" (published), or a `Sampler`, whose own K and n then count.
-        prior: "natural" (default), "clip", "none", or a `Region`.
+        prior: "auto" (default), "natural", "clip", "none", or a `Region`; see `Problem.region`.
         options: further fields of the sampler, such as ``mu0`` or ``max_age``.
 
     Raises:
         InvsetError: bad numbers, or an unknown sampler or option.
     """
 
-    def __init__(
-        self, k: int = 10, n: int = 100, sampler: str | Sampler = "stream", prior: str | Region = "natural", **options: Any
-    ) -> None:
+    def __init__(self, k: int = 10, n: int = 100, sampler: str | Sampler = "stream", prior: str | Region = "auto", **options: Any) -> None:
         self.prior = prior
         if not isinstance(sampler, str):
             self.sampler: Sampler = sampler

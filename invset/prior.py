@@ -31,9 +31,13 @@ class Region(Protocol):
     """Coordinates u that a sampler moves in, and the part of them that it may use.
 
     Attributes:
+        name: as in ``prior=``: "natural", "clip" or "none".
         dim: numbers in one u.
         scale: the unit of step lengths: typical distance of one coordinate from its mean, or 1 for the codes' own units.
     """
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def dim(self) -> int: ...
@@ -73,6 +77,7 @@ class CodePrior:
     basis: Tensor
     deviation: Tensor
     radius: Tensor
+    name: ClassVar[str] = "natural"
     scale: ClassVar[float] = 1.0
 
     @property
@@ -164,6 +169,7 @@ class Box:
     low: float | Tensor
     high: float | Tensor
     start: Tensor
+    name: ClassVar[str] = "clip"
 
     @property
     def dim(self) -> int:
@@ -194,6 +200,7 @@ class Box:
 class Free(Box):
     """The whole code space, as published: nothing is projected, and steps are in the codes' own units."""
 
+    name: ClassVar[str] = "none"
     scale: ClassVar[float] = 1.0  # type: ignore[misc]
 
     def __init__(self, start: Tensor) -> None:

@@ -23,6 +23,9 @@ from invset.prior import Box, Free, Region
 #: Where a convolutional channel is read.
 POSITIONS = ("center", "max", "mean")
 
+#: Parts of code space by name; see `Problem.region`.
+PRIORS = ("auto", "natural", "clip", "none")
+
 
 @dataclass(frozen=True)
 class Neuron:
@@ -237,23 +240,29 @@ class Problem:
         return codes
 
     def region(
-        self, prior: str | Region = "natural", rng: torch.Generator | None = None, clip: tuple[float | Tensor, float | Tensor] = (0.0, 30.0)
+        self,
+        prior: str | Region = "auto",
+        rng: torch.Generator | None = None,
+        clip: tuple[float | Tensor, float | Tensor] | None = None,
     ) -> Region:
         """The part of code space that may be used.
 
         Args:
-            prior: "natural" (the generator's own), "clip" (codes between the two ends of `clip`), "none" (published), or a
-                region.
+            prior: "natural" (the generator's own), "clip" (codes between the two ends of `clip`), "none" (published), "auto"
+                (the first of these that the generator has), or a region.
             rng: draws the start codes of "clip" and "none".
-            clip: lowest and highest value of a code's numbers, or of each of them, with shape (code_dim,).
+            clip: lowest and highest value of a code's numbers, or of each of them, with shape (code_dim,); None: the
+                generator's own, or PPGN's 0 and 30.
 
         Raises:
             InvsetError: "natural" for a generator without one.
         """
         if not isinstance(prior, str):
             return prior
-        if prior not in ("natural", "clip", "none"):
-            raise InvsetError(f"prior must be natural, clip or none, not {prior!r}")
+        if prior not in PRIORS:
+            raise InvsetError(f"prior must be one of {', '.join(PRIORS)}, not {prior!r}")
+        if prior == "auto":
+            prior = "natural" if self.generator.prior is not None else "clip" if clip or self.generator.clip else "none"
         if prior == "natural":
             if self.generator.prior is None:
                 raise InvsetError(
@@ -264,7 +273,8 @@ class Problem:
         start = self.start_codes(256, rng or torch.Generator().manual_seed(0))
         if prior == "none":
             return Free(start)
-        low, high = (end.to(start) if isinstance(end, Tensor) else end for end in clip)
+        ends = clip or self.generator.clip or (0.0, 30.0)
+        low, high = (end.to(start) if isinstance(end, Tensor) else end for end in ends)
         return Box(low, high, start)
 
     def inverse_set(self, region: Region) -> InverseSet:

@@ -15,6 +15,8 @@ from invset.errors import InvsetError
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    if words[0] == "run" and not any(word.startswith(("network=", "experiment=", "--resume")) for word in words):
+        words = ("run", "network=mini", *words[1:])  # the default's weights have to be fetched
     monkeypatch.setattr(sys, "argv", ["invset", *words])
     GlobalHydra.instance().clear()
     try:
@@ -63,7 +65,7 @@ MISTAKES = {
     "sampler.step must be": ["neuron=1", "z1=3", "z2=4", "sampler.step=newton"],
     "no weights at": ["neuron=1", "z1=3", "z2=4", "generator.weights=/nowhere/at.all"],
     "takes codes of 1024 numbers": ["neuron=1", "z1=3", "z2=4", "encoder=fc7", "prior=none"],
-    "no natural region": ["neuron=1", "z1=3", "z2=4", "generator=pixels"],
+    "no natural region": ["neuron=1", "z1=3", "z2=4", "generator=pixels", "prior=natural"],
     "device=abacus is unknown": ["neuron=1", "z1=3", "z2=4", "device=abacus"],
     "position must be": ["layer=conv5", "neuron=1", "z1=3", "z2=4", "position=middle"],
     "lies outside layer": ["layer=conv5", "neuron=1", "z1=3", "z2=4", "position=[9,0]"],
@@ -126,7 +128,8 @@ def test_mistakes_are_one_sentence(
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path: Path) -> None:
     code = "from invset.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, "run", "neuron=hors", "z1=3", "z2=4"], capture_output=True, text=True, cwd=tmp_path)
+    words = ["run", "network=mini", "neuron=hors", "z1=3", "z2=4"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("invset: no neuron of layer fc8 is called 'hors'. Did you mean horse?")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
 import torch
 from caffe_files import write_caffemodel
-from caffe_oracle import caffenet_layers, generator_layers, random_blobs
+from caffe_oracle import Layer, caffenet_layers, generator_layers, random_blobs
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from invset.cli import COMMANDS, config_dir, main
+from invset.commands import build
 from invset.models.load import ASSETS
 from invset.problem import find_unit
 
@@ -27,6 +30,26 @@ EXPERIMENTS = sorted(p.relative_to(CONFIGS / "experiment").with_suffix("").as_po
 def config(name: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose(name, list(overrides))
+
+
+def layers_for(n_out: int) -> list[Layer]:
+    """A narrow network with as many outputs, and as many channels in conv5, as the published ones."""
+    wide = {"conv5": (256, 12, 3, 3), "fc6": (256, 256 * 36)}
+    return [replace(l, weights=wide.get(l.name, l.weights)) for l in caffenet_layers("pool-norm", 6, n_out)]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files in the form of the published ones: networks and a generator of 256 numbers."""
+    folder = tmp_path_factory.mktemp("small")
+    for seed, (name, n_out) in enumerate({"caffenet": 1000, "places205": 205}.items()):
+        write_caffemodel(folder / f"{name}.caffemodel", random_blobs(layers_for(n_out), seed, bias=1.0))
+    write_caffemodel(folder / "g.caffemodel", random_blobs(generator_layers(16), seed=2, bias=1.0))
+    return folder
+
+
+def weights(folder: Path, network: str = "caffenet") -> list[str]:
+    return [f"network.weights={folder}/{network}.caffemodel", f"generator.weights={folder}/g.caffemodel"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(CONFIGS).as_posix())
@@ -53,8 +76,9 @@ def test_every_command_composes(command: str) -> None:
 
 def test_the_default_run() -> None:
     cfg = config("run")
-    assert cfg.network._target_ == "invset.models.load.mini_network"
-    assert cfg.generator._target_ == "invset.models.load.mini_generator"
+    assert (cfg.network.name, cfg.network.weights, cfg.network.fc6) == ("caffenet", None, "after")
+    assert (cfg.generator.name, cfg.generator.weights, cfg.generator.clip) == ("ppgn_generator", None, [0, 30])
+    assert cfg.sampler._target_ == "invset.samplers.stream.Stream"
     plain = {k: v for k, v in OmegaConf.to_container(cfg).items() if k not in ("network", "generator", "sampler")}  # type: ignore[union-attr]
     assert plain == {
         **dict.fromkeys(("neuron", "z1", "z2", "range", "layer", "direction", "neurons", "encoder", "encoder_network")),
@@ -64,8 +88,8 @@ def test_the_default_run() -> None:
         "mu0": 10,
         "alpha": 10,
         "inner_steps": 10,
-        "prior": "natural",
-        "clip": [0, 30],
+        "prior": "auto",
+        "clip": None,
         "constraint": "both",
         "eight_bit": True,
         "seed": 0,
@@ -114,7 +138,7 @@ def test_the_custom_and_trained_options_instantiate(monkeypatch: pytest.MonkeyPa
     assert hydra.utils.instantiate(torchvision, device="cpu").output
     trained = config("run", "generator=upconv", f"generator.weights={ASSETS}/mini-generator.safetensors").generator
     assert hydra.utils.instantiate(trained, device="cpu").code_dim == 1024
-    assert hydra.utils.instantiate(config("run").network, device="cpu").output == "fc8"
+    assert hydra.utils.instantiate(config("run", "network=mini").network, device="cpu").output == "fc8"
     assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {"mini", "custom", "torchvision", *CAFFE["network"]}
     assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
         "mini",
@@ -123,7 +147,51 @@ def test_the_custom_and_trained_options_instantiate(monkeypatch: pytest.MonkeyPa
         "pixels",
         "fourier",
         *CAFFE["generator"],
+        *OF_A_NETWORK,
     }
+
+
+#: Options of configs/generator that are called as a network is, beside mini and custom -> the name of what they build.
+OF_A_NETWORK = {"caffenet": "ppgn_generator", "places205": "ppgn_generator", "alexnet": "ppgn_generator", "torchvision": "fourier"}
+
+
+@pytest.mark.parametrize("option", OF_A_NETWORK)
+def test_a_network_brings_its_generator(option: str, small: Path) -> None:
+    words = (
+        ["network.name=squeezenet1_1", "network.weights=null"] if option == "torchvision" else [f"generator.weights={small}/g.caffemodel"]
+    )
+    cfg = config("run", f"network={option}", *words)
+    assert hydra.utils.instantiate(cfg.generator, device="cpu").name == OF_A_NETWORK[option]
+    assert option != "torchvision" or cfg.generator.size == 224
+    assert config("run", f"network={option}", "generator=pixels").generator._target_ == "invset.models.pixels.pixels_generator"
+
+
+def test_mini_brings_mini() -> None:
+    cfg = config("run", "network=mini")
+    assert (cfg.network._target_, cfg.generator._target_) == ("invset.models.load.mini_network", "invset.models.load.mini_generator")
+
+
+REGIONS: dict[str, tuple[str, tuple[float, float] | None]] = {
+    "network=mini": ("natural", None),
+    "network=mini generator=pixels generator.size=8": ("clip", (0, 1)),
+    "network=mini generator=fourier generator.size=8": ("none", None),
+    "generator=ppgn": ("clip", (0, 30)),
+    "generator=ppgn generator.clip=null": ("none", None),
+    "generator=ppgn generator.clip=null clip=[0,3]": ("clip", (0, 3)),
+    "generator=ppgn clip=[0,3]": ("clip", (0, 3)),
+}
+
+
+@pytest.mark.parametrize("words", REGIONS)
+def test_prior_auto_is_the_first_that_the_generator_has(words: str, small: Path) -> None:
+    files = [] if "network=mini" in words else [*weights(small), "network.labels=null"]
+    cfg = config("run", *words.split(), *files, "neuron=1", "z1=0", "z2=1", "device=cpu")
+    problem = build.problem(cfg)
+    region = problem.region(cfg.prior, torch.Generator().manual_seed(0), build.bounds(cfg.clip, problem.generator.code_dim))
+    name, ends = REGIONS[words]
+    assert region.name == name
+    if ends:
+        assert (region.low, region.high) == ends
 
 
 #: Published options of configs/network and configs/generator, and what they are.
@@ -176,16 +244,65 @@ def test_every_experiment_composes(option: str) -> None:
     assert hydra.utils.instantiate(cfg.sampler).K >= 1
 
 
-@pytest.mark.parametrize("option", EXPERIMENTS)
-def test_every_experiment_runs(option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    small = ["n=4", "K=2", "inner_steps=2", "animation=false", "progress=false", f"hydra.run.dir={tmp_path}/run"]
-    small += ["neuron=horse", "z1=3", "z2=5"] if option.startswith("paper") else []
-    monkeypatch.setattr(sys, "argv", ["invset", "run", f"experiment={option}", *small])
+def sampled(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str, Any]:
+    """The summary of a run that does very little."""
+    little = ["n=4", "K=2", "inner_steps=2", "animation=false", "progress=false", f"hydra.run.dir={out}"]
+    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, *little])
     GlobalHydra.instance().clear()
     with pytest.raises(SystemExit) as end:
         main()
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = json.loads((out / "summary.json").read_text())
     assert (end.value.code or 0, summary["status"]) in ((0, "reached"), (3, "budget"), (3, "unreachable"))
+    return summary
+
+
+@pytest.mark.parametrize("option", [option for option in EXPERIMENTS if option.startswith("demo/")])
+def test_every_demonstration_runs(option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert sampled(monkeypatch, tmp_path, f"experiment={option}")["network"] == "mini"
+
+
+@pytest.mark.parametrize("option", ["paper/base", "paper/both"])
+def test_the_published_method_runs_on_any_network(option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert sampled(monkeypatch, tmp_path, f"experiment={option}", "network=mini", "neuron=horse", "z1=3", "z2=5")["prior"] == "none"
+
+
+FACES, FURRY_FACES = ("conv5:197", 170, 200), ("conv5:197", 260, 300)
+TOILET_PAPER = "fc8:1000 toilet tissue, toilet paper, bathroom tissue"
+
+#: What each experiment of the paper asks: the figures of Hada & Carreira-Perpiñán (2020).
+PAPER: dict[str, list[tuple[str, float, float]]] = {
+    "volcano": [("fc8:981 volcano", 50, 60)],
+    "cardoon": [("fc8:947 cardoon", 40, 50)],
+    "toilet_paper": [(TOILET_PAPER, 40, 50)],
+    "monastery": [("fc8:664 monastery", 40, 50)],
+    "toilet_seat": [("fc8:862 toilet seat", 40, 50)],
+    "monastery_and_toilet_seat": [("fc8:664 monastery", 40, 50), ("fc8:862 toilet seat", 40, 50)],
+    "faces": [FACES],
+    "furry_faces": [FURRY_FACES],
+    "faces_and_toilet_paper": [FURRY_FACES, (TOILET_PAPER, 20, 50)],
+    "faces_and_toilet_seat": [FURRY_FACES, ("fc8:862 toilet seat", 40, 50)],
+    "gas_station": [("fc8:88 gas_station", 40, 50)],
+    "phone_booth": [("fc8:141 phone_booth", 40, 50)],
+}
+
+
+def test_every_experiment_is_known() -> None:
+    paper = {f"paper/{name}" for name in (*PAPER, "base", "both")}
+    assert set(EXPERIMENTS) == paper | {"demo/hidden", "demo/intersection", "demo/ladder"}
+
+
+@pytest.mark.parametrize("option", PAPER)
+def test_experiments_ask_what_the_paper_asks(option: str, small: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cfg = config("run", f"experiment=paper/{option}")
+    assert (cfg.K, cfg.n, cfg.mu0, cfg.alpha, cfg.inner_steps, cfg.prior, cfg.constraint) == (10, 500, 10, 10, 100, "none", "paper")
+    places = option in ("gas_station", "phone_booth")
+    network = "places205" if places else "caffenet"
+    # E is CaffeNet's fc6 in all of the paper's experiments
+    files = [*weights(small, network), *([f"encoder_network.weights={small}/caffenet.caffemodel"] if places else [])]
+    summary = sampled(monkeypatch, tmp_path, f"experiment=paper/{option}", *files)
+    assert (summary["network"], summary["generator"], summary["prior"]) == (network, "ppgn_generator", "none")
+    assert [(neuron["name"], neuron["z1"], neuron["z2"]) for neuron in summary["neurons"]] == PAPER[option]
+    assert (cfg.encoder_network or cfg.network).name == "caffenet"
 
 
 def test_published_choices_are_those_of_the_paper() -> None:

@@ -200,7 +200,7 @@ def test_a_code_that_is_no_encoding_is_refused(network: Network) -> None:
         problem.region("none")
     with pytest.raises(InvsetError, match="pixels has no natural region"):
         problem.region("natural")
-    with pytest.raises(InvsetError, match="prior must be natural, clip or none"):
+    with pytest.raises(InvsetError, match="prior must be one of auto, natural, clip, none"):
         problem.region("other")
 
 

@@ -24,7 +24,7 @@ from invset.cli import config_dir, main
 from invset.samplers.ladder import Ladder
 from invset.samplers.stream import Stream
 
-HORSE = ["neuron=horse", "z1=4", "z2=6", "n=6", "K=3", "progress=false"]
+HORSE = ["neuron=horse", "network=mini", "z1=4", "z2=6", "n=6", "K=3", "progress=false"]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
@@ -82,7 +82,7 @@ def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 @pytest.mark.parametrize("sampler", ["stream", "two_stage"])
 def test_an_interrupted_run_goes_on_to_the_same_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sampler: str) -> None:
-    words = [*HORSE[:3], "n=30", "K=3", "progress=false", f"sampler={sampler}"]
+    words = [*HORSE[:4], "n=30", "K=3", "progress=false", f"sampler={sampler}"]
     assert run(monkeypatch, tmp_path / "whole", *words) == 0
 
     original, calls = base.closest, []
@@ -105,7 +105,15 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(monkeypatch: pytest.Monkey
     assert resume(monkeypatch, tmp_path / "cut") == 2  # it is finished
 
 
-LADDER = ["sampler=ladder", "neuron=horse", "sampler.ranges=[[1,2],[3,4],[5,6]]", "K=2", "animation=false", "progress=false"]
+LADDER = [
+    "sampler=ladder",
+    "network=mini",
+    "neuron=horse",
+    "sampler.ranges=[[1,2],[3,4],[5,6]]",
+    "K=2",
+    "animation=false",
+    "progress=false",
+]
 
 
 @pytest.mark.parametrize("when", ["first round", "later round", "between two rounds"])
@@ -141,7 +149,7 @@ def test_ctrl_c_may_come_at_any_time(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_a_signal_ends_a_process_with_a_whole_folder(tmp_path: Path) -> None:
     code = "from invset.cli import main; main()"
-    words = ["run", *HORSE[:3], "n=100000", "K=3", "animation=false", "checkpoint_seconds=0", f"hydra.run.dir={tmp_path}/cut"]
+    words = ["run", *HORSE[:4], "n=100000", "K=3", "animation=false", "checkpoint_seconds=0", f"hydra.run.dir={tmp_path}/cut"]
     process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, cwd=tmp_path, text=True)
     deadline = time.monotonic() + 60
     while not (tmp_path / "cut" / "state.pt").exists() and time.monotonic() < deadline:
@@ -177,7 +185,9 @@ def test_two_runs_in_one_second_have_two_folders(monkeypatch: pytest.MonkeyPatch
 
 
 def sweep(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
-    return run(monkeypatch, folder, "-m", "n=3", "K=3", "progress=false", "animation=false", *words, f"hydra.sweep.dir={folder}")
+    return run(
+        monkeypatch, folder, "-m", "network=mini", "n=3", "K=3", "progress=false", "animation=false", *words, f"hydra.sweep.dir={folder}"
+    )
 
 
 def test_a_sweep_goes_on_past_a_bad_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -202,7 +212,8 @@ def test_ctrl_c_ends_a_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def test_a_range_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, tmp_path / "a", "neuron=8", "z1=1000", "z2=1001", "n=2", "K=2", "sampler.max_age=5", "progress=false") == 3
+    words = ["network=mini", "neuron=8", "z1=1000", "z2=1001", "n=2", "K=2", "sampler.max_age=5", "progress=false"]
+    assert run(monkeypatch, tmp_path / "a", *words) == 3
     out = capsys.readouterr().out
     assert "try z1=" in out
     assert json.loads((tmp_path / "a" / "summary.json").read_text())["status"] == "unreachable"
@@ -210,12 +221,12 @@ def test_a_range_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, c
 
 def test_intersections_hidden_neurons_and_ladders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     several = "neurons=[{neuron: horse, z1: 2, z2: 4}, {layer: conv5, neuron: 20, z1: 0, z2: 3}]"
-    assert run(monkeypatch, tmp_path / "a", several, "n=3", "K=3", "animation=false", "progress=false") == 0
+    assert run(monkeypatch, tmp_path / "a", "network=mini", several, "n=3", "K=3", "animation=false", "progress=false") == 0
     f = load_file(tmp_path / "a" / "samples.safetensors")["activations"]
     assert f.shape == (3, 2)
     assert ((f >= torch.tensor([2.0, 0.0])) & (f <= torch.tensor([4.0, 3.0]))).all()
 
-    words = ["sampler=ladder", "neuron=horse", "sampler.ranges=[[1,3],[4,6]]", "K=2", "animation=false", "progress=false"]
+    words = ["sampler=ladder", "network=mini", "neuron=horse", "sampler.ranges=[[1,3],[4,6]]", "K=2", "animation=false", "progress=false"]
     assert run(monkeypatch, tmp_path / "b", *words) == 0
     assert "rungs" in json.loads((tmp_path / "b" / "summary.json").read_text())["quality"]
     f = load_file(tmp_path / "b" / "samples.safetensors")["activations"][:, 0]
@@ -237,7 +248,7 @@ def test_a_ladder_with_a_rung_out_of_reach_has_a_blank_row(monkeypatch: pytest.M
 
 def test_a_direction_on_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     save_file({"horse": torch.eye(10)[7]}, tmp_path / "d.safetensors")
-    words = ["z1=4", "z2=6", "n=3", "K=3", "progress=false", "animation=false"]
+    words = ["network=mini", "z1=4", "z2=6", "n=3", "K=3", "progress=false", "animation=false"]
     assert run(monkeypatch, tmp_path / "a", "neuron=8", *words) == 0
     assert run(monkeypatch, tmp_path / "b", f"direction={tmp_path}/d.safetensors:horse", *words) == 0
     plain, direction = (load_file(tmp_path / n / "samples.safetensors") for n in ("a", "b"))
@@ -266,8 +277,6 @@ def test_a_direction_is_a_neuron(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [["generator=pixels", "prior=none"], ["generator=fourier", "prior=none"], ["prior=clip"]], ids=" ".join)
 def test_other_generators_and_regions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]) -> None:
-    assert run(monkeypatch, tmp_path / "a", "neuron=horse", "z1=0", "z2=2", "n=3", "K=3", "animation=false", "progress=false", *words) in (
-        0,
-        3,
-    )
+    asked = ["network=mini", "neuron=horse", "z1=0", "z2=2", "n=3", "K=3", "animation=false", "progress=false"]
+    assert run(monkeypatch, tmp_path / "a", *asked, *words) in (0, 3)
     assert json.loads((tmp_path / "a" / "summary.json").read_text())["status"] in ("reached", "budget", "unreachable")

@@ -118,14 +118,16 @@ def load_direction(path: str) -> Tensor:
     return tensors[name].float()
 
 
-def bounds(clip: Any, code_dim: int) -> tuple[float | Tensor, float | Tensor]:
-    """Lowest and highest code value for ``prior=clip``: two numbers, or 0 and those of a file, one a unit.
+def bounds(clip: Any, code_dim: int) -> tuple[float | Tensor, float | Tensor] | None:
+    """Lowest and highest code value for ``prior=clip``: two numbers, or 0 and those of a file, one a unit; None: the generator's.
 
     The file is text with `code_dim` numbers, as DGN-AM's act_range/3x/fc6.txt (Nguyen et al. 2016).
 
     Raises:
         InvsetError: no such file, or not one number a unit.
     """
+    if clip is None:
+        return None
     if not isinstance(clip, str):
         low, high = clip
         return low, high

@@ -24,12 +24,12 @@ def check_config(cfg: DictConfig) -> None:
         _check_neuron(one)
     if not _whole(cfg.seed, 0) or cfg.seed >= 2**63:
         raise InvsetError(f"seed must be a whole number of at least 0 and below 2^63, not {cfg.seed}; for example seed=0")
-    _check_choice("prior", cfg.prior, ("natural", "clip", "none"))
+    _check_choice("prior", cfg.prior, ("auto", "natural", "clip", "none"))
     _check_choice("constraint", cfg.constraint, ("both", "paper"))
     for key in ("eight_bit", "animation", "progress"):
         if not isinstance(cfg[key], bool):
             raise InvsetError(f"{key} must be true or false, not {cfg[key]}; for example {key}=true")
-    if not isinstance(cfg.clip, str) and (not _pair(cfg.clip) or not cfg.clip[0] < cfg.clip[1]):
+    if cfg.clip is not None and not isinstance(cfg.clip, str) and (not _pair(cfg.clip) or not cfg.clip[0] < cfg.clip[1]):
         raise InvsetError(f"clip must be two numbers, the lower first, or a file of bounds, not {cfg.clip}; for example 'clip=[0,30]'")
     if not _whole(cfg.inner_steps, 1):
         raise InvsetError(f"inner_steps must be a whole number of at least 1, not {cfg.inner_steps}; for example inner_steps=10")

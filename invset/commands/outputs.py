@@ -148,6 +148,7 @@ def summarize(
         "generator": problem.generator.name,
         "picture": problem.generator.picture,
         "encoder": problem.encoder,
+        "prior": region.name,
         "neurons": [
             {"name": name, "z1": float(n.range[0]), "z2": float(n.range[1])} for name, n in zip(problem.names, problem.neurons, strict=True)
         ],

@@ -83,7 +83,8 @@ class _Run:
         from invset.api import finish
         from invset.samplers.base import Status, drive
 
-        print(f"{self.problem.network.name}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
+        about = f"{self.problem.network.name}, {self.problem.generator.name}, prior={self.region.name}"
+        print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
         start = time.monotonic() - self.seconds
         previous = signal.signal(signal.SIGTERM, _interrupt)  # a cluster's time is up: end as with Ctrl-C
         with tqdm(total=self.sampler.n, desc="sampling", unit="sample", disable=not self.cfg.progress) as bar:

@@ -18,6 +18,7 @@ class Generator:
         code_dim: numbers in one code.
         name: what reports call it.
         prior: the natural region of its codes, or None if it has none.
+        clip: lowest and highest value of a code's numbers that its makers kept to, or None.
         start: ``start(count, rng) -> codes``, random codes to begin at without a prior; None if codes are encodings of
             images, which then begin as the encodings of random images (paper, section 3.4).
         picture: what kind of picture is written to disk, as ``summary.json`` tells; None where there is no choice.
@@ -33,6 +34,7 @@ class Generator:
         *,
         name: str = "generator",
         prior: CodePrior | None = None,
+        clip: tuple[float, float] | None = None,
         start: Callable[[int, torch.Generator], Tensor] | None = None,
         picture: str | None = None,
         display: Callable[[Tensor], Tensor] | None = None,
@@ -44,6 +46,7 @@ class Generator:
         self.code_dim = code_dim
         self.name = name
         self.prior = prior.to(device) if prior is not None else None
+        self.clip = clip
         self.start = start
         self.picture = picture
         self.display = display

@@ -28,4 +28,4 @@ def pixels_generator(size: int = 32, device: str | torch.device = "cpu") -> Gene
     def start(count: int, rng: torch.Generator) -> Tensor:
         return torch.rand(count, 3 * size * size, generator=rng, device=rng.device).to(device)
 
-    return Generator(nn.Unflatten(1, (3, size, size)), 3 * size * size, name="pixels", start=start, device=device)
+    return Generator(nn.Unflatten(1, (3, size, size)), 3 * size * size, name="pixels", clip=(0.0, 1.0), start=start, device=device)
