@@ -9,90 +9,42 @@ Every published choice can be selected (``experiment=paper/base`` selects them a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from invset.checks import check_counts
 from invset.diversity import Moments, cross, pairwise
-from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
-from invset.lagrangian import constraints, penalty, slack, update_multipliers
+from invset.lagrangian import penalty, slack
+from invset.samplers.augmented_lagrangian import AugmentedLagrangian
 from invset.samplers.base import State, Status, closest
 from invset.samplers.kept import Kept
-from invset.samplers.steps import Adam, StepRule
-from invset.samplers.stream import MARGIN
 
 #: Sampling steps between two looks at how many samples there are.
 SAMPLING_ROUND = 5
 
 
 @dataclass(frozen=True)
-class TwoStage:
-    """The published sampler, with options. "(paper)" marks the published choice.
+class TwoStage(AugmentedLagrangian):
+    """The published sampler, with options; those of eq. (9) are `AugmentedLagrangian`'s. "(paper)" marks the published choice.
 
     Attributes:
         K: seeds.
         n: samples, the seeds among them.
-        mu0: first penalty; 10 (paper).
-        alpha: its growth after every outer iteration; 10 (paper).
-        inner_steps: gradient steps an outer iteration; 100 (paper).
-        max_outer: outer iterations before the seeds are given up.
-        mu_max: largest penalty; inf (paper).
-        constraint: "paper": f >= z1 only; "both": both ends.
-        epsilon0: where the seeds aim, as a share of the width below z2; 0.5, the middle (paper).
-        units: constraints in "raw" activations (paper) or in widths of the "range".
-        slack: "frozen" during the inner steps (paper: coordinate descent) or "fresh" at every step.
-        objective: distances between "encodings", eq. (6) (paper); "codes", eq. (14); "none", eq. (15).
-        diversity: weight of the objective; 1 (paper).
-        diversity_units: "raw" (paper) or "relative" to the encodings' mean square and the number of pairs.
-        same_start: all K codes start alike, as in section 4.2.
         earlier: C0 of eq. (7): the "last" codes that were inside (paper, step 4) or "all" samples so far.
-        step: step rule.
         max_sampling: gradient steps of the second stage, in multiples of the fewest possible, (n - K) / K.
     """
 
-    K: int = 10
-    n: int = 100
-    mu0: float = 1.0
-    alpha: float = 3.0
-    inner_steps: int = 10
-    max_outer: int = 40
-    mu_max: float = 300.0
-    constraint: str = "both"
-    epsilon0: float = 0.5
-    units: str = "range"
-    slack: str = "fresh"
-    objective: str = "encodings"
-    diversity: float = 0.2
-    diversity_units: str = "relative"
-    same_start: bool = False
     earlier: str = "last"
-    step: StepRule = field(default_factory=lambda: Adam(0.15))
     max_sampling: float = 20.0
 
-    columns = ("f_min", "f_mean", "f_max", "objective", "penalty", "lambda_mean", "mu", "inside", "kept")
-
-    def __post_init__(self) -> None:
-        check_counts(self.K, self.n, self.mu0, self.alpha)
-        allowed = {
-            "constraint": ("both", "paper"),
-            "units": ("range", "raw"),
-            "slack": ("fresh", "frozen"),
-            "objective": ("encodings", "codes", "none"),
-            "diversity_units": ("relative", "raw"),
-            "earlier": ("last", "all"),
-        }
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                raise InvsetError(f"sampler.{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
+    def _choices(self) -> dict[str, tuple[str, ...]]:
+        return {**super()._choices(), "earlier": ("last", "all")}
 
     def init(self, target: InverseSet, rng: torch.Generator) -> State:
-        u = target.region.sample(self.K, rng)
-        if self.same_start:
-            u = u[:1].expand_as(u).contiguous()
+        u = self._start(target, self.K, rng)
         with torch.no_grad():
             f, e = target(u)
         g = self._constraints(target, f)
@@ -114,17 +66,6 @@ class TwoStage:
         return self._seeds(target, state) if state.extra["stage"] == "seeds" else self._sampling(target, state)
 
     # what both stages compute
-
-    def _constraints(self, target: InverseSet, f: Tensor) -> Tensor:
-        return constraints(f, target.range, self.epsilon0, self.constraint == "both", self.units == "range")
-
-    def _inside(self, target: InverseSet, f: Tensor) -> Tensor:
-        one_sided = self.constraint == "paper"
-        return target.range.contains(f.detach(), 0.0 if one_sided else MARGIN, one_sided)
-
-    def _compared(self, u: Tensor, e: Tensor) -> Tensor:
-        """What distances are measured between: encodings, eq. (6), or codes, eq. (14)."""
-        return u if self.objective == "codes" else e
 
     def _objective(self, compared: Tensor, earlier: Moments | None) -> Tensor:
         if self.objective == "none":
@@ -149,10 +90,6 @@ class TwoStage:
         (gradient,) = torch.autograd.grad(terms - objective, u)
         return gradient, objective.detach(), terms.detach()
 
-    def _row(self, f: Tensor, parts: tuple[Tensor, Tensor], x: dict[str, Any], inside: Tensor, kept: Kept) -> Tensor:
-        values = [f.min(), f.mean(), f.max(), *parts, x["lambda_"].mean(), x["mu"], inside.sum(), kept.count]
-        return torch.stack([v.detach().to(f.dtype) for v in values])
-
     # stage 1
 
     def _seeds(self, target: InverseSet, state: State) -> tuple[State, Tensor]:
@@ -169,8 +106,8 @@ class TwoStage:
             done = done | inside.all()  # from here on nothing moves: no branch, so no waiting for the device
             g = self._constraints(target, f.detach())
             if inner == 0 and x["outer"] > 0:
-                x["lambda_"] = torch.where(done, x["lambda_"], update_multipliers(x["lambda_"], g, x["mu"]))
-                x["mu"] = torch.where(done, x["mu"], (self.alpha * x["mu"]).clamp_max(self.mu_max))
+                lambda_, mu = self._multipliers(g, x["lambda_"], x["mu"])
+                x["lambda_"], x["mu"] = torch.where(done, x["lambda_"], lambda_), torch.where(done, x["mu"], mu)
             if s is None or self.slack == "fresh":
                 s = slack(g, x["lambda_"], x["mu"])
             gradient, *parts = self._gradient(target, u, f, e, s, x, None)
@@ -180,7 +117,7 @@ class TwoStage:
             x["memory"] = {k: torch.where(done, x["memory"].get(k, v), v) for k, v in memory.items()}
             taken = taken + (~done).long()
             best = closest(target, best, f)
-            rows.append(self._row(f, (parts[0], parts[1]), x, inside, state.kept))
+            rows.append(self._row(f, (parts[0], parts[1]), (x["lambda_"], x["mu"]), inside, state.kept))
         steps = int(taken)
         x["outer"] += 1
         after = replace(state, u=u.detach(), steps=state.steps + steps, best_f=best, extra=x)
@@ -229,7 +166,7 @@ class TwoStage:
             u = target.region.project(u.detach() - target.region.scale * step)
             x["moved"] = True
             best = closest(target, best, f)
-            rows.append(self._row(f, (parts[0], parts[1]), x, inside, kept))
+            rows.append(self._row(f, (parts[0], parts[1]), (x["lambda_"], x["mu"]), inside, kept))
         after = replace(state, u=u, kept=kept, steps=state.steps + len(rows), best_f=best, extra=x)
         after = replace(after, code_steps=state.code_steps + self.K * len(rows))
         return self._judge_sampling(after), torch.stack(rows)

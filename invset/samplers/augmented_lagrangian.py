@@ -1,0 +1,100 @@
+"""The augmented Lagrangian of eq. (9) with its options: what ``sampler=two_stage`` and ``sampler=full`` have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from invset.checks import check_counts
+from invset.errors import InvsetError
+from invset.inverse_set import InverseSet
+from invset.lagrangian import constraints, update_multipliers
+from invset.samplers.kept import Kept
+from invset.samplers.steps import Adam, StepRule
+from invset.samplers.stream import MARGIN
+
+
+@dataclass(frozen=True)
+class AugmentedLagrangian:
+    """Options of eq. (9) and its parts. "(paper)" marks the published choice.
+
+    Attributes:
+        K: codes at a time.
+        n: samples.
+        mu0: first penalty; 10 (paper).
+        alpha: its growth after every outer iteration; 10 (paper).
+        inner_steps: gradient steps an outer iteration; 100 (paper).
+        max_outer: outer iterations before the codes are given up.
+        mu_max: largest penalty; inf (paper).
+        constraint: "paper": f >= z1 only; "both": both ends.
+        epsilon0: where the codes aim, as a share of the width below z2; 0.5, the middle (paper).
+        units: constraints in "raw" activations (paper) or in widths of the "range".
+        slack: "frozen" during the inner steps (paper: coordinate descent) or "fresh" at every step.
+        objective: distances between "encodings", eq. (6) (paper); "codes", eq. (14); "none", eq. (15).
+        diversity: weight of the objective; 1 (paper).
+        diversity_units: "raw" (paper) or "relative" to the encodings' mean square and the number of pairs.
+        same_start: all codes start alike, as in section 4.2.
+        step: step rule.
+    """
+
+    K: int = 10
+    n: int = 100
+    mu0: float = 1.0
+    alpha: float = 3.0
+    inner_steps: int = 10
+    max_outer: int = 40
+    mu_max: float = 300.0
+    constraint: str = "both"
+    epsilon0: float = 0.5
+    units: str = "range"
+    slack: str = "fresh"
+    objective: str = "encodings"
+    diversity: float = 0.2
+    diversity_units: str = "relative"
+    same_start: bool = False
+    step: StepRule = field(default_factory=lambda: Adam(0.15))
+
+    columns = ("f_min", "f_mean", "f_max", "objective", "penalty", "lambda_mean", "mu", "inside", "kept")
+
+    def __post_init__(self) -> None:
+        check_counts(self.K, self.n, self.mu0, self.alpha)
+        for name, values in self._choices().items():
+            if getattr(self, name) not in values:
+                raise InvsetError(f"sampler.{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
+
+    def _choices(self) -> dict[str, tuple[str, ...]]:
+        """What each option in words may be."""
+        return {
+            "constraint": ("both", "paper"),
+            "units": ("range", "raw"),
+            "slack": ("fresh", "frozen"),
+            "objective": ("encodings", "codes", "none"),
+            "diversity_units": ("relative", "raw"),
+        }
+
+    def _start(self, target: InverseSet, count: int, rng: torch.Generator) -> Tensor:
+        u = target.region.sample(count, rng)
+        return u[:1].expand_as(u).contiguous() if self.same_start else u
+
+    def _constraints(self, target: InverseSet, f: Tensor) -> Tensor:
+        return constraints(f, target.range, self.epsilon0, self.constraint == "both", self.units == "range")
+
+    def _inside(self, target: InverseSet, f: Tensor) -> Tensor:
+        one_sided = self.constraint == "paper"
+        return target.range.contains(f.detach(), 0.0 if one_sided else MARGIN, one_sided)
+
+    def _compared(self, u: Tensor, e: Tensor) -> Tensor:
+        """What distances are measured between: encodings, eq. (6), or codes, eq. (14)."""
+        return u if self.objective == "codes" else e
+
+    def _multipliers(self, g: Tensor, lambda_: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
+        """Lambda and mu after an outer iteration (section 3.4)."""
+        return update_multipliers(lambda_, g, mu), (self.alpha * mu).clamp_max(self.mu_max)
+
+    def _row(self, f: Tensor, parts: tuple[Tensor, Tensor], multipliers: tuple[Tensor, Tensor], inside: Tensor, kept: Kept) -> Tensor:
+        """The numbers of `columns` for one gradient step; `parts` are the objective and the penalty, `multipliers` lambda and mu."""
+        lambda_, mu = multipliers
+        values = [f.min(), f.mean(), f.max(), *parts, lambda_.mean(), mu, inside.sum(), kept.count]
+        return torch.stack([v.detach().to(f.dtype) for v in values])
