@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
+import pytest
 import torch
 from cases import normal
 from torch import Tensor
@@ -9,28 +13,63 @@ from torch import Tensor
 from invset.diversity import Moments, cross, pairwise
 
 
-def loop(a: Tensor, b: Tensor) -> float:
-    return sum(float((x - y).square().sum()) for x in a.double() for y in b.double())
+def loop(a: Tensor, b: Tensor) -> Tensor:
+    """The double loop, in float64."""
+    return torch.stack([(x - y).square().sum() for x in a.double() for y in b.double()]).sum()
+
+
+def value_and_gradient(objective: Callable[[Tensor], Tensor], e: Tensor) -> tuple[Tensor, Tensor]:
+    e = e.clone().requires_grad_()
+    value = objective(e)
+    return value.detach(), torch.autograd.grad(value, e)[0]
+
+
+def assert_same(objective: Callable[[Tensor], Tensor], expected: Callable[[Tensor], Tensor], e: Tensor, rtol: float) -> None:
+    """Value and gradient of both at e, which may be float32, to a relative error in length."""
+    for ours, theirs in zip(value_and_gradient(objective, e), value_and_gradient(expected, e.double()), strict=True):
+        assert (ours.double() - theirs).norm() <= rtol * theirs.norm()
+
+
+#: Relative error allowed, and a common offset of the encodings in multiples of their spread.
+TYPES = pytest.mark.parametrize(
+    ("dtype", "rtol", "offset"),
+    [
+        (torch.float64, 1e-12, 0.0),
+        (torch.float64, 1e-12, 1e3),
+        (torch.float32, 1e-5, 0.0),
+        (torch.float32, 1e-5, 1e3),
+        (torch.float32, 1e-5, 1e4),
+    ],
+)
 
 
 def none_of(e: Tensor) -> Moments:
     return Moments(e.new_zeros(()), e.new_zeros(e.shape[1]), e.new_zeros(()))
 
 
-def test_pairwise_is_the_double_loop() -> None:
-    e = normal(7, 5)
-    torch.testing.assert_close(pairwise(e).item(), loop(e, e), rtol=1e-12, atol=0)
+@TYPES
+@pytest.mark.parametrize("count", [2, 7, 40])
+def test_pairwise_is_the_double_loop(dtype: torch.dtype, rtol: float, offset: float, count: int) -> None:
+    e = (normal(count, 5) + offset).to(dtype)
+    assert_same(pairwise, lambda e: loop(e, e), e, rtol)
 
 
-def test_cross_is_the_double_loop() -> None:
-    e, earlier = normal(7, 5), normal(11, 5, seed=1) + 3
-    torch.testing.assert_close(cross(e, Moments.of(earlier)).item(), loop(e, earlier), rtol=1e-12, atol=0)
+@TYPES
+def test_cross_is_the_double_loop(dtype: torch.dtype, rtol: float, offset: float) -> None:
+    e, earlier = ((normal(count, 5, seed=count) + offset).to(dtype) for count in (7, 11))
+    assert_same(lambda e: cross(e, Moments.of(earlier)), lambda e: loop(e, earlier), e, rtol)
+    # and with the sum of eq. (6), as in eq. (7) and (11)
+    assert_same(lambda e: pairwise(e) + cross(e, Moments.of(earlier)), lambda e: loop(e, e) + loop(e, earlier), e, rtol)
 
 
-def test_a_common_offset_does_not_cancel_in_float32() -> None:
-    e, earlier = normal(7, 5).float() + 1e3, normal(11, 5, seed=1).float() + 1e3
-    assert abs(pairwise(e).item() / loop(e, e) - 1) < 1e-5
-    assert abs(cross(e, Moments.of(earlier)).item() / loop(e, earlier) - 1) < 1e-5
+@TYPES
+def test_parts_of_pairwise_know_the_rest_by_moments_alone(dtype: torch.dtype, rtol: float, offset: float) -> None:
+    e = (normal(11, 5) + offset).to(dtype)
+    whole = functools.reduce(Moments.joined, map(Moments.of, e.split(4)))
+    value, gradient = value_and_gradient(lambda e: loop(e, e), e.double())
+    parts = [value_and_gradient(lambda part: cross(part, whole), part) for part in e.split(4)]
+    torch.testing.assert_close(sum(v for v, _ in parts).double(), value, rtol=rtol, atol=0)  # type: ignore[union-attr]
+    torch.testing.assert_close(2 * torch.cat([g for _, g in parts]).double(), gradient, rtol=rtol, atol=rtol * gradient.norm().item())
 
 
 def test_gradient_of_pairwise() -> None:
