@@ -6,7 +6,6 @@ result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,9 +13,10 @@ import torch
 from torch import Tensor
 
 from invset.checks import check_range
-from invset.errors import InvsetError, did_you_mean
+from invset.errors import InvsetError
 from invset.inverse_set import ActivationRange, InverseSet
 from invset.models.generator import Generator
+from invset.models.labels import find_neuron
 from invset.models.network import Network
 from invset.prior import Box, Free, Region
 
@@ -54,48 +54,13 @@ class Neuron:
 
 
 def find_unit(network: Network, layer: str, number: int | str) -> int:
-    """Index from 0 of a unit given by its number from 1 or by its label. The one place where numbers become indices.
+    """Index from 0 of a unit given by its number from 1 or by its label.
 
     Raises:
         InvsetError: no such unit, or a name that fits several labels.
     """
-    units = network.shape(layer)[0]
     labels = network.labels if layer == network.output else None
-    if isinstance(number, str) and re.fullmatch(r"\s*[+-]?\d+\s*", number):
-        number = int(number)
-    if isinstance(number, int) and not isinstance(number, bool):
-        if not 1 <= number <= units:
-            raise InvsetError(f"neuron={number} is out of range: layer {layer} of {network.name} has neurons 1 to {units}")
-        return number - 1
-    if labels is None:
-        raise InvsetError(f"the neurons of layer {layer} of {network.name} have no names; type a number from 1 to {units}, not {number!r}")
-    fits = _fitting(str(number), labels)
-    if len(fits) > 1:
-        listed = ", ".join(f"{labels[i]} (neuron={i + 1})" for i in fits[:8])
-        more = f" and {len(fits) - 8} more" if len(fits) > 8 else ""
-        raise InvsetError(f"neuron={number} fits several labels: {listed}{more}; type one number")
-    if not fits:
-        synonyms = [part.strip() for label in labels for part in label.split(",")]
-        raise InvsetError(
-            f"no neuron of layer {layer} is called {number!r}.{did_you_mean(str(number), synonyms)} Numbers go from 1 to {units}"
-        )
-    return fits[0]
-
-
-def _fitting(name: str, labels: Sequence[str]) -> list[int]:
-    """Indices of the labels that are called `name`, or have a synonym that is; if there are none, of those that contain it."""
-    wanted, *names = ([_words(part) for part in text.split(",")] for text in (name, *labels))
-    typed = ", ".join(wanted)
-    if not typed:
-        return []
-    exact = [i for i, parts in enumerate(names) if wanted == parts or typed in parts]
-    # whole words only: "hors" is a typing mistake, not a horse
-    return exact or [i for i, parts in enumerate(names) if re.search(rf"\b{re.escape(typed)}\b", ", ".join(parts))]
-
-
-def _words(text: str) -> str:
-    """``gas_station``, ``Gas station`` and ``gas-station`` are one name."""
-    return " ".join(re.split(r"[\s_/-]+", text.lower())).strip()
+    return find_neuron(number, network.shape(layer)[0], labels, f"{layer} of {network.name}")
 
 
 def read(activations: Tensor, index: int | None, position: str | tuple[int, int], direction: Tensor | None) -> Tensor:

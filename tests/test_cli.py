@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,8 +133,56 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("invset: no neuron of layer fc8 is called 'hors'. Did you mean horse?")
+    assert done.stderr.startswith("invset: no neuron of layer fc8 of mini is called 'hors'. Did you mean horse?")
     assert len(done.stderr.splitlines()) == 1
+
+
+MISSING = [
+    "weights of caffenet (244 MB) are not in {cache}",
+    "dl.caffe.berkeleyvision.org/bvlc_reference_caffenet.caffemodel: ",
+    "put it at {cache}/bvlc_reference_caffenet.caffemodel, or type network.weights=",
+    "put it at {cache}/181007__generator.caffemodel, or type generator.weights=",
+    "`invset fetch caffenet ppgn_generator`",
+    "invset run network=mini neuron=horse",
+]
+
+
+def test_the_paper_without_its_weights(tmp_path: Path) -> None:
+    code = "import sys; from invset.models import fetch; fetch.unreachable = lambda urls: dict.fromkeys(urls, 'no network')\n"
+    code += "from invset.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    words = ["run", "neuron=981", "z1=50", "z2=60"]
+    environment = {**os.environ, "INVSET_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stdout) == (2, "False\n")  # within two seconds: torch takes one to import
+    assert all(part.format(cache=tmp_path / "cache") in done.stderr for part in MISSING)
+    assert done.stderr.count("invset: ") == 1
+    assert {p.name for p in tmp_path.iterdir()} <= {"cache", "outputs"}
+
+
+#: What is told before anything is fetched, when the network is a published one.
+BEFORE_FETCHING = {
+    "called 'volcno'. Did you mean volcano": ["neuron=volcno", "z1=50", "z2=60"],
+    "fits several labels: crane (bird)": ["neuron=crane", "z1=50", "z2=60"],
+    "neurons 1 to 1000": ["neuron=1001", "z1=50", "z2=60"],
+    "neurons 1 to 205": ["network=places205", "neuron=206", "z1=50", "z2=60"],
+    "the range is missing": ["neuron=981"],
+    "a name: tench, goldfish": ["z1=50", "z2=60"],
+    "called 'toilet set'. Did you mean toilet seat": ["neurons=[{neuron: monastery, z1: 1, z2: 2}, {neuron: toilet set, z1: 1, z2: 2}]"],
+    "z1 must be below z2": ["neuron=981", "z1=60", "z2=50"],
+}
+
+
+@pytest.mark.parametrize("message", BEFORE_FETCHING)
+def test_mistakes_before_a_download(
+    message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INVSET_CACHE", str(tmp_path / "cache"))
+    words = BEFORE_FETCHING[message]
+    assert run(monkeypatch, "run", *([] if "network=places205" in words else ["network=caffenet"]), *words) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
 
 
 def test_versions_and_unknown_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

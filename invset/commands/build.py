@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from invset.commands.checks import check_given, ends
 from invset.errors import InvsetError, did_you_mean
 from invset.models.generator import Generator
 from invset.models.network import Network
@@ -67,9 +68,7 @@ def neurons(cfg: DictConfig, net: Network) -> list[Neuron]:
 def _neuron(one: dict[str, Any], net: Network) -> Neuron:
     layer = net.output if one.get("layer") is None else str(one["layer"])  # in a Sequential layers are called 0, 1, 2
     direction = one.get("direction")
-    if one.get("neuron") is None and direction is None:
-        known = f", or a name: {', '.join(net.labels[:10])}" if net.labels else ""
-        raise InvsetError(f"no neuron was given; type neuron= and a number from 1{known}")
+    check_given(one, net.labels)
     position = one.get("position") or "center"
     if not isinstance(position, str):
         position = tuple(position)
@@ -81,20 +80,6 @@ def _neuron(one: dict[str, Any], net: Network) -> Neuron:
         load_direction(direction) if direction is not None else None,
         f"{layer}:{Path(str(direction)).stem}" if direction is not None else None,
     )
-
-
-def ends(one: Any) -> tuple[float, float]:
-    """z1 and z2, given as two numbers or as one ``range=[z1,z2]``."""
-    z1, z2, pair = one.get("z1"), one.get("z2"), one.get("range")
-    if pair is not None:
-        if z1 is not None or z2 is not None:
-            raise InvsetError("give z1= and z2=, or range=[z1,z2], not both")
-        if isinstance(pair, str) or len(pair) != 2:
-            raise InvsetError(f"range must be two numbers, not {pair}; for example 'range=[3,4]'")
-        z1, z2 = pair
-    if z1 is None or z2 is None:
-        raise InvsetError("the range is missing; type for example z1=3 z2=4, or 'range=[3,4]'")
-    return z1, z2
 
 
 def load_direction(path: str) -> Tensor:

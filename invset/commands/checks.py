@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -51,6 +52,33 @@ def check_sampler(sampler: Any) -> None:
             raise InvsetError(
                 f"sampler.{field.name} must be a number of at least 0, not {value}; for example sampler.{field.name}={field.default:g}"
             )
+
+
+def check_given(one: Any, labels: Sequence[str] | None) -> None:
+    """Raise `InvsetError` if there is neither a neuron nor a direction.
+
+    Args:
+        one: ``configs/run.yaml``, or one of its ``neurons``.
+        labels: what the output's neurons are called, or None.
+    """
+    if one.get("neuron") is None and one.get("direction") is None:
+        names = ", ".join(label.split(",")[0] for label in (labels or [])[:10])  # ImageNet's have synonyms
+        known = f", or a name: {names}" if names else ""
+        raise InvsetError(f"no neuron was given; type neuron= and a number from 1{known}")
+
+
+def ends(one: Any) -> tuple[float, float]:
+    """z1 and z2, given as two numbers or as one ``range=[z1,z2]``."""
+    z1, z2, pair = one.get("z1"), one.get("z2"), one.get("range")
+    if pair is not None:
+        if z1 is not None or z2 is not None:
+            raise InvsetError("give z1= and z2=, or range=[z1,z2], not both")
+        if isinstance(pair, str) or len(pair) != 2:
+            raise InvsetError(f"range must be two numbers, not {pair}; for example 'range=[3,4]'")
+        z1, z2 = pair
+    if z1 is None or z2 is None:
+        raise InvsetError("the range is missing; type for example z1=3 z2=4, or 'range=[3,4]'")
+    return z1, z2
 
 
 def _check_rungs(sampler: DictConfig) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from invset.commands.checks import check_config
+from invset.commands.published import prepare
 
 if TYPE_CHECKING:
     from invset.samplers.base import State
@@ -26,7 +27,9 @@ def main(cfg: DictConfig, folder: Path | None = None, resume: bool = False) -> i
         folder: the run's folder; None takes Hydra's.
         resume: go on with the run in `folder`.
     """
-    check_config(cfg)  # before torch is imported: a typing mistake is told at once
+    # before torch is imported: a typing mistake, or weights that can't be had, are told at once
+    check_config(cfg)
+    prepare(cfg)
     return _Run(cfg, folder or _hydra_folder(), resume).run()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -35,13 +36,19 @@ def weights(name: str) -> Path:
     return fetch([name])[name]
 
 
-def fetch(names: Iterable[str]) -> dict[str, Path]:
+def fetch(names: Iterable[str], options: Mapping[str, str] | None = None) -> dict[str, Path]:
     """The files of several names. What can be had is fetched, also when others can't.
+
+    Args:
+        names: keys of `invset.models.published.WEIGHTS`.
+        options: name -> the option that takes a file of the user's own, where it isn't the usual one.
 
     Raises:
         InvsetError: an unknown name, or a file that can't be had.
     """
     entries = {name: find_weights(name) for name in names}
+    for name, option in (options or {}).items():
+        entries[name] = replace(entries[name], option=option)
     urls = [source.url for entry in entries.values() if not present(entry) for source in entry.sources]
     down = unreachable(urls) if urls else {}  # once for all of them: without a network this takes its full time
     found: dict[str, Path] = {}
@@ -52,7 +59,9 @@ def fetch(names: Iterable[str]) -> dict[str, Path]:
         except InvsetError as error:
             failed.append(str(error))
     if failed:
-        raise InvsetError("\n".join([*failed, f"Without these files: {OFFLINE}"]))
+        missing = " ".join(name for name in entries if name not in found)
+        elsewhere = f"On a machine with a network `invset fetch {missing}` gets them. What runs without them: {OFFLINE}"
+        raise InvsetError("\n".join([*failed, elsewhere]))
     return found
 
 
@@ -117,7 +126,7 @@ def _download(name: str, entry: Weights, down: dict[str, str]) -> Path:
     raise InvsetError(
         f"the weights of {name} ({entry.size}) are not in {path.parent}, and no address gives them:\n"
         + "\n".join(reasons)
-        + f"\nGet the file some other way and put it at {path}, or type {entry.option}=/path/to/it"
+        + f"\n  Get the file some other way and put it at {path}, or type {entry.option}=/path/to/it"
     )
 
 

@@ -1,0 +1,48 @@
+"""Published networks and generators: what can be told, and what is fetched, before torch is imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig
+
+from invset.commands.checks import check_given, ends
+from invset.models.fetch import fetch
+from invset.models.labels import find_neuron, labels
+
+#: Where `_target_` finds them.
+_MODULE = "invset.models.caffe."
+
+
+def prepare(cfg: DictConfig) -> None:
+    """Fetch all weights that a run needs and that aren't in the cache; before that, check what a person typed.
+
+    A download of 244 MB should not end with a mistyped name, and one message is better than one for the network and, when that is
+    there, another one for the generator.
+
+    Raises:
+        InvsetError: a neuron or a range that the network hasn't, or weights that can't be had.
+    """
+    # name -> the option that takes a file of the user's own
+    wanted: dict[str, str] = {}
+    for part in ("network", "generator", "encoder_network"):
+        if _published(cfg[part]):
+            wanted.setdefault(cfg[part].name, f"{part}.weights")
+    if not wanted:
+        return
+    for one in cfg.neurons or [cfg]:
+        _check_neuron(one, cfg.network)
+    fetch(wanted, wanted)
+
+
+def _published(part: Any) -> bool:
+    return isinstance(part, DictConfig) and str(part.get("_target_")).startswith(_MODULE) and part.weights is None
+
+
+def _check_neuron(one: DictConfig, network: DictConfig) -> None:
+    named = _published(network) and isinstance(network.labels, str) and network.labels in ("imagenet", "places205")
+    names = labels(network.labels) if named else None
+    check_given(one, names)
+    ends(one)
+    if names and one.get("layer") in (None, "fc8") and one.get("neuron") is not None:
+        find_neuron(one.neuron, len(names), names, f"fc8 of {network.name}")
