@@ -20,7 +20,7 @@ from invset.errors import InvsetError, did_you_mean
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without a configuration, main takes the
 #: words that were typed
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
-    "run": ("invset.commands.run", "run", "sample an inverse set:  invset run neuron=horse z1=3 z2=4"),
+    "run": ("invset.commands.run", "run", "sample an inverse set:  invset run network=mini neuron=horse z1=3 z2=4"),
     "compare": ("invset.commands.compare", "compare", "compare samplers over neurons and ranges, beside real images"),
     "train network": ("invset.commands.train_network", "train_network", "train the small CaffeNet on a folder or archive of images"),
     "train generator": ("invset.commands.train_generator", "train_generator", "train a generator for a network:  G(E(x)) = x"),

@@ -59,9 +59,9 @@ def fetch(names: Iterable[str], options: Mapping[str, str] | None = None) -> dic
         except InvsetError as error:
             failed.append(str(error))
     if failed:
-        missing = " ".join(name for name in entries if name not in found)
-        elsewhere = f"On a machine with a network `invset fetch {missing}` gets them. What runs without them: {OFFLINE}"
-        raise InvsetError("\n".join([*failed, elsewhere]))
+        missing = " ".join(name for name, entry in entries.items() if not present(entry))
+        elsewhere = f"On a machine with a network `invset fetch {missing}` gets them. " if missing else ""
+        raise InvsetError("\n".join([*failed, f"{elsewhere}What runs without these files: {OFFLINE}"]))
     return found
 
 
@@ -96,7 +96,10 @@ def _cached(name: str, entry: Weights) -> Path | None:
             try:
                 _admit(path, path, entry, source, "put there by hand")
             except Mismatch as error:
-                raise InvsetError(f"{path} is not the published file: {error}. Delete it, then type invset fetch {name}") from error
+                own = f"for weights of your own, leave it and type {entry.option}={path}"
+                raise InvsetError(
+                    f"{path} is not the published file: {error}. Delete it, then type invset fetch {name}; or, {own}"
+                ) from error
         return path
     return None
 
