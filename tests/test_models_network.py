@@ -197,3 +197,49 @@ def test_folded_layers_are_the_same(layer):
 def test_folding_while_training_is_an_error():
     with pytest.raises(ValueError, match="eval"):
         fold_batch_norm(trained_like().train())
+
+
+class Overwrites(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.add_(1).relu_()
+
+
+def chain() -> tuple[nn.Sequential, list[str]]:
+    """Children in turn: one that is there twice, one that works in place, and a record of those that were called."""
+    torch.manual_seed(0)
+    square, calls = nn.Sequential(nn.Linear(6, 6), nn.Tanh()), []
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), Overwrites(), square, nn.Identity(), square, nn.Linear(6, 3))
+    for name, child in module.named_children():
+        child.register_forward_hook(lambda *_, name=name: calls.append(name))
+    return module, calls
+
+
+@pytest.mark.parametrize(("layers", "calls"), [(["1"], "01"), (["3", "1"], "0123"), (["1", "4", "6"], "0123436")])
+def test_a_chain_is_walked_child_by_child(monkeypatch, layers, calls):
+    module, called = chain()
+    network, x = Network(module), torch.rand(2, 3, 2, 2, generator=seeded())
+    assert network._is_chain(set(layers))
+    found = network.taps(x, layers)
+    assert "".join(called) == calls
+    monkeypatch.setattr(network, "_is_chain", lambda _: False)
+    hooked = network.taps(x, layers)
+    assert list(found) == list(hooked) == layers
+    for layer in layers:
+        assert torch.equal(found[layer], hooked[layer])
+    expected = module[1](x.flatten(1))
+    if "1" in layers:
+        assert torch.equal(found["1"], expected)
+
+
+@pytest.mark.parametrize("layers", [{"3.0"}, {"1", "3.1"}])
+def test_layers_inside_a_child_are_no_chain(layers):
+    network = Network(chain()[0])
+    assert not network._is_chain(layers)
+    assert network.taps(torch.rand(2, 12, generator=seeded()), layers).keys() == layers
+
+
+def test_hooks_on_the_module_are_called():
+    module = chain()[0]
+    plain, x = Network(module).taps(torch.ones(1, 12), ["6"])["6"], torch.zeros(1, 12)
+    module.register_forward_pre_hook(lambda _module, inputs: (inputs[0] + 1,))
+    torch.testing.assert_close(Network(module).taps(x, ["6"])["6"], plain)

@@ -102,27 +102,50 @@ class Network:
             layer -> activations, with shape (N, units) or (N, channels, height, width).
         """
         wanted = {layer: self.resolve(layer) for layer in layers}
+        paths = set(wanted.values())
+        found = self._walk(x, paths) if self._is_chain(paths) else self._hooked(x, paths)
+        missing = paths - set(found)
+        if missing:
+            raise InvsetError(f"layer {', '.join(sorted(missing))} of {self.name} is not part of its forward pass; choose another layer")
+        return {layer: found[path] for layer, path in wanted.items()}
+
+    def _is_chain(self, paths: set[str]) -> bool:
+        """Whether the module does nothing but call its children in turn, and the layers are among them."""
+        module = self.module
+        plain = type(module).forward is nn.Sequential.forward and not (module._forward_pre_hooks or module._forward_hooks)
+        return plain and paths <= module._modules.keys()
+
+    def _walk(self, x: Tensor, paths: set[str]) -> dict[str, Tensor]:
+        """The layers of a chain, child by child: no hooks, which `torch.compile` cannot see through."""
         found: dict[str, Tensor] = {}
-        missing = set(wanted.values())
+        for path, child in self.module._modules.items():  # a child may be there twice: named_children would leave it out
+            x = child(x)
+            if path in paths:
+                last = len(found) == len(paths) - 1
+                found[path] = self._kept(path, x, last)
+                if last:
+                    break
+        return found
+
+    def _hooked(self, x: Tensor, paths: set[str]) -> dict[str, Tensor]:
+        """The layers of any module, by a hook on each."""
+        found: dict[str, Tensor] = {}
         handles = []
 
         def hook(path: str) -> Any:
             def keep(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-                if path not in missing:
+                if path in found:
                     return None
-                if not isinstance(output, Tensor):
-                    raise InvsetError(f"layer {path!r} of {self.name} gives {type(output).__name__}, not one tensor; choose another layer")
-                missing.discard(path)
-                # what follows may work in place (residual sums do), on this tensor or, where a layer passes its input on, on that
-                found[path] = output.clone() if missing else output
-                if not missing:
+                last = len(found) == len(paths) - 1
+                found[path] = self._kept(path, output, last)
+                if last:
                     raise _Reached
                 return None
 
             return keep
 
         try:
-            for path in set(wanted.values()):
+            for path in paths:
                 handles.append(self._modules[path].register_forward_hook(hook(path)))
             self.module(x)
         except _Reached:
@@ -130,6 +153,10 @@ class Network:
         finally:
             for handle in handles:
                 handle.remove()
-        if missing:
-            raise InvsetError(f"layer {', '.join(sorted(missing))} of {self.name} is not part of its forward pass; choose another layer")
-        return {layer: found[path] for layer, path in wanted.items()}
+        return found
+
+    def _kept(self, path: str, output: Any, last: bool) -> Tensor:
+        """A layer's output as it is now: what follows may work on it in place (residual sums do), unless the pass ends here."""
+        if not isinstance(output, Tensor):
+            raise InvsetError(f"layer {path!r} of {self.name} gives {type(output).__name__}, not one tensor; choose another layer")
+        return output if last else output.clone()
