@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from invset.cli import main
+from invset.models.cache import remember
 from invset.models.caffe import caffe_generator, caffe_network
 from invset.models.caffenet import IMAGENET_MEAN_BGR
 from invset.problem import Neuron, Problem
@@ -49,7 +51,11 @@ def reachable(folder: Path) -> tuple[float, float]:
 def sample(monkeypatch: pytest.MonkeyPatch, folder: Path, out: Path, words: list[str]) -> tuple[int, dict[str, Any]]:
     files = [f"network.weights={folder}/net.caffemodel", "network.labels=null", f"generator.weights={folder}/g.caffemodel"]
     options = ["network=caffenet", "generator=ppgn", *files, "prior=clip", f"neuron={NEURON}", "n=4", "K=4", "progress=false"]
-    monkeypatch.setattr(sys, "argv", ["invset", "run", *options, *words, f"hydra.run.dir={out}"])
+    return invset_run(monkeypatch, out, [*options, *words])
+
+
+def invset_run(monkeypatch: pytest.MonkeyPatch, out: Path, words: list[str]) -> tuple[int, dict[str, Any]]:
+    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, f"hydra.run.dir={out}"])
     GlobalHydra.instance().clear()
     with pytest.raises(SystemExit) as end:
         main()
@@ -59,6 +65,12 @@ def sample(monkeypatch: pytest.MonkeyPatch, folder: Path, out: Path, words: list
 
 def pictures(folder: Path) -> np.ndarray:
     return np.stack([np.asarray(Image.open(path)) for path in sorted((folder / "samples").glob("*.png"))])
+
+
+def seen_by_opencv(folder: Path, images: np.ndarray) -> np.ndarray:
+    """The neuron's activations at images of 227x227 pixels, RGB, 8 bits."""
+    data = (images[..., ::-1].astype(np.float32) - np.array(IMAGENET_MEAN_BGR, np.float32)).transpose(0, 3, 1, 2)
+    return opencv(LAYERS, folder / "net.caffemodel", np.ascontiguousarray(data))["fc8"][:, NEURON - 1]
 
 
 @pytest.mark.parametrize("picture", ["mean", "stretch"])
@@ -79,10 +91,30 @@ def test_samples_of_a_caffenet(
         wanted = display.display(tensors["codes"]).clamp(0, 1).mul(255).permute(0, 2, 3, 1).numpy()
         assert np.abs(saved - wanted).max() < 0.51
         saved = display(tensors["codes"]).mul(255).round().permute(0, 2, 3, 1).numpy().astype(np.uint8)
-    data = (saved[..., ::-1].astype(np.float32) - np.array(IMAGENET_MEAN_BGR, np.float32)).transpose(0, 3, 1, 2)
-    theirs = opencv(LAYERS, folder / "net.caffemodel", np.ascontiguousarray(data))["fc8"][:, NEURON - 1]
+    theirs = seen_by_opencv(folder, saved)
     np.testing.assert_allclose(tensors["activations"][:, 0], theirs, atol=1e-3 * (z2 - z1))
     assert ((theirs >= z1 - 0.005 * (z2 - z1)) & (theirs <= z2 + 0.005 * (z2 - z1))).all()
+
+
+@pytest.mark.parametrize("experiment", [None, "paper/volcano"])
+def test_weights_in_the_cache_and_nothing_else_to_type(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, reachable: tuple[float, float], tmp_path: Path, experiment: str | None
+) -> None:
+    for name, file in {"bvlc_reference_caffenet": "net", "181007__generator": "g"}.items():
+        path = tmp_path / f"{name}.caffemodel"
+        shutil.copy(folder / f"{file}.caffemodel", path)
+        remember(path, "not the published one's, but not asked for again", "this test")
+    monkeypatch.setenv("INVSET_CACHE", str(tmp_path))
+    z1, z2 = reachable
+    words = [f"neuron={NEURON}", f"z1={z1}", f"z2={z2}", "network.labels=null", "n=4", "K=4", "progress=false", "animation=false"]
+    words += [f"experiment={experiment}", "inner_steps=20"] if experiment else []
+    code, summary = invset_run(monkeypatch, tmp_path / "out", words)
+    assert (code, summary["network"], summary["generator"]) == (0, "caffenet", "ppgn_generator")
+    assert summary["prior"] == ("none" if experiment else "clip")
+    theirs, tolerance = seen_by_opencv(folder, pictures(tmp_path / "out")), 0.005 * (z2 - z1)
+    assert (theirs >= z1 - tolerance).all()
+    if experiment is None:  # the published constraint has no upper end
+        assert (theirs <= z2 + tolerance).all()
 
 
 def test_bounds_of_each_unit_from_a_file(
