@@ -15,6 +15,7 @@ from torch import Tensor
 
 from invset.errors import InvsetError
 from invset.images import to_uint8
+from invset.passes import tf32
 from invset.prior import Region
 from invset.problem import Problem
 from invset.samplers.base import OnRound, Sampler, State, Status, drive
@@ -72,11 +73,12 @@ def finish(problem: Problem, region: Region, state: State, seconds: float, batch
     codes = region.decode(kept["u"])
     numbers = torch.arange(len(codes))
     images, before, after, encodings = [], [], [], []
-    for batch in codes.split(batch_size):
-        picture = problem.generator(batch)
-        before.append(problem.look(picture)[0])
-        images.append(to_uint8(picture))
-        f, e = problem.look(images[-1].float() / 255)
+    for batch in codes.split(min(batch_size, problem.runtime.micro_batch or batch_size)):
+        with tf32(codes.device, False):
+            picture = problem.generator(batch)
+            before.append(problem.look(picture)[0])
+            images.append(to_uint8(picture))
+            f, e = problem.look(images[-1].float() / 255)
         after.append(f)
         encodings.append(e)
     if images and not problem.eight_bit:

@@ -84,11 +84,14 @@ class InverseSet:
         evaluate: codes to activations and encodings, differentiable.
         range: the p ranges.
         region: coordinates u of the codes and the part of them that may be used.
+        exact: whether a pass that will be differentiated gives the same numbers as one without a gradient. If it does not, only
+            the latter decide what is a sample (`invset.samplers.kept.Kept.confirmed`).
     """
 
     evaluate: Evaluate
     range: ActivationRange
     region: Region
+    exact: bool = True
 
     @property
     def p(self) -> int:

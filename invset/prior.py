@@ -62,6 +62,13 @@ class Region(Protocol):
         ...
 
 
+def send(x: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device without waiting for it, which takes pinned memory there."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class CodePrior:
     """The natural region: a ball in whitened principal components.
@@ -154,7 +161,7 @@ class CodePrior:
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         u = torch.randn(count, self.dim, generator=rng, device=rng.device)
-        return self.project(u.to(self.mean.device))
+        return self.project(send(u, self.mean.device))
 
 
 @dataclass(frozen=True)
@@ -194,7 +201,7 @@ class Box:
         # without replacement: two equal codes would move together for ever
         rounds = -(-count // len(self.start))
         index = torch.cat([torch.randperm(len(self.start), generator=rng, device=rng.device) for _ in range(rounds)])[:count]
-        return self.project(self.start[index.to(self.start.device)])
+        return self.project(self.start[send(index, self.start.device)])
 
 
 class Free(Box):

@@ -18,7 +18,9 @@ from invset.inverse_set import ActivationRange, InverseSet
 from invset.models.generator import Generator
 from invset.models.labels import find_neuron
 from invset.models.network import Network
+from invset.passes import Passes, channels_last_pays, to_channels_last
 from invset.prior import Box, Free, Region
+from invset.runtime import Runtime
 
 #: Where a convolutional channel is read.
 POSITIONS = ("center", "max", "mean")
@@ -105,9 +107,11 @@ class Problem:
         encoder_network: where `encoder` lives; None is `network`, and then one pass serves both.
         eight_bit: let the network see images rounded to the 8 bits that a file holds (with a straight-through gradient), so that
             what is saved is in the set.
+        runtime: how codes are evaluated; None: exactly.
 
     Raises:
-        InvsetError: a layer, neuron or position that does not exist, or a generator whose images or codes do not fit.
+        InvsetError: a layer, neuron or position that does not exist, a generator whose images or codes do not fit, or a runtime
+            option that the device does not have.
     """
 
     def __init__(
@@ -118,6 +122,7 @@ class Problem:
         neurons: Sequence[Neuron] = (),
         encoder_network: Network | None = None,
         eight_bit: bool = True,
+        runtime: Runtime | None = None,
     ) -> None:
         if not neurons:
             raise InvsetError("no neuron was given; type for example neuron=8 z1=3 z2=4")
@@ -127,7 +132,14 @@ class Problem:
         self.encoder_network.resolve(self.encoder)
         self.neurons = list(neurons)
         self.indices = [self._check(neuron) for neuron in neurons]
+        # on the device already: in a step, a copy from the host would wait for it
+        self.directions = [n.direction.to(network.device) if n.direction is not None else None for n in neurons]
         self.eight_bit = eight_bit
+        self.runtime = runtime or Runtime()
+        self._passes = Passes(self._evaluate, self.runtime, network.device)
+        if channels_last_pays(self.runtime, network.device, self.encoder_network.image_size or network.image_size or 0):
+            for part in (generator, network, self.encoder_network):
+                to_channels_last(part.module)
         self.range = ActivationRange.of([n.range for n in neurons], torch.zeros((), device=network.device))
 
     def _check(self, neuron: Neuron) -> int | None:
@@ -176,12 +188,16 @@ class Problem:
         else:
             taps = self.network.taps(images, layers)
             encodings = self.encoder_network.taps(images, [self.encoder])[self.encoder]
-        f = [read(taps[n.layer], i, n.position, n.direction) for n, i in zip(self.neurons, self.indices, strict=True)]
+        neurons = zip(self.neurons, self.indices, self.directions, strict=True)
+        f = [read(taps[n.layer], index, n.position, direction) for n, index, direction in neurons]
         return torch.stack(f, dim=1), encodings.flatten(1)
 
     def evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Activations and encodings of G(codes): what a sampler calls."""
-        images = self.generator(codes)
+        """Activations and encodings of G(codes), as `runtime` says: what a sampler calls."""
+        return self._passes(codes)
+
+    def _evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        images = self.generator(codes).to(codes)  # not in bfloat16: its steps are as wide as those of 8 bits
         return self.look(_Round8Bit.apply(images) if self.eight_bit else images)
 
     def start_codes(self, count: int, rng: torch.Generator) -> Tensor:
@@ -196,7 +212,8 @@ class Problem:
         size = self.encoder_network.image_size or self.generator(torch.zeros(1, self.generator.code_dim, device=device)).shape[-1]
         images = torch.rand(count, 3, size, size, generator=rng, device=rng.device).to(device)
         with torch.no_grad():
-            codes = self.encoder_network.taps(images, [self.encoder])[self.encoder].flatten(1)
+            parts = images.split(self.runtime.micro_batch or count)
+            codes = torch.cat([self.encoder_network.taps(part, [self.encoder])[self.encoder].flatten(1) for part in parts])
         if codes.shape[1] != self.generator.code_dim:
             raise InvsetError(
                 f"{self.generator.name} takes codes of {self.generator.code_dim} numbers, but {self.encoder} of "
@@ -244,4 +261,4 @@ class Problem:
 
     def inverse_set(self, region: Region) -> InverseSet:
         """What a sampler samples."""
-        return InverseSet(self.evaluate, self.range, region)
+        return InverseSet(self.evaluate, self.range, region, self.runtime.exact)

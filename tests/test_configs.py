@@ -98,6 +98,7 @@ def test_the_default_run() -> None:
         "animation": True,
         "progress": True,
         "checkpoint_seconds": 30,
+        "runtime": {"autocast": "off", "compile": False, "cuda_graphs": False, "micro_batch": None, "channels_last": "auto"},
     }
 
 

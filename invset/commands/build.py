@@ -17,6 +17,7 @@ from invset.errors import InvsetError, did_you_mean
 from invset.models.generator import Generator
 from invset.models.network import Network
 from invset.problem import Neuron, Problem
+from invset.runtime import Runtime
 
 
 def choose_device(name: str) -> torch.device:
@@ -133,4 +134,4 @@ def problem(cfg: DictConfig) -> Problem:
     chosen = neurons(cfg, net)
     encoder_network = network(cfg.encoder_network, device) if cfg.encoder_network is not None else None
     encoder = None if cfg.encoder is None else str(cfg.encoder)
-    return Problem(net, generator(cfg.generator, device), encoder, chosen, encoder_network, cfg.eight_bit)
+    return Problem(net, generator(cfg.generator, device), encoder, chosen, encoder_network, cfg.eight_bit, Runtime.of(cfg.get("runtime")))

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig
 
 from invset.checks import check_counts, check_range
 from invset.errors import InvsetError
+from invset.runtime import Runtime
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -41,6 +42,7 @@ def check_config(cfg: DictConfig) -> None:
     if cfg.encoder_network is not None and not isinstance(cfg.encoder_network, DictConfig):
         name = cfg.encoder_network
         raise InvsetError(f"encoder_network holds what configs/network/{name}.yaml does; type +network@encoder_network={name}")
+    Runtime.of(cfg.get("runtime"))
     check_counts(cfg.K, cfg.K if ladder else cfg.n, cfg.mu0, cfg.alpha)
 
 

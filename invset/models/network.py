@@ -119,6 +119,7 @@ class Network:
         """The layers of a chain, child by child: no hooks, which `torch.compile` cannot see through."""
         found: dict[str, Tensor] = {}
         for path, child in self.module._modules.items():  # a child may be there twice: named_children would leave it out
+            assert child is not None
             x = child(x)
             if path in paths:
                 last = len(found) == len(paths) - 1

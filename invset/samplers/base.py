@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
 from invset.samplers.kept import Kept
 
@@ -113,6 +114,9 @@ def drive(
         rng: of every random draw; when `state` is given, as it was after the round that made it.
         state: where to go on; None starts anew.
         on_round: see `OnRound`.
+
+    Raises:
+        InvsetError: the device's memory is too small for K codes.
     """
     start = time.monotonic()
     try:
@@ -126,6 +130,12 @@ def drive(
             raise
         if state.status is Status.RUNNING:  # a run that has ended stays ended: there is nothing to go on with
             state = replace(state, status=Status.INTERRUPTED)
+    except torch.OutOfMemoryError as error:
+        part = max(1, sampler.K // 2)
+        raise InvsetError(
+            f"memory of the device is too small for K={sampler.K} codes at once; evaluate fewer at a time with "
+            f"runtime.micro_batch={part}, which gives the same samples, or take a smaller K ({str(error).splitlines()[0]})"
+        ) from error
     return Outcome(state, time.monotonic() - start)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
+
+from invset.inverse_set import InverseSet
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,31 @@ class Kept:
         self.step.index_fill_(0, row, step)
         count = (self.count + chosen.sum()).clamp_max(self.n)
         return Kept(self.u, self.f, self.e, self.step, self.parent, count)
+
+    @torch.no_grad()
+    def confirmed(self, target: InverseSet, since: Kept, batch_size: int, inside: Callable[[Tensor], Tensor]) -> Kept:
+        """The samples, those since an earlier state measured again without a gradient: who is not inside then goes.
+
+        Only where passes that will be differentiated are not exact; it waits for the device, so once a round.
+
+        Args:
+            target: the inverse set.
+            since: an earlier state of these samples, which stays as it is.
+            batch_size: samples a pass.
+            inside: activations, with shape (B, p), to a boolean with shape (B,).
+        """
+        if target.exact:
+            return self
+        first, last = int(since.count), int(self.count)
+        if first == last:
+            return self
+        f, e = (torch.cat(parts) for parts in zip(*map(target, self.u[first:last].split(batch_size)), strict=True))
+        stay = inside(f).nonzero().squeeze(1)
+        for buffer, value in ((self.u, self.u[first:last]), (self.f, f), (self.e, e)):
+            buffer[first : first + len(stay)] = value[stay]
+        for numbers in (self.step, self.parent):
+            numbers[first : first + len(stay)] = numbers[first:last][stay]
+        return replace(self, count=since.count + len(stay))
 
     def trimmed(self) -> dict[str, Tensor]:
         """The rows in use, by name; reads `count` back from the device."""

@@ -169,7 +169,8 @@ class TwoStage(AugmentedLagrangian):
             rows.append(self._row(f, (parts[0], parts[1]), (x["lambda_"], x["mu"]), inside, kept))
         after = replace(state, u=u, kept=kept, steps=state.steps + len(rows), best_f=best, extra=x)
         after = replace(after, code_steps=state.code_steps + self.K * len(rows))
-        return self._judge_sampling(after), torch.stack(rows)
+        kept = kept.confirmed(target, state.kept, self.K, lambda f: self._inside(target, f))
+        return self._judge_sampling(replace(after, kept=kept)), torch.stack(rows)
 
     def _next_moments(self, earlier: Moments, compared: Tensor, inside: Tensor) -> list[Tensor]:
         """C0 after a step: with "last", the codes that are inside now, or as it was if none is."""
