@@ -19,10 +19,11 @@ from invset.passes import tf32
 from invset.prior import Region
 from invset.problem import Problem
 from invset.samplers.base import OnRound, Sampler, State, Status, drive
+from invset.samplers.full import Full
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage
 
-SAMPLERS = {"stream": Stream, "two_stage": TwoStage}
+SAMPLERS = {"stream": Stream, "two_stage": TwoStage, "full": Full}
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ class InverseSetSampler:
     Args:
         k: codes at a time (the paper's K).
         n: samples.
-        sampler: "stream" (default), "two_stage" (published), or a `Sampler`, whose own K and n then count.
+        sampler: "stream" (default), "two_stage" (published), "full" (eq. 6 for all n together), or a `Sampler`, whose own K and n
+            then count.
         prior: "auto" (default), "natural", "clip", "none", or a `Region`; see `Problem.region`.
         options: further fields of the sampler, such as ``mu0`` or ``max_age``.
 

@@ -122,7 +122,7 @@ class _Run:
 
     def _progress(self, state: Any, rows: list[list[float]]) -> str:
         last = dict(zip(self.sampler.columns, rows[-1], strict=True)) if rows else {}
-        inside = f", {last['inside']:.0f} of {self.sampler.K} inside" if "inside" in last else ""
+        inside = f", {last['inside']:.0f} of {len(state.u)} inside" if "inside" in last else ""
         return f"step {state.steps}{inside}"
 
     def _save(self, seconds: float) -> None:

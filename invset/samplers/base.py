@@ -46,7 +46,7 @@ class State:
     """Where a sampler is. Immutable: an interrupted round leaves the state before it whole.
 
     Attributes:
-        u: coordinates of the K codes in flight, with shape (K, dim).
+        u: coordinates of the codes in flight, with shape (K, dim); of all n for `sampler=full`, with shape (n, dim).
         kept: the samples so far.
         steps: gradient steps so far; a code-step is one forward and backward pass of one code.
         code_steps: code-steps so far.
@@ -68,7 +68,7 @@ class Sampler(Protocol):
     """K codes at a time until n samples are kept.
 
     Attributes:
-        K: codes that are optimised together.
+        K: codes at a time.
         n: samples asked for.
         columns: names of the numbers that `round` reports of every gradient step.
     """

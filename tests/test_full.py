@@ -1,0 +1,333 @@
+"""All n codes together: against eq. (6) written out, for every number of codes in memory, and what is held in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from cases import cube, linear, normal, plain_set, run, seeded, tanh_net, uniform
+from torch import Tensor
+
+from invset.errors import InvsetError
+from invset.inverse_set import ActivationRange, InverseSet
+from invset.prior import CodePrior
+from invset.samplers.base import State, Status, drive
+from invset.samplers.full import Full
+from invset.samplers.steps import Adam, Normalized, Plain, StepRule
+from invset.samplers.two_stage import TwoStage
+
+N = 11
+ENDS = [(0.1, 0.3), (-0.2, 0.1)]
+
+
+def nonlinear(region: Any = None) -> InverseSet:
+    """Two activations and seven encodings of a code, all nonlinear."""
+    f, first = tanh_net(p=2), normal(8, 7, seed=8)
+    region = region or cube()
+    return InverseSet(lambda c: (f(c), torch.relu(c @ first) ** 2 + 5), ActivationRange.of(ENDS, region.sample(1, seeded())), region)
+
+
+def rounds(sampler: Full, target: InverseSet, state: State, count: int) -> tuple[State, Tensor]:
+    rows = []
+    for _ in range(count):
+        state, new = sampler.round(target, state, seeded())
+        rows.append(new)
+    return state, torch.cat(rows)
+
+
+class WrittenOut:
+    """Eq. (9) for n codes with the naive sum over pairs and one graph for all, in Adam's steps of `torch.optim`."""
+
+    def __init__(self, sampler: Full, target: InverseSet, u: Tensor) -> None:
+        self.sampler, self.target, self.lambda_, self.mu = sampler, target, torch.zeros(len(u), 4, dtype=u.dtype), 1.0
+        self.u = u.clone().requires_grad_()
+        assert isinstance(sampler.step, Adam)
+        self.adam = torch.optim.Adam([self.u], lr=sampler.step.lr, eps=0.0)
+
+    def g(self, f: Tensor) -> Tensor:
+        z1, z2, width = self.target.range.z1, self.target.range.z2, self.target.range.width
+        aim = self.sampler.epsilon0 * width
+        return torch.cat([(aim - z2 + f) / width, (aim + z1 - f) / width], dim=1)
+
+    def loss(self, s: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        f, e = self.target.evaluate(self.u)
+        g = self.g(f)
+        if s is None:
+            s = (g.detach() - self.lambda_ / self.mu).clamp_min(0)
+        distances = sum(((a - b) ** 2).sum() for a in e for b in e)
+        objective = self.sampler.diversity * distances / (2 * len(e) * (e.detach() ** 2).sum(1).mean())
+        terms = (-self.lambda_ * (g - s) + self.mu / 2 * (g - s) ** 2).sum()
+        return objective, terms, s
+
+    def outer(self) -> list[list[float]]:
+        s, rows = None, []
+        for _ in range(self.sampler.inner_steps):
+            objective, terms, s = self.loss(s if self.sampler.slack == "frozen" else None)
+            rows.append([objective.item(), terms.item()])
+            (self.u.grad,) = torch.autograd.grad(terms - objective, self.u)
+            self.adam.step()
+            with torch.no_grad():
+                self.u.clamp_(0, 1)
+        with torch.no_grad():
+            self.lambda_ = (self.lambda_ - self.mu * self.g(self.target.evaluate(self.u)[0])).clamp_min(0)
+        self.mu *= self.sampler.alpha
+        return rows
+
+
+def unit_cube() -> Any:
+    """The cube, with steps in its own units: torch's Adam knows no scale."""
+    region = cube()
+    region.__dict__["scale"] = 1.0
+    return region
+
+
+@pytest.mark.parametrize("slack", ["fresh", "frozen"])
+@pytest.mark.parametrize("K", [3, N])
+def test_two_outer_iterations_are_those_of_the_naive_sum(K: int, slack: str) -> None:
+    target = nonlinear(unit_cube())
+    sampler = Full(K=K, n=N, inner_steps=3, slack=slack, step=Adam(0.02))
+    state = sampler.init(target, seeded())
+    naive = WrittenOut(sampler, target, state.u)
+    for outer in range(1, 3):
+        expected = naive.outer()
+        state, rows = sampler.round(target, state, seeded())
+        torch.testing.assert_close(state.u, naive.u.detach(), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(state.extra["lambda_"], naive.lambda_, rtol=1e-9, atol=1e-12)
+        assert state.extra["mu"].item() == pytest.approx(3.0**outer)
+        torch.testing.assert_close(rows[:, 3:5], torch.tensor(expected, dtype=rows.dtype), rtol=1e-10, atol=1e-12)
+    assert (state.extra["lambda_"] > 0).any()
+    assert (state.u != state.u.clamp(0.01, 0.99)).any()  # some coordinates are at the cube's faces
+    assert state.code_steps == 2 * 3 * N
+
+
+CHOICES: list[dict[str, Any]] = [
+    {},
+    {"constraint": "paper", "units": "raw", "slack": "frozen", "diversity_units": "raw", "step": Plain(1e-4)},
+    {"objective": "codes", "step": Normalized(0.02)},
+    {"objective": "none", "epsilon0": 0.5},
+    {"same_start": True, "objective": "codes"},
+]
+
+
+@pytest.mark.parametrize("options", CHOICES, ids=["default", "paper", "codes", "none", "same start"])
+@pytest.mark.parametrize("K", [1, 2, 3, 5, 10])
+def test_codes_in_memory_do_not_change_the_result(K: int, options: dict[str, Any]) -> None:
+    target, sampler = nonlinear(), Full(K=N, n=N, inner_steps=4, **options)
+    start = sampler.init(target, seeded())
+    whole, rows = rounds(sampler, target, start, 3)
+    parts, other_rows = rounds(replace(sampler, K=K), target, replace(sampler, K=K).init(target, seeded()), 3)
+    torch.testing.assert_close(parts.u, whole.u, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(parts.extra["lambda_"], whole.extra["lambda_"], rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(other_rows, rows, rtol=1e-8, atol=1e-10)
+    assert not torch.equal(whole.u, start.u)
+    for name, value in parts.kept.trimmed().items():
+        torch.testing.assert_close(value, whole.kept.trimmed()[name], rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", CHOICES[:4], ids=["default", "paper", "codes", "none"])
+def test_seeds_of_two_stage_are_the_case_n_equal_to_k(options: dict[str, Any]) -> None:
+    target = nonlinear()
+    same = {"n": N, "inner_steps": 3, "epsilon0": 0.5, "diversity": 0.2, "step": Adam(0.05), **options}
+    full, seeds = Full(K=4, **same), TwoStage(K=N, **same)
+    a, b = full.init(target, seeded()), seeds.init(target, seeded())
+    for _ in range(2):  # two_stage updates its multipliers at the beginning of a round
+        a, b = full.round(target, a, seeded())[0], seeds.round(target, b, seeded())[0]
+        assert b.extra["stage"] == "seeds"
+        torch.testing.assert_close(a.u, b.u, rtol=1e-9, atol=1e-11)
+
+
+def test_order_of_the_codes_does_not_matter() -> None:
+    target, sampler, order = nonlinear(), Full(K=4, n=N, inner_steps=5), torch.randperm(N, generator=seeded(1))
+    a = sampler.init(target, seeded())
+    b = replace(a, u=a.u[order], extra={**a.extra, "f": a.extra["f"][order]})
+    a, b = rounds(sampler, target, a, 3)[0], rounds(sampler, target, b, 3)[0]
+    torch.testing.assert_close(b.u, a.u[order], rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(b.extra["lambda_"], a.extra["lambda_"][order], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("step", [Adam(0.05), Normalized(0.02)], ids=["adam", "normalized"])
+@pytest.mark.parametrize(("scale", "shift"), [(100.0, 0.0), (0.01, 0.0), (1.0, 50.0)])
+def test_units_of_f_do_not_matter(scale: float, shift: float, step: StepRule) -> None:
+    f = tanh_net(p=1)
+    plain = plain_set(f, [(0.1, 0.3)], cube())
+    other = plain_set(lambda c: scale * f(c) + shift, [(0.1 * scale + shift, 0.3 * scale + shift)], cube())
+    sampler = Full(K=3, n=7, step=step)
+    a, b = (rounds(sampler, t, sampler.init(t, seeded()), 3)[0] for t in (plain, other))
+    torch.testing.assert_close(a.u, b.u, rtol=1e-6, atol=1e-8)
+
+
+def slab() -> InverseSet:
+    return plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
+
+
+def spread(x: Tensor) -> float:
+    """Eq. (6) a pair."""
+    return torch.cdist(x, x).square().mean().item()
+
+
+def test_slab_of_a_linear_unit() -> None:
+    state = run(Full(K=7, n=40, epsilon0=0.99), slab())
+    kept = state.kept.trimmed()
+    assert state.status is Status.REACHED
+    assert kept["parent"].tolist() == list(range(40))
+    assert slab().range.contains(kept["u"] @ linear()).all()
+    assert kept["f"].min() < 0.02  # both faces
+    assert kept["f"].max() > 0.48
+    assert (kept["u"] == kept["u"].clamp(0, 1)).all()
+    # at a maximum of eq. (6), a convex function, over the slab in the cube no code has more than one coordinate off the faces
+    between = ((kept["u"] > 0.02) & (kept["u"] < 0.98)).sum(1)
+    assert (between <= 1).double().mean() > 0.9
+    x = uniform(20000, 8, seed=9)
+    assert spread(kept["u"]) > 1.9 * spread(x[slab().range.contains(x @ linear())][:1000])
+
+
+def test_to_the_end_is_farther_apart_than_just_inside() -> None:
+    inside, settled = (run(Full(K=20, n=20, until=until), slab()) for until in ("inside", "settled"))
+    assert inside.status is settled.status is Status.REACHED
+    assert inside.steps < settled.steps
+    assert spread(settled.kept.trimmed()["u"]) > 1.1 * spread(inside.kept.trimmed()["u"])
+
+
+def test_published_codes_leave_through_the_upper_end() -> None:
+    state = run(Full(K=8, n=20, constraint="paper", epsilon0=0.5, max_outer=40), slab())
+    f = state.kept.trimmed()["f"]
+    assert (f >= 0).all()
+    assert (f > 0.5).double().mean() > 0.2
+
+
+def test_samples_are_of_the_outer_iteration_that_had_the_most() -> None:
+    sampler, target = Full(K=4, n=6, inner_steps=2, until="settled"), slab()
+    state, most = sampler.init(target, seeded()), 0
+    for _ in range(15):
+        state, _ = sampler.round(target, state, seeded())
+        now = int(target.range.contains(state.extra["f"], 1e-3).sum())
+        most = max(most, now)
+        assert int(state.kept.count) == state.extra["most"] == most
+        if now == most:
+            assert (state.kept.trimmed()["step"] == state.steps).all()
+            assert torch.equal(state.kept.trimmed()["u"], state.u[state.kept.trimmed()["parent"]])
+    assert most == 6
+
+
+def test_what_is_all_inside_in_the_end_is_reached_even_if_it_has_not_settled() -> None:
+    state = run(Full(K=20, n=20, max_outer=6, tolerance=0.0), slab())
+    assert state.status is Status.REACHED
+    assert state.extra["outer"] == 6
+
+
+def test_some_inside_is_a_budget_and_none_is_unreachable_soon() -> None:
+    # f does not depend on the code, but on which half it began in
+    target = plain_set(lambda c: (c[:, :1] - 0.5).sign() + 0.0 * c[:, :1], [(0.5, 1.5)], cube())
+    state = run(Full(K=3, n=8, inner_steps=3, max_outer=2, objective="none"), target)
+    assert state.status is Status.BUDGET
+    assert 0 < int(state.kept.count) < 8
+    never = plain_set(lambda c: c @ linear() * 0.0, [(0.5, 1.5)], cube())
+    state = run(Full(K=3, n=8, inner_steps=3, patience=5), never)
+    assert (state.status, state.steps, int(state.kept.count)) == (Status.UNREACHABLE, 15, 0)
+
+
+def test_the_last_part_is_not_passed_forwards_twice() -> None:
+    calls, target = Counter(), nonlinear()
+
+    def evaluate(codes: Tensor) -> tuple[Tensor, Tensor]:
+        calls[torch.is_grad_enabled()] += len(codes)
+        return target.evaluate(codes)
+
+    counted = InverseSet(evaluate, target.range, target.region)
+    for K in (4, N):
+        sampler = Full(K=K, n=N, inner_steps=5)
+        state = sampler.init(counted, seeded())
+        calls.clear()
+        sampler.round(counted, state, seeded())
+        # 5 second passes, of which 4 begin with the graph of the first one before
+        last = N % K or K
+        assert calls[True] == 5 * N
+        assert calls[False] == 5 * N - 4 * last
+
+
+class HeldForBackward:
+    """The bytes of all tensors that graphs hold on to, and the most that there were at a time."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    class _Box:
+        def __init__(self, owner: HeldForBackward, value: Tensor) -> None:
+            self.owner, self.value = owner, value
+            owner.now += value.nbytes
+            owner.most = max(owner.most, owner.now)
+
+        def __del__(self) -> None:
+            self.owner.now -= self.value.nbytes
+
+    def __call__(self) -> Any:
+        return torch.autograd.graph.saved_tensors_hooks(lambda value: self._Box(self, value), lambda box: box.value)
+
+
+@pytest.mark.parametrize("n", [64, 640])
+def test_graphs_hold_no_more_for_more_codes(n: int) -> None:
+    target, held = nonlinear(CodePrior.gaussian(8)), HeldForBackward()
+    widen = normal(8, 500).float()
+    target = InverseSet(lambda c: (torch.tanh(c @ widen)[:, :2], torch.relu(c @ widen) ** 2), target.range, target.region)
+    sampler = Full(K=8, n=n, inner_steps=3)
+    state = sampler.init(target, seeded())
+    with held():
+        sampler.round(target, state, seeded())
+    # tanh and relu and the square keep 500 numbers each for a code, the distance 500 in float64, everything else is narrow
+    assert 8 * 500 * 3 * 4 < held.most < 8 * 500 * 8 * 4
+    assert held.now == 0
+
+
+def test_only_codes_grow_with_n() -> None:
+    target = nonlinear()
+    small, large = (Full(K=5, n=n, inner_steps=2) for n in (10, 30))
+
+    def held(sampler: Full) -> int:
+        state, _ = sampler.round(target, sampler.init(target, seeded()), seeded())
+        tensors = [
+            state.u,
+            state.kept.u,
+            state.kept.f,
+            state.kept.e,
+            *state.extra["memory"].values(),
+            state.extra["f"],
+            state.extra["lambda_"],
+        ]
+        return sum(t.nbytes for t in tensors)
+
+    per_code = 8 * (8 + 8 + 2 + 7 + 8 + 8 + 1 + 2 + 4)  # u, kept u f e, Adam's two averages and age, f, lambda
+    assert held(large) - held(small) == 20 * per_code
+
+
+def test_interrupted_between_parts_leaves_the_state_before_whole() -> None:
+    target, calls, seen = nonlinear(), Counter(), []
+
+    def evaluate(codes: Tensor) -> tuple[Tensor, Tensor]:
+        calls["parts"] += 1
+        if calls["parts"] == 40:  # in the second pass of a step of the second round
+            raise KeyboardInterrupt
+        return target.evaluate(codes)
+
+    def copied(state: State) -> list[Tensor]:
+        x = state.extra
+        tensors = [state.u, *state.kept.trimmed().values(), *x["memory"].values(), x["f"], x["lambda_"], x["mu"], *x["moments"]]
+        return [t.clone() for t in tensors]
+
+    sampler = Full(K=4, n=N, inner_steps=4, until="settled", tolerance=0.0, max_outer=5)
+    broken = drive(
+        sampler, InverseSet(evaluate, target.range, target.region), seeded(), on_round=lambda state, _: seen.append(copied(state))
+    ).state
+    assert broken.status is Status.INTERRUPTED
+    assert len(seen) == 1
+    assert all(torch.equal(a, b) for a, b in zip(copied(broken), seen[-1], strict=True))
+    gone_on = drive(sampler, target, seeded(), replace(broken, status=Status.RUNNING)).state
+    whole = run(sampler, target)
+    assert all(torch.equal(a, b) for a, b in zip(copied(gone_on), copied(whole), strict=True))
+
+
+def test_unknown_choices_are_refused() -> None:
+    with pytest.raises(InvsetError, match=r"sampler\.until must be one of settled, inside"):
+        Full(until="other")
