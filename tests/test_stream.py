@@ -12,10 +12,15 @@ from torch import Tensor
 from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
 from invset.prior import CodePrior
-from invset.samplers.base import Status
-from invset.samplers.stream import Stream, _along, _ratios
+from invset.samplers.base import State, Status
+from invset.samplers.stream import MARGIN, Stream, _along
 
 STEPS = ["gauss_newton", "multipliers"]
+
+
+def levels(target: InverseSet, state: State) -> Tensor:
+    """Levels of the codes in flight, in activation units."""
+    return target.range.z1 + (MARGIN + (1 - 2 * MARGIN) * state.extra["level"]) * target.range.width
 
 
 def exact_samples(target: InverseSet, dim: int = 8) -> Tensor:
@@ -56,26 +61,6 @@ def test_half_space_of_a_logistic_unit(step: str) -> None:
     assert mean_distance(kept["u"]) == pytest.approx(mean_distance(exact_samples(target)[:1000]), rel=0.1)
 
 
-def test_levels_fill_the_range_evenly() -> None:
-    target = plain_set(lambda c: c[:, :2], [(1.0, 3.0), (-5.0, 5.0)], cube())
-    levels = Stream().levels(target, torch.arange(200), torch.tensor([0.3, 0.9], dtype=torch.float64))
-    unit = (levels - target.range.z1) / target.range.width
-    for column in unit.T:
-        assert torch.histc(column, 10, 0, 1).tolist() == pytest.approx([20] * 10, abs=2)
-    cells = torch.histogramdd(unit, [5, 5], range=[0.0, 1, 0, 1]).hist  # 25 cells of the square
-    assert cells.flatten().tolist() == pytest.approx([8] * 25, abs=3)
-    assert target.range.contains(levels, 1e-3 * (1 - 1e-9)).all()
-
-
-def test_ratios_are_the_golden_and_the_plastic_number() -> None:
-    cpu = torch.device("cpu")
-    golden = _ratios(1, cpu)[0].item()
-    assert golden**2 + golden == pytest.approx(1, abs=1e-12)
-    a, b = _ratios(2, cpu).tolist()
-    assert b == pytest.approx(a * a)
-    assert a**3 + a**2 == pytest.approx(1, abs=1e-12)  # 1/g of g³ = g + 1
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_three_neurons_at_once(step: str) -> None:
     f = tanh_net()
@@ -96,7 +81,7 @@ def test_one_step_solves_a_linear_unit() -> None:
     target = plain_set(lambda c: c @ w, [(0.0, 0.5)], region)
     sampler = Stream(K=10, n=100, mu0=1e6, longest=1e9, relaxation=1.0, diversity=0.0)
     state = sampler.init(target, seeded())
-    level = sampler.levels(target, state.extra["ticket"], state.extra["offset"])
+    level = levels(target, state)
     state, _ = sampler._step(target, state, seeded(5))
     leaves = state.extra["age"] == 0
     assert (~leaves).any()
@@ -157,7 +142,7 @@ def test_order_of_the_codes_does_not_matter_to_a_step(step: str) -> None:
     target, order = plain_set(tanh_net(p=2), [(5.0, 6.0), (-6.0, -5.0)], cube()), torch.tensor([2, 0, 4, 1, 3])
     sampler = Stream(K=5, n=50, step=step, diversity=0.1)  # nobody arrives, so nobody is replaced
     a = sampler.init(target, seeded())
-    b = replace(a, u=a.u[order], extra={**a.extra, "ticket": a.extra["ticket"][order]})
+    b = replace(a, u=a.u[order], extra={**a.extra, **{name: a.extra[name][order] for name in ("ticket", "level")}})
     for _ in range(2):
         a, b = (sampler.round(target, s, seeded())[0] for s in (a, b))
     torch.testing.assert_close(b.u, a.u[order], rtol=1e-9, atol=1e-12)
@@ -184,6 +169,46 @@ def test_who_arrives_is_replaced_and_the_next_level_is_dealt_out(step: str) -> N
     assert set(parents) | set(state.extra["ticket"].tolist()) == set(range(int(state.extra["next_ticket"])))  # and none lost
 
 
+def test_no_more_codes_are_in_flight_than_samples_are_wanted() -> None:
+    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
+    sampler = Stream(K=10, n=23)
+    state, rng = sampler.init(target, seeded()), seeded(1)
+    while state.status is Status.RUNNING:
+        before = state
+        state, rows = sampler.round(target, state, rng)
+        assert state.code_steps - before.code_steps == len(before.u) * len(rows)
+        if state.status is Status.RUNNING:
+            assert len(state.u) == min(10, 23 - int(state.kept.count))
+            oldest = state.extra["age"].sort(descending=True).values
+            assert len(state.u) == 10 or oldest.tolist() == sorted(oldest.tolist(), reverse=True)
+    assert len(state.kept.trimmed()["u"]) == 23
+
+
+def test_a_fresh_code_begins_nearer_to_its_level() -> None:
+    # of a linear unit the mean slope is the slope: the first pass of a fresh code is as near as the limit of the move lets it
+    w = linear()
+    target = plain_set(lambda c: c @ w, [(30.0, 31.0)], replace(cube(), low=-1e9, high=1e9))
+    far, near = (
+        [(f - 30.5).abs().mean().item() for f in first_activations(Stream(K=10, n=100, aim=aim, diversity=0.0), target)]
+        for aim in (0.0, 0.5)
+    )
+    assert near[0] == far[0]  # nothing is known before the first passes
+    # ten passes are trusted by half
+    moved = 0.5 * 0.5 * cube().scale * len(w) ** 0.5 * w.norm().item()
+    assert far[1] - near[1] == pytest.approx(moved, rel=1e-6)
+
+
+def first_activations(sampler: Stream, target: InverseSet) -> list[Tensor]:
+    """Activations at the codes that are fresh, of each step that has some."""
+    state, rng, found = sampler.init(target, seeded()), seeded(1), []
+    for _ in range(30):
+        new = state.extra["age"] == 0
+        if new.any():
+            found.append(target(state.u[new])[0])
+        state, _ = sampler._step(target, state, rng)
+    return found
+
+
 def test_who_does_not_arrive_starts_anew_once_and_then_gives_its_level_up() -> None:
     target = plain_set(lambda c: c @ linear(), [(100.0, 101.0)], cube())
     sampler = Stream(K=3, n=10, max_age=4)
@@ -198,7 +223,7 @@ def test_multipliers_of_a_level_by_hand() -> None:
     target = plain_set(lambda c: c @ linear(), [(100.0, 101.0)], cube())
     sampler = Stream(K=3, n=10, step="multipliers", mu0=2.0, alpha=3.0, inner_steps=2, diversity=0.0)
     state, expected = sampler.init(target, seeded()), torch.zeros(3, 1, dtype=torch.float64)
-    level = sampler.levels(target, state.extra["ticket"], state.extra["offset"])
+    level = levels(target, state)
     for age in range(6):
         residual = (target(state.u)[0] - level) / 1.0
         if age % 2 == 1:

@@ -2,15 +2,14 @@
 
 The published sampler walks from K seeds and repeats them. Here every sample starts at a code of its own, drawn from the natural
 region, gets a level of its own in [z1, z2], so that the whole range is covered, and goes there the shortest way in whitened
-coordinates: one neuron is one equation, and a few Gauss-Newton steps solve it. A code that does not arrive in `max_age` steps
-is replaced.
+coordinates: one neuron is one equation, and a few Gauss-Newton steps solve it. A code that comes into the range elsewhere is
+taken as well if that part of the range is behind the others. A code that does not arrive in `max_age` steps is replaced.
 
 ``step=multipliers`` is the other choice: eq. (9) for f at its level by Adam, with a multiplier and a penalty for each code.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +24,8 @@ from invset.inverse_set import InverseSet
 from invset.samplers.base import State, Status, closest
 from invset.samplers.gauss_newton import gauss_newton_step, jacobian, tangent
 from invset.samplers.kept import Kept
+from invset.samplers.levels import Levels
+from invset.samplers.starts import Starts
 from invset.samplers.steps import Adam, forget
 
 #: How near the end of a range a sample may lie, as a share of the width: rounding must not carry it out.
@@ -43,6 +44,8 @@ class Stream:
         inner_steps: steps of one code between two growths of its penalty (and multiplier updates).
         step: "gauss_newton" or "multipliers".
         tolerance: distance from its level at which a code has arrived, as a share of the width.
+        aim: how far a fresh code is moved towards its level before its first pass, along the mean slope at the fresh codes
+            before it (`Starts`), at most, in standard deviations in root mean square; 0 is off.
         longest: limit of one Gauss-Newton step, in standard deviations in root mean square.
         relaxation: factor of a Gauss-Newton step that starts a width or more from its level, falling to 1 at the level: far
             from it, networks rise by less than their slope says.
@@ -63,6 +66,7 @@ class Stream:
     inner_steps: int = 10
     step: str = "gauss_newton"
     tolerance: float = 0.1
+    aim: float = 0.05
     longest: float = 0.7
     relaxation: float = 1.5
     lr: float = 0.2
@@ -85,11 +89,15 @@ class Stream:
         with torch.no_grad():
             f, e = target(u[:1])
         like: dict[str, Any] = {"device": u.device, "dtype": u.dtype}
-        offset = torch.rand(target.p, generator=rng, device=rng.device).to(**like)
+        levels = Levels.empty(torch.rand(target.p, generator=rng, device=rng.device).to(**like))
+        ticket = torch.arange(self.K, device=u.device)
         extra: dict[str, Any] = {
-            "ticket": torch.arange(self.K, device=u.device),
+            "ticket": ticket,
             "next_ticket": torch.tensor(self.K, device=u.device),
-            "offset": offset,
+            "level": levels.spread(ticket),
+            "offset": levels.offset,
+            "counts": levels.counts,
+            "starts": Starts.empty(target.p, u).state(),
             "age": torch.zeros(self.K, **like),
             "failed": torch.zeros(self.K, dtype=torch.bool, device=u.device),
             "lambda_": torch.zeros(self.K, target.p, **like),
@@ -100,15 +108,6 @@ class Stream:
         kept = Kept.empty(self.n, u, f, e)
         return State(u, kept, 0, 0, Status.RUNNING, f[0], extra)
 
-    def levels(self, target: InverseSet, ticket: Tensor, offset: Tensor) -> Tensor:
-        """Levels of the codes with these numbers, with shape (K, p): they fill the ranges evenly, however many are drawn.
-
-        An additive recurrence with the plastic number's generalisation to p dimensions (Roberts 2018, the R sequence).
-        """
-        fractions = (ticket.unsqueeze(1).double() * _ratios(target.p, ticket.device) + offset.double()).frac()
-        inside = MARGIN + (1 - 2 * MARGIN) * fractions.to(offset.dtype)
-        return target.range.z1 + inside * target.range.width
-
     def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
         rows = []
         for _ in range(self.round_steps):
@@ -117,29 +116,40 @@ class Stream:
         return self._judge(state), torch.stack(rows)
 
     def _step(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        x = state.extra
+        x, K = state.extra, len(state.u)
         u = state.u.detach().requires_grad_()
         f, e = target(u)
-        level = self.levels(target, x["ticket"], x["offset"])
-        residual = ((f - level) / target.range.width).detach()
+        place = ((f.detach() - target.range.z1) / target.range.width).to(u.dtype)
+        residual = place - (MARGIN + (1 - 2 * MARGIN) * x["level"])
         inside = target.range.contains(f.detach(), MARGIN)
-        arrived = inside & (residual.abs() <= self.tolerance).all(1)
         old = x["age"] + 1 >= self.max_age
-        arrived = arrived | (inside & old)  # in the range, if not at its level: better than nothing
+        levels = Levels(x["offset"], x["counts"])
+        # at its level; or where samples are wanted; or in the range at least, at the end of its time
+        arrived = inside & ((residual.abs() <= self.tolerance).all(1) | levels.wanted(place, inside) | old)
+        levels = levels.taken(place, arrived)
         mu = (self.mu0 * self.alpha ** (x["age"] / self.inner_steps).floor()).clamp_max(self.mu_max)
 
-        moved, memory, lambda_ = self._move(target, u, f, e, residual, mu, x)
+        push = self._push(u, e, Moments(*x["moments"])) if self.diversity else None
+        rows = jacobian(f, u) / target.range.width.unsqueeze(1) * target.region.scale
+        moved, memory, lambda_ = self._move(target, u, rows, push, residual, mu, x)
         kept = state.kept.add(arrived, u, f, e, state.steps, x["ticket"])
         moments = Moments(*x["moments"]).merged(e.detach(), arrived)
 
         # who arrived makes room for a fresh code with the next level; who is too old starts anew for the same level, once
         leaves = arrived | old
-        fresh = target.region.sample(self.K, rng).to(u)
         passes_on = arrived | (old & x["failed"])
         ticket = torch.where(passes_on, x["next_ticket"] + passes_on.long().cumsum(0) - 1, x["ticket"])
+        level = levels.next(x["level"], passes_on, ticket)
+        starts = Starts(*x["starts"]).seen(x["age"] == 0, u.detach(), place, rows)
+        fresh = target.region.sample(K, rng).to(u)
+        if self.aim:
+            fresh = target.region.project(starts.aimed(fresh, level, target.region.scale, self.aim))
         extra = {
             **x,
             "ticket": ticket,
+            "level": level,
+            "counts": levels.counts,
+            "starts": starts.state(),
             "next_ticket": x["next_ticket"] + passes_on.sum(),
             "age": torch.where(leaves, 0, x["age"] + 1),
             "failed": torch.where(leaves, old & ~passes_on, x["failed"]),
@@ -151,17 +161,14 @@ class Stream:
         ends = [f.min(), f.mean(), f.max(), residual.abs().mean(), mu.mean(), inside.sum(), kept.count]
         row = torch.stack([v.detach().to(u.dtype) for v in ends])
         u = torch.where(leaves.unsqueeze(1), fresh, moved)
-        after = replace(state, u=u, kept=kept, steps=state.steps + 1, code_steps=state.code_steps + self.K, best_f=best, extra=extra)
+        after = replace(state, u=u, kept=kept, steps=state.steps + 1, code_steps=state.code_steps + K, best_f=best, extra=extra)
         return after, row
 
     def _move(
-        self, target: InverseSet, u: Tensor, f: Tensor, e: Tensor, residual: Tensor, mu: Tensor, x: dict[str, Any]
+        self, target: InverseSet, u: Tensor, rows: Tensor, push: Tensor | None, residual: Tensor, mu: Tensor, x: dict[str, Any]
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Take one step of every code; return the codes, Adam's memory and the multipliers."""
-        push = self._push(u, e, Moments(*x["moments"])) if self.diversity else None
-        scale = target.region.scale
-        rows = jacobian(f, u) / target.range.width.unsqueeze(1) * scale
-        lambda_ = x["lambda_"]
+        scale, lambda_ = target.region.scale, x["lambda_"]
         if self.step == "gauss_newton":
             rows = tangent(rows, u.detach(), getattr(target.region, "radius", math.inf))
             far = 1 + (self.relaxation - 1) * residual.abs().clamp_max(1)
@@ -201,16 +208,16 @@ class Stream:
             status = Status.UNREACHABLE
         elif state.code_steps >= self.budget * self.n or state.steps - extra["arrived_at"] >= self.patience * self.max_age:
             status = Status.BUDGET
-        return replace(state, status=status, extra=extra)
+        after = replace(state, status=status, extra=extra)
+        return _fewer(after, self.n - count) if status is Status.RUNNING and self.n - count < len(state.u) else after
 
 
-@functools.cache  # once a device: a copy to it waits
-def _ratios(p: int, device: torch.device) -> Tensor:
-    """The R sequence's increments: powers of 1/g, where g is the root of g^(p+1) = g + 1."""
-    g = 2.0
-    for _ in range(64):
-        g = (1 + g) ** (1 / (p + 1))
-    return torch.tensor([g ** -(j + 1) for j in range(p)], dtype=torch.float64, device=device)
+def _fewer(state: State, count: int) -> State:
+    """Only as many codes as samples are still wanted: those that are on their way longest."""
+    stay = state.extra["age"].argsort(descending=True, stable=True)[:count].sort().values
+    part = {name: state.extra[name][stay] for name in ("ticket", "level", "age", "failed", "lambda_")}
+    memory = {name: value[stay] for name, value in state.extra["memory"].items()}
+    return replace(state, u=state.u[stay], extra={**state.extra, **part, "memory": memory})
 
 
 def _along(rows: Tensor, push: Tensor) -> Tensor:
