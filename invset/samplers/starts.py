@@ -8,7 +8,7 @@ along a slope of its own.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ class Starts:
 
     def state(self) -> list[Tensor]:
         """What the constructor takes, in order."""
-        return list(astuple(self))
+        return [self.count, self.u, self.place, self.slope]
 
     def seen(self, first: Tensor, u: Tensor, place: Tensor, slope: Tensor) -> Starts:
         """The means with the rows where `first` (boolean, with shape (K,))."""
@@ -51,10 +51,8 @@ class Starts:
         count = self.count + weight.sum()
         weight = weight / count.clamp_min(1)
         old = self.count / count.clamp_min(1)
-        means = (
-            old * mean + torch.tensordot(weight, rows.to(u), 1) for mean, rows in ((self.u, u), (self.place, place), (self.slope, slope))
-        )
-        return Starts(count, *means)
+        pairs = ((self.u, u), (self.place, place), (self.slope, slope))
+        return Starts(count, *(old * mean + torch.tensordot(weight, rows.to(u), 1) for mean, rows in pairs))
 
     def aimed(self, fresh: Tensor, level: Tensor, scale: float, longest: float) -> Tensor:
         """Fresh codes, with shape (K, dim), moved towards their levels, with shape (K, p), by what the linear fit says.
