@@ -148,8 +148,11 @@ def _remove_empty_run() -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if not _sweeping() and [p.name for p in folder.iterdir()] == [".hydra"]:
         shutil.rmtree(folder)
-        if not any(folder.parent.iterdir()):
-            folder.parent.rmdir()  # the day's
+        day, outputs = folder.parent, folder.parent.parent
+        if outputs.name == "outputs" and not any(day.iterdir()):
+            day.rmdir()
+            if not any(outputs.iterdir()):
+                outputs.rmdir()
 
 
 def _guarded(run: Callable[[], int | None], config: str) -> int:

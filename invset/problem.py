@@ -231,7 +231,7 @@ class Problem:
 
         Args:
             prior: "natural" (the generator's own), "clip" (codes between the two ends of `clip`), "none" (published), "auto"
-                (the first of these that the generator has), or a region.
+                ("clip" if `clip` is given, else the first of these that the generator has), or a region.
             rng: draws the start codes of "clip" and "none".
             clip: lowest and highest value of a code's numbers, or of each of them, with shape (code_dim,); None: the
                 generator's own, or PPGN's 0 and 30.
@@ -244,7 +244,8 @@ class Problem:
         if prior not in PRIORS:
             raise InvsetError(f"prior must be one of {', '.join(PRIORS)}, not {prior!r}")
         if prior == "auto":
-            prior = "natural" if self.generator.prior is not None else "clip" if clip or self.generator.clip else "none"
+            natural = self.generator.prior is not None and clip is None  # bounds that are given are meant
+            prior = "natural" if natural else "clip" if clip or self.generator.clip else "none"
         if prior == "natural":
             if self.generator.prior is None:
                 raise InvsetError(

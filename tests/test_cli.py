@@ -79,6 +79,7 @@ MISTAKES = {
     "K must be a whole number of at least 1, not 2.5": ["neuron=1", "z1=3", "z2=4", "K=2.5"],
     "below 2^63": ["neuron=1", "z1=3", "z2=4", "seed=9223372036854775808"],
     "inner_steps must be": ["neuron=1", "z1=3", "z2=4", "inner_steps=0"],
+    "clip=[0, 3] is for prior=clip": ["neuron=1", "z1=3", "z2=4", "prior=natural", "clip=[0,3]"],
     "clip must be": ["neuron=1", "z1=3", "z2=4", "prior=clip", "clip=[3,1]"],
     "checkpoint_seconds must be": ["neuron=1", "z1=3", "z2=4", "checkpoint_seconds=often"],
     "constraint must be": ["neuron=1", "z1=3", "z2=4", "constraint=one"],

@@ -217,6 +217,9 @@ def test_regions(network: Network, generator: Generator) -> None:
     clip = problem.region("clip", clip=(-1.0, 2.0))
     assert type(clip) is Box
     assert (clip.low, clip.high) == (-1.0, 2.0)
+    given = problem.region("auto", clip=(-1.0, 2.0))  # bounds that are given are meant
+    assert type(given) is Box
+    assert given.low == -1.0
     assert type(problem.region("none")) is Free
     assert problem.region(clip) is clip
     high = torch.rand(CODE_DIM, generator=seeded())

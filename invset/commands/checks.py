@@ -33,6 +33,8 @@ def check_config(cfg: DictConfig) -> None:
             raise InvsetError(f"{key} must be true or false, not {cfg[key]}; for example {key}=true")
     if cfg.clip is not None and not isinstance(cfg.clip, str) and (not _pair(cfg.clip) or not cfg.clip[0] < cfg.clip[1]):
         raise InvsetError(f"clip must be two numbers, the lower first, or a file of bounds, not {cfg.clip}; for example 'clip=[0,30]'")
+    if cfg.clip is not None and cfg.prior in ("natural", "none"):
+        raise InvsetError(f"clip={cfg.clip} is for prior=clip, but prior={cfg.prior} was given; leave one of them out")
     if not _whole(cfg.inner_steps, 1):
         raise InvsetError(f"inner_steps must be a whole number of at least 1, not {cfg.inner_steps}; for example inner_steps=10")
     if not _number(cfg.checkpoint_seconds) or cfg.checkpoint_seconds < 0:
