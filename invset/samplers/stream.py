@@ -109,11 +109,12 @@ class Stream:
         return State(u, kept, 0, 0, Status.RUNNING, f[0], extra)
 
     def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        rows = []
+        rows, before = [], state.kept
         for _ in range(self.round_steps):
             state, row = self._step(target, state, rng)
             rows.append(row)
-        return self._judge(state), torch.stack(rows)
+        kept = state.kept.confirmed(target, before, self.K, lambda f: target.range.contains(f, MARGIN))
+        return self._judge(replace(state, kept=kept)), torch.stack(rows)
 
     def _step(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
         x, K = state.extra, len(state.u)
