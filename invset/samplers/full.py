@@ -13,7 +13,6 @@ the taps and the graph, exists for K codes at a time.
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -149,17 +148,19 @@ class Full(AugmentedLagrangian):
 
     def _look(self, target: InverseSet, u: Tensor, keep_at: int | None) -> _Look:
         """The first pass; with `keep_at`, a gradient step's number, also keep the codes that are inside."""
-        f, moments, kept, part = [], [], None, None
+        f, whole, kept, part = [], None, None, None
         for first in range(0, self.n, self.K):
             part = self._part(target, u, first, graph=keep_at is None and first + self.K >= self.n)
             f.append(part.f.detach())
-            moments.append(Moments.of(self._compared(part.u, part.e).detach()))
+            moments = Moments.of(self._compared(part.u, part.e).detach())
+            whole = moments if whole is None else whole.joined(moments)
             if keep_at is not None:
                 kept = kept or Kept.empty(self.n, part.u, part.f, part.e)
                 numbers = torch.arange(first, first + len(part.f), device=u.device)
                 kept = kept.add(self._inside(target, part.f), part.u, part.f, part.e, keep_at, numbers)
         last = part if keep_at is None else None
-        return _Look(torch.cat(f), functools.reduce(Moments.joined, moments), last, kept)
+        assert whole is not None
+        return _Look(torch.cat(f), whole, last, kept)
 
     def _step(self, target: InverseSet, u: Tensor, s: Tensor, x: dict[str, Any], look: _Look) -> None:
         """The second pass: one gradient step of all codes, written into `u` and the step rule's memory."""
