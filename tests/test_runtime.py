@@ -1,0 +1,46 @@
+"""Options of `runtime:` and what is wrong with others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from invset.errors import InvsetError
+from invset.runtime import Runtime
+
+
+def test_the_defaults_are_exact() -> None:
+    assert Runtime.of(None) == Runtime.of({}) == Runtime() == Runtime("off", False, False, None, "auto")
+    assert Runtime().exact
+    assert Runtime.of({"autocast": False}) == Runtime()  # YAML reads off as false
+    assert not Runtime(autocast="bf16").exact
+    assert not Runtime(autocast="tf32").exact
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"autocast": "fp16"}, "runtime.autocast must be off, bf16 or tf32, not fp16"),
+        ({"autocast": True}, "must be off, bf16 or tf32"),
+        ({"compile": "yes"}, "runtime.compile must be true or false, not yes; for example runtime.compile=true"),
+        ({"cuda_graphs": 1}, "runtime.cuda_graphs must be true or false"),
+        ({"channels_last": "never"}, "runtime.channels_last must be auto, true or false, not never"),
+        *[({"micro_batch": bad}, "runtime.micro_batch must be a whole number of at least 1, or null") for bad in (0, -1, 2.5, True, "all")],
+        ({"cuda_graphs": True, "compile": True}, "records a whole step"),
+        ({"cuda_graphs": True, "micro_batch": 4}, "records a whole step"),
+        ({"compiled": True}, r"there is no runtime\.compiled\. Did you mean compile\? There are autocast, compile"),
+        ("bf16", "type for example runtime.autocast=bf16"),
+    ],
+)
+def test_bad_options_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(InvsetError, match=message):
+        Runtime.of(options)
+
+
+@pytest.mark.parametrize("options", [{"autocast": "tf32"}, {"cuda_graphs": True}])
+def test_what_needs_cuda_says_so_elsewhere(options: dict[str, Any]) -> None:
+    Runtime.of(options).check_device(torch.device("cuda:1"))
+    with pytest.raises(InvsetError, match="needs CUDA, not cpu; type runtime"):
+        Runtime.of(options).check_device(torch.device("cpu"))
