@@ -2,6 +2,9 @@
 
 glibc hands every block above 128 KiB back to the kernel when it is freed, so each temporary tensor of each step is mapped,
 zeroed and faulted in again. Raising the two thresholds (``man 3 mallopt``) makes the process reuse what it has.
+
+The command ``invset`` does this as it starts. The library does not: the allocator belongs to the program that imports it, which
+may call `keep_freed_memory` before its first tensor.
 """
 
 from __future__ import annotations

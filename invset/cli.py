@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from invset.allocator import keep_freed_memory
 from invset.errors import InvsetError, did_you_mean
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without a configuration, main takes the
@@ -106,6 +107,7 @@ def start(name: str, rest: list[str]) -> int:
     module, config, _ = COMMANDS[name]
     if config is None:
         return importlib.import_module(module).main(rest)
+    keep_freed_memory()
     sys.path.insert(0, os.getcwd())  # network.module._target_=my_network.build finds my_network.py
     if "--resume" in rest:
         return _resume(name, rest)

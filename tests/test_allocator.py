@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 
 import pytest
 
+from invset import cli
 from invset.allocator import keep_freed_memory
 
 
@@ -22,3 +24,15 @@ def test_glibc_takes_the_thresholds():
 def test_other_systems_are_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_memory()
+
+
+def test_the_command_raises_them_and_the_library_does_not(monkeypatch):
+    calls = []
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: calls.append("command"))
+    monkeypatch.setattr(cli, "_hydra", lambda *_: None)
+    for name, (_, config, _) in cli.COMMANDS.items():
+        if config is not None:  # the others compute nothing
+            cli.start(name, [])
+    assert len(calls) == sum(config is not None for _, config, _ in cli.COMMANDS.values())
+    code = "import ctypes, torch; ctypes.CDLL = None; import invset.api, invset.commands.run, invset.commands.compare"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,7 +13,6 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from invset.allocator import keep_freed_memory
 from invset.api import finish
 from invset.commands import build
 from invset.commands.outputs import load_reference
@@ -29,7 +28,6 @@ KEY = ("method", "layer", "neuron", "range", "seed")
 
 def main(cfg: DictConfig) -> None:
     """Run what is not in ``runs.csv`` yet, then summarise all of it."""
-    keep_freed_memory()
     unknown = [name for name in cfg.use if name not in cfg.methods]
     if unknown:
         raise InvsetError(f"there is no method {unknown[0]!r}.{did_you_mean(unknown[0], cfg.methods)} Methods: {', '.join(cfg.methods)}")

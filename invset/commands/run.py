@@ -44,13 +44,11 @@ class _Run:
         import hydra
         import torch
 
-        from invset.allocator import keep_freed_memory
         from invset.commands import build
         from invset.commands.checks import check_sampler
         from invset.commands.outputs import load_reference
         from invset.rundir import RunDir
 
-        keep_freed_memory()
         self.cfg = cfg
         self.rundir = RunDir(folder)
         self.rng = torch.Generator().manual_seed(cfg.seed)

@@ -6,7 +6,6 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from invset.allocator import keep_freed_memory
 from invset.commands import build
 from invset.commands.encode import activations
 from invset.images import load_images
@@ -21,7 +20,6 @@ from invset.training.generator import GeneratorTraining, train_generator
 
 def main(cfg: DictConfig) -> None:
     """Train, and write ``generator.safetensors`` and ``prior.safetensors``."""
-    keep_freed_memory()
     out = RunDir(cfg.out).path
     network = build.network(cfg.network, build.choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder

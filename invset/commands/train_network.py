@@ -9,7 +9,6 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from invset.allocator import keep_freed_memory
 from invset.images import load_images, to_float
 from invset.models.mini import MiniNet, fold_batch_norm
 from invset.models.weights import save_mini
@@ -20,7 +19,6 @@ from invset.training.network import accuracy, train_network
 
 def main(cfg: DictConfig) -> None:
     """Train, fold the batch norm, and write ``network.safetensors``."""
-    keep_freed_memory()
     out = RunDir(cfg.out).path
     settings = hydra.utils.instantiate(cfg.settings)
     train, val = (load_images(cfg.data[part], cfg.data.size) for part in ("train", "val"))
