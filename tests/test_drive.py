@@ -28,8 +28,9 @@ SAMPLERS = [
     TwoStage(K=5, n=60, inner_steps=4),
     TwoStage(K=5, n=60, inner_steps=4, slack="frozen", earlier="all"),
     Full(K=60, n=60, inner_steps=6, tolerance=0.01),
+    TwoStage(K=5, n=60, inner_steps=4, chains=3),
 ]
-NAMES = ["gauss_newton", "multipliers", "two_stage", "frozen", "full"]
+NAMES = ["gauss_newton", "multipliers", "two_stage", "frozen", "full", "chains"]
 
 samplers = pytest.mark.parametrize("sampler", SAMPLERS, ids=NAMES)
 
@@ -140,6 +141,7 @@ def test_an_interrupt_after_the_end_changes_nothing(sampler: Sampler) -> None:
         TwoStage(K=5, n=50, inner_steps=10, max_outer=20),
         TwoStage(K=5, n=50, inner_steps=10, max_outer=20, slack="frozen"),
         Full(K=5, n=5, inner_steps=10, max_outer=20),
+        TwoStage(K=1, n=50, inner_steps=10, max_outer=20, chains=5),
     ],
     ids=NAMES,
 )
@@ -232,8 +234,10 @@ def test_rows_are_one_a_step(sampler: Sampler) -> None:
     assert {len(row) for row in rows} == {len(sampler.columns)}
     # the pass that finds all seeds inside takes no step
     assert len(rows) - state.steps == (1 if isinstance(sampler, TwoStage) else 0)
-    if isinstance(sampler, Stream):  # its batch shrinks when fewer samples are wanted
-        assert state.code_steps <= sampler.K * len(rows)
+    chains = getattr(sampler, "chains", 1)
+    if isinstance(sampler, Stream) or chains > 1:
+        # the stream's batch shrinks when fewer samples are wanted; chains that have their seeds wait for the others
+        assert state.code_steps <= sampler.K * chains * len(rows)
     else:
         assert state.code_steps == sampler.K * len(rows)
 

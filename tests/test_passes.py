@@ -343,7 +343,7 @@ def test_memory_that_is_too_small_says_what_to_type() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has ...")
         return target.evaluate(c)
 
-    with pytest.raises(InvsetError, match=r"too small for K=9 codes at once; .* runtime\.micro_batch=4, .*20\.00 GiB\.\)$"):
+    with pytest.raises(InvsetError, match=r"too small for 9 codes at once; .* runtime\.micro_batch=4, .*20\.00 GiB\.\)$"):
         drive(Stream(K=9, n=20), InverseSet(evaluate, target.range, target.region), seeded())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from invset.diversity import Moments
 from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
 from invset.prior import Free
-from invset.samplers.base import Status
-from invset.samplers.steps import Plain
+from invset.samplers.base import State, Status
+from invset.samplers.steps import Normalized, Plain
 from invset.samplers.two_stage import SAMPLING_ROUND, TwoStage
 
 #: Every published choice (``experiment=paper/base``), with small numbers.
@@ -112,7 +113,7 @@ def test_two_outer_iterations_by_hand(monkeypatch: pytest.MonkeyPatch, ends: tup
         state, _ = sampler.round(target, state, seeded())
         np.testing.assert_allclose(state.u.numpy(), hand.c, rtol=1e-10)
         np.testing.assert_allclose(state.extra["lambda_"][:, 0].numpy(), hand.lambda_, rtol=1e-10)
-        assert state.extra["mu"].item() == pytest.approx(hand.mu)
+        assert state.extra["mu"][0].item() == pytest.approx(hand.mu)
         assert len(slacks) == 2 * (outer + 1)
         for seen in slacks[-2:]:
             np.testing.assert_allclose(seen[:, 0].numpy(), s, rtol=1e-10, atol=1e-12)
@@ -144,7 +145,7 @@ def test_sampling_by_hand() -> None:
         outer += 1
     assert outer > 1
     np.testing.assert_allclose(state.extra["lambda_"][:, 0].numpy(), hand.lambda_, rtol=1e-8)
-    assert state.extra["mu"].item() == pytest.approx(hand.mu)
+    assert state.extra["mu"][0].item() == pytest.approx(hand.mu)
     assert hand.lambda_.any()
 
     samples, earlier = [hand.c], hand.c
@@ -161,10 +162,10 @@ def test_sampling_by_hand() -> None:
             np.testing.assert_allclose(state.u.numpy(), hand.c, rtol=1e-7)
             kept = state.kept.trimmed()
             np.testing.assert_allclose(kept["u"].numpy(), np.concatenate(samples), rtol=1e-7)
-            np.testing.assert_allclose(state.extra["moments"][1].numpy(), earlier.mean(0), rtol=1e-7)
+            np.testing.assert_allclose(state.extra["moments"][1][0].numpy(), earlier.mean(0), rtol=1e-7)
             assert state.extra["moments"][0] == len(earlier)
     assert len(set(counts)) > 1  # C0 was not always all the codes
-    assert state.extra["mu"].item() == pytest.approx(hand.mu)  # frozen
+    assert state.extra["mu"][0].item() == pytest.approx(hand.mu)  # frozen
     np.testing.assert_allclose(state.extra["lambda_"][:, 0].numpy(), hand.lambda_, rtol=1e-8)
 
 
@@ -281,3 +282,108 @@ def test_order_of_the_seeds_does_not_matter() -> None:
 def test_unknown_choices_are_refused(option: str) -> None:
     with pytest.raises(InvsetError, match=rf"sampler\.{option} must be one of"):
         TwoStage(**{option: "other"})
+
+
+# chains: several runs side by side
+
+
+def run_all(sampler: TwoStage, target: InverseSet, state: State) -> State:
+    while state.status is Status.RUNNING:
+        state, _ = sampler.round(target, state, seeded())
+    return state
+
+
+def starting_at(sampler: TwoStage, target: InverseSet, u: Tensor) -> State:
+    """The sampler's first state for these codes, as `init` makes it of codes that it draws."""
+    given = Free(u)
+    given.sample = lambda count, rng: u  # type: ignore[method-assign, misc]
+    return sampler.init(replace(target, region=given), seeded())
+
+
+CHOICES: dict[str, dict[str, Any]] = {
+    "remedies": {},
+    "frozen": {"slack": "frozen", "earlier": "all", "inner_steps": 4},
+    "raw": {"diversity_units": "raw", "diversity": 0.01, "units": "raw", "constraint": "paper", "mu0": 10.0},
+    "codes": {"objective": "codes", "step": Normalized(0.03)},
+    "none": {"objective": "none", "step": Plain(0.02)},
+}
+
+
+@pytest.mark.parametrize("name", list(CHOICES))
+def test_each_chain_is_a_run_of_its_own(name: str) -> None:
+    f, K, chains = tanh_net(p=2), 4, 3
+    target = plain_set(f, [(0.1, 0.3), (-0.2, 0.1)], cube())
+    start = uniform(chains * K, 8, seed=11)
+    together = TwoStage(K=K, n=72, chains=chains, **CHOICES[name])
+    first = starting_at(together, target, start)
+    state = run_all(together, target, first)
+    kept = state.kept.trimmed()
+    assert state.status is Status.REACHED
+    assert len(kept["u"]) == 72
+    steps = set()
+    for chain in range(chains):
+        alone = replace(together, chains=1)
+        own = run_all(alone, target, starting_at(alone, target, start[chain * K : (chain + 1) * K]))
+        steps.add(own.extra["seed_steps"])
+        mine = (kept["parent"] // K == chain).nonzero().squeeze(1)
+        assert len(mine) > 3 * K
+        for column in ("u", "f", "e"):
+            torch.testing.assert_close(kept[column][mine], own.kept.trimmed()[column][: len(mine)], rtol=1e-7, atol=1e-9)
+        assert torch.equal(kept["parent"][mine] - chain * K, own.kept.trimmed()["parent"][: len(mine)])
+    # they do not need equally many steps for their seeds, and those that are done do not go on
+    assert len(steps) > 1
+    assert state.extra["seed_steps"] == max(steps)
+
+
+def test_one_chain_is_what_there_was_before() -> None:
+    f = tanh_net(p=2)
+    target = plain_set(f, [(0.1, 0.3), (-0.2, 0.1)], cube())
+    default, one = run(TwoStage(K=5, n=40), target), run(TwoStage(K=5, n=40, chains=1), target)
+    for column, rows in default.kept.trimmed().items():
+        assert torch.equal(rows, one.kept.trimmed()[column])
+
+
+def test_chains_without_seeds_are_given_up_and_the_others_go_on() -> None:
+    # f does not depend on the code, but on the half it began in
+    target = plain_set(lambda c: (c[:, :1] - 0.5).sign() + 0.0 * c[:, :1], [(0.5, 1.5)], cube())
+    start = uniform(12, 8, seed=1)
+    start[:, 0] = torch.tensor([0.9] * 4 + [0.1] * 4 + [0.9] * 3 + [0.1])
+    sampler = TwoStage(K=4, n=24, chains=3, inner_steps=2, max_outer=3, objective="none")
+    state = run_all(sampler, target, starting_at(sampler, target, start))
+    parents = state.kept.trimmed()["parent"]
+    assert state.status is Status.REACHED
+    assert set((parents // 4).tolist()) == {0, 2}
+    assert (parents // 4 == 2).sum() == 3  # what is inside of a chain that was given up stays
+    assert len(state.u) == 4
+    nobody = starting_at(sampler, target, torch.where(torch.arange(8) == 0, 0.1, start))
+    state = run_all(sampler, target, nobody)
+    assert (state.status, int(state.kept.count)) == (Status.UNREACHABLE, 0)
+
+
+def test_chains_share_one_pass() -> None:
+    target, sizes = plain_set(lambda c: c @ linear(), [(0.2, 0.4)], cube()), []
+
+    def evaluate(codes: Tensor) -> tuple[Tensor, Tensor]:
+        sizes.append(len(codes))
+        return target.evaluate(codes)
+
+    state = run(TwoStage(K=5, n=600, chains=20), replace(target, evaluate=evaluate))
+    assert max(sizes) == 100
+    assert len(sizes) < 100  # 20 runs one after the other take ten times as many
+    assert state.status is Status.REACHED
+
+
+def test_chains_of_equal_codes_start_at_different_ones() -> None:
+    target = plain_set(lambda c: c @ linear(), [SLAB], cube())
+    u = TwoStage(K=3, n=12, chains=4, same_start=True).init(target, seeded()).u.unflatten(0, (4, 3))
+    assert (u == u[:, :1]).all()
+    assert len(u[:, 0].unique(dim=0)) == 4
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [({"chains": 0}, "sampler.chains must be a whole number"), ({"chains": 2.5}, "not 2.5"), ({"chains": 4}, "type sampler.chains=3")],
+)
+def test_bad_numbers_of_chains_are_refused(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvsetError, match=message):
+        TwoStage(K=10, n=30, **bad)

@@ -125,7 +125,9 @@ ROUNDS: dict[str, tuple[Sampler, str, int]] = {
     "multipliers": (Stream(K=4, n=20, step="multipliers"), "", 5),
     "seeds": (TwoStage(K=4, n=20, inner_steps=7), "seeds", 7),
     "frozen seeds": (TwoStage(K=4, n=20, inner_steps=7, slack="frozen", objective="codes"), "seeds", 7),
+    "chains": (TwoStage(K=4, n=20, chains=3, inner_steps=7), "seeds", 7),
     "sampling": (TwoStage(K=4, n=20), "sampling", SAMPLING_ROUND),
+    "sampling of chains": (TwoStage(K=4, n=20, chains=3, earlier="all"), "sampling", SAMPLING_ROUND),
     "sampling from all": (TwoStage(K=4, n=20, earlier="all", constraint="paper", diversity_units="raw"), "sampling", SAMPLING_ROUND),
     "full": (Full(K=4, n=10, inner_steps=3), "", 3 * (2 * 3 - 1) + 1),  # the last part's graph serves two passes, but for the first
 }

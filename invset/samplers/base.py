@@ -131,9 +131,10 @@ def drive(
         if state.status is Status.RUNNING:  # a run that has ended stays ended: there is nothing to go on with
             state = replace(state, status=Status.INTERRUPTED)
     except torch.OutOfMemoryError as error:
-        part = max(1, sampler.K // 2)
+        codes = sampler.K * getattr(sampler, "chains", 1)
+        part = max(1, codes // 2)
         raise InvsetError(
-            f"memory of the device is too small for K={sampler.K} codes at once; evaluate fewer at a time with "
+            f"memory of the device is too small for {codes} codes at once; evaluate fewer at a time with "
             f"runtime.micro_batch={part}, which gives the same samples, or take a smaller K ({str(error).splitlines()[0]})"
         ) from error
     return Outcome(state, time.monotonic() - start)

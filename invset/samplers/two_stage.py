@@ -9,6 +9,7 @@ Every published choice can be selected (``experiment=paper/base`` selects them a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from invset.diversity import Moments, cross, pairwise
+from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
 from invset.lagrangian import penalty, slack
 from invset.samplers.augmented_lagrangian import AugmentedLagrangian
@@ -35,27 +37,43 @@ class TwoStage(AugmentedLagrangian):
         n: samples, the seeds among them.
         earlier: C0 of eq. (7): the "last" codes that were inside (paper, step 4) or "all" samples so far.
         max_sampling: gradient steps of the second stage, in multiples of the fewest possible, (n - K) / K.
+        chains: runs of K seeds side by side, each as if it were alone, for one set of n samples: so that a pass has chains K codes
+            and fills a device. 1 (paper).
     """
 
     earlier: str = "last"
     max_sampling: float = 20.0
+    chains: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.chains, bool) or not isinstance(self.chains, int) or self.chains < 1:
+            raise InvsetError(f"sampler.chains must be a whole number of at least 1, not {self.chains}; for example sampler.chains=4")
+        if self.chains * self.K > self.n:
+            raise InvsetError(
+                f"sampler.chains={self.chains} chains of K={self.K} seeds are more than the n={self.n} samples asked for; "
+                f"type sampler.chains={self.n // self.K} or a larger n"
+            )
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
         return {**super()._choices(), "earlier": ("last", "all")}
 
     def init(self, target: InverseSet, rng: torch.Generator) -> State:
-        u = self._start(target, self.K, rng)
+        u = target.region.sample(self.chains * self.K, rng)
+        if self.same_start:
+            u = u[:: self.K].repeat_interleave(self.K, 0)
         with torch.no_grad():
             f, e = target(u)
-        g = self._constraints(target, f)
-        like: dict[str, Any] = {"device": u.device, "dtype": u.dtype}
+        g, none = self._constraints(target, f), u.new_zeros(self.chains)
         extra: dict[str, Any] = {
             "stage": "seeds",
             "outer": 0,
             "lambda_": torch.zeros_like(g),
-            "mu": torch.tensor(float(self.mu0), **like),
+            "mu": torch.full_like(u[:, :1], float(self.mu0)),
             "memory": {},
-            "moments": [torch.zeros((), **like), torch.zeros_like(self._compared(u, e)[0]), torch.zeros((), **like)],
+            "parent": torch.arange(len(u), device=u.device),
+            "ready": [],
+            "moments": [none, self._by_chain(torch.zeros_like(self._compared(u, e)))[:, 0], none],
             "seed_steps": 0,
             "moved": False,
         }
@@ -67,7 +85,12 @@ class TwoStage(AugmentedLagrangian):
 
     # what both stages compute
 
+    def _by_chain(self, rows: Tensor) -> Tensor:
+        """Rows of codes, with shape (chains K, ...), to (chains, K, ...)."""
+        return rows.unflatten(0, (-1, self.K))
+
     def _objective(self, compared: Tensor, earlier: Moments | None) -> Tensor:
+        """Eq. (6) of one chain's codes, or eq. (7) with earlier samples, weighted; a scalar."""
         if self.objective == "none":
             return compared.new_zeros(())
         total = pairwise(compared)
@@ -82,95 +105,114 @@ class TwoStage(AugmentedLagrangian):
         return self.diversity * total
 
     def _gradient(
-        self, target: InverseSet, u: Tensor, f: Tensor, e: Tensor, s: Tensor, x: dict[str, Any], earlier: Moments | None
+        self, target: InverseSet, u: Tensor, f: Tensor, e: Tensor, s: Tensor, x: dict[str, Any], earlier: list[Tensor] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Gradient of eq. (9), or of eq. (11) with `earlier`, in u; and its two parts."""
-        objective = self._objective(self._compared(u, e), earlier)
+
+        def objective(compared: Tensor, *moments: Tensor) -> Tensor:
+            return self._objective(compared, Moments(*moments) if moments else None)
+
+        objectives = _each(objective, self._by_chain(self._compared(u, e)), *(earlier or []))[0].sum()
         terms = penalty(self._constraints(target, f), s, x["lambda_"], x["mu"]).sum()
-        (gradient,) = torch.autograd.grad(terms - objective, u)
-        return gradient, objective.detach(), terms.detach()
+        (gradient,) = torch.autograd.grad(terms - objectives, u)
+        return gradient, objectives.detach(), terms.detach()
 
     # stage 1
 
     def _seeds(self, target: InverseSet, state: State) -> tuple[State, Tensor]:
         """One outer iteration: lambda and mu from the last one, s in closed form, `inner_steps` gradient steps."""
         x, u, best = dict(state.extra), state.u, state.best_f
-        done = torch.zeros((), dtype=torch.bool, device=u.device)
-        taken = torch.zeros((), dtype=torch.long, device=u.device)
+        done = torch.zeros(len(u) // self.K, dtype=torch.bool, device=u.device)
+        taken = torch.zeros_like(done, dtype=torch.long)
         rows: list[Tensor] = []
         s = inside = None
         for inner in range(self.inner_steps):
             u = u.detach().requires_grad_()
             f, e = target(u)
             inside = self._inside(target, f)
-            done = done | inside.all()  # from here on nothing moves: no branch, so no waiting for the device
+            done = done | self._by_chain(inside).all(1)  # from here on a chain stands still: no branch, so no waiting for the device
+            stays = done.repeat_interleave(self.K, output_size=len(u)).unsqueeze(1)
             g = self._constraints(target, f.detach())
             if inner == 0 and x["outer"] > 0:
                 lambda_, mu = self._multipliers(g, x["lambda_"], x["mu"])
-                x["lambda_"], x["mu"] = torch.where(done, x["lambda_"], lambda_), torch.where(done, x["mu"], mu)
+                x["lambda_"], x["mu"] = torch.where(stays, x["lambda_"], lambda_), torch.where(stays, x["mu"], mu)
             if s is None or self.slack == "fresh":
                 s = slack(g, x["lambda_"], x["mu"])
             gradient, *parts = self._gradient(target, u, f, e, s, x, None)
             step, memory = self.step(gradient, x["memory"])
             moved = target.region.project(u.detach() - target.region.scale * step)
-            u = torch.where(done, u.detach(), moved)
-            x["memory"] = {k: torch.where(done, x["memory"].get(k, v), v) for k, v in memory.items()}
+            u = torch.where(stays, u.detach(), moved)
+            x["memory"] = {k: torch.where(stays, x["memory"].get(k, v), v) for k, v in memory.items()}
             taken = taken + (~done).long()
             best = closest(target, best, f)
-            rows.append(self._row(f, (parts[0], parts[1]), (x["lambda_"], x["mu"]), inside, state.kept))
-        steps = int(taken)
+            rows.append(self._row(f, (parts[0], parts[1]), (x["lambda_"], x["mu"].mean()), inside, state.kept))
+        # the pass in which all of a chain were inside counts too
+        evaluated = (taken + done.long()).clamp_max(self.inner_steps).tolist()
         x["outer"] += 1
-        after = replace(state, u=u.detach(), steps=state.steps + steps, best_f=best, extra=x)
-        # the pass in which all were inside counts too
-        evaluated = min(steps + int(done), self.inner_steps)
-        after = replace(after, code_steps=state.code_steps + self.K * evaluated)
-        return self._judge_seeds(target, after, bool(done)), torch.stack(rows[:evaluated])
+        after = replace(state, u=u.detach(), steps=state.steps + int(taken.max()), best_f=best, extra=x)
+        after = replace(after, code_steps=state.code_steps + self.K * sum(evaluated))
+        return self._judge_seeds(target, after, done), torch.stack(rows[: max(evaluated)])
 
-    def _judge_seeds(self, target: InverseSet, state: State, done: bool) -> State:
+    def _judge_seeds(self, target: InverseSet, state: State, done: Tensor) -> State:
+        """Keep the seeds of the chains that are done, which then wait for the others; the last of them begin the sampling."""
         if not bool(torch.isfinite(state.u).all() & torch.isfinite(state.best_f).all()):
             return replace(state, status=Status.NOT_FINITE)
-        if not done and state.extra["outer"] < self.max_outer:
+        leaves = done if state.extra["outer"] < self.max_outer else torch.ones_like(done)
+        if not bool(leaves.any()):
             return state
+        x, batch = dict(state.extra), _batch(state)
+        going = _pick(batch, leaves.repeat_interleave(self.K))
         with torch.no_grad():
-            f, e = target(state.u)
+            f, e = target(going["u"])
         inside = self._inside(target, f)
-        done = done or bool(inside.all())  # the very last step may have brought them in
-        kept = state.kept.add(inside, state.u, f, e, state.steps, torch.arange(self.K, device=f.device))
-        extra = {**state.extra, "stage": "sampling", "seed_steps": state.steps}
-        moments = Moments(*extra["moments"]).merged(self._compared(state.u, e), inside)
-        extra["moments"] = [moments.count, moments.mean, moments.scatter]
+        kept = state.kept.add(inside, going["u"], f, e, state.steps, going["parent"])
+        succeeds = done[leaves] | self._by_chain(inside).all(1)  # the very last step may have brought them in
+        compared = self._compared(going["u"], e)
+        moments = _each(_first_moments, self._by_chain(compared), self._by_chain(inside))
+        ready = _pick(going, succeeds.repeat_interleave(self.K))
+        x["ready"] = [*x["ready"], {**ready, "moments": [m[succeeds] for m in moments]}]
+        after = _with(replace(state, kept=kept, extra=x), _pick(batch, ~leaves.repeat_interleave(self.K)))
+        return after if len(after.u) else self._begin_sampling(after)
+
+    def _begin_sampling(self, state: State) -> State:
+        """All chains have their seeds, or were given up: those with seeds go on."""
+        batch = _join(state.extra["ready"])
+        extra = {**state.extra, "stage": "sampling", "seed_steps": state.steps, "moments": batch.pop("moments"), "ready": []}
         status = Status.RUNNING
-        if not done:
-            status = Status.BUDGET if bool(inside.any()) else Status.UNREACHABLE
-        elif int(kept.count) >= self.n:
+        if not len(batch["u"]):
+            status = Status.BUDGET if int(state.kept.count) else Status.UNREACHABLE
+        elif int(state.kept.count) >= self.n:
             status = Status.REACHED
-        return replace(state, kept=kept, status=status, extra=extra)
+        return _with(replace(state, status=status, extra=extra), batch)
 
     # stage 2
 
     def _sampling(self, target: InverseSet, state: State) -> tuple[State, Tensor]:
         """A few single steps with lambda and mu frozen; after each, the codes that are inside are kept."""
         x, u, kept, best = dict(state.extra), state.u, state.kept, state.best_f
-        seeds = torch.arange(self.K, device=u.device)
         rows: list[Tensor] = []
+
+        def next_moments(compared: Tensor, inside: Tensor, *earlier: Tensor) -> tuple[Tensor, ...]:
+            return tuple(self._next_moments(Moments(*earlier), compared, inside))
+
         for _ in range(SAMPLING_ROUND):
             u = u.detach().requires_grad_()
             f, e = target(u)
             inside = self._inside(target, f)
             if x["moved"]:  # the first pass sees the seeds, which are kept already
-                kept = kept.add(inside, u, f, e, state.steps + len(rows), seeds)
-                x["moments"] = self._next_moments(Moments(*x["moments"]), self._compared(u, e).detach(), inside)
+                kept = kept.add(inside, u, f, e, state.steps + len(rows), x["parent"])
+                compared = self._by_chain(self._compared(u, e).detach())
+                x["moments"] = _each(next_moments, compared, self._by_chain(inside), *x["moments"])
             s = slack(self._constraints(target, f.detach()), x["lambda_"], x["mu"])
-            gradient, *parts = self._gradient(target, u, f, e, s, x, Moments(*x["moments"]))
+            gradient, *parts = self._gradient(target, u, f, e, s, x, x["moments"])
             step, x["memory"] = self.step(gradient, x["memory"])
             u = target.region.project(u.detach() - target.region.scale * step)
             x["moved"] = True
             best = closest(target, best, f)
-            rows.append(self._row(f, (parts[0], parts[1]), (x["lambda_"], x["mu"]), inside, kept))
+            rows.append(self._row(f, (parts[0], parts[1]), (x["lambda_"], x["mu"].mean()), inside, kept))
+        kept = kept.confirmed(target, state.kept, len(u), lambda f: self._inside(target, f))
         after = replace(state, u=u, kept=kept, steps=state.steps + len(rows), best_f=best, extra=x)
-        after = replace(after, code_steps=state.code_steps + self.K * len(rows))
-        kept = kept.confirmed(target, state.kept, self.K, lambda f: self._inside(target, f))
-        return self._judge_sampling(replace(after, kept=kept)), torch.stack(rows)
+        return self._judge_sampling(replace(after, code_steps=state.code_steps + len(u) * len(rows))), torch.stack(rows)
 
     def _next_moments(self, earlier: Moments, compared: Tensor, inside: Tensor) -> list[Tensor]:
         """C0 after a step: with "last", the codes that are inside now, or as it was if none is."""
@@ -187,7 +229,50 @@ class TwoStage(AugmentedLagrangian):
             return replace(state, status=Status.REACHED)
         if not bool(torch.isfinite(state.u).all()):
             return replace(state, status=Status.NOT_FINITE)
-        limit = self.max_sampling * max(1.0, (self.n - self.K) / self.K) + 10
+        limit = self.max_sampling * max(1.0, (self.n - len(state.u)) / len(state.u)) + 10
         if state.steps - state.extra["seed_steps"] >= limit:
             return replace(state, status=Status.BUDGET)
         return state
+
+
+def _first_moments(compared: Tensor, inside: Tensor) -> tuple[Tensor, ...]:
+    none = compared.new_zeros(())
+    first = Moments(none, torch.zeros_like(compared[0]), none).merged(compared, inside)
+    return first.count, first.mean, first.scatter
+
+
+def _each(function: Callable[..., Tensor | tuple[Tensor, ...]], *tensors: Tensor) -> list[Tensor]:
+    """What `function` makes of every chain's part of the tensors, whose first axis is the chains."""
+    if len(tensors[0]) == 1:  # just what a run without chains computes
+        out = function(*(tensor[0] for tensor in tensors))
+        return [one.unsqueeze(0) for one in (out if isinstance(out, tuple) else (out,))]
+    out = torch.vmap(function)(*tensors)
+    return list(out) if isinstance(out, tuple) else [out]
+
+
+# some of the codes and all that is known of each
+
+
+def _batch(state: State) -> dict[str, Any]:
+    return {"u": state.u, **{name: state.extra[name] for name in ("lambda_", "mu", "parent", "memory")}}
+
+
+def _with(state: State, batch: dict[str, Any]) -> State:
+    rest = {name: value for name, value in batch.items() if name != "u"}
+    return replace(state, u=batch["u"], extra={**state.extra, **rest})
+
+
+def _pick(batch: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+    """The codes where `rows`, a boolean, is true."""
+    return {k: _pick(v, rows) if isinstance(v, dict) else v[rows] for k, v in batch.items()}
+
+
+def _join(batches: list[dict[str, Any]]) -> dict[str, Any]:
+    """One batch after the other; "moments" is a list of tensors, "memory" a dictionary."""
+
+    def join(values: list[Any]) -> Any:
+        if isinstance(values[0], dict):
+            return {k: join([value[k] for value in values]) for k in values[0]}
+        return [join(list(parts)) for parts in zip(*values, strict=True)] if isinstance(values[0], list) else torch.cat(values)
+
+    return join(batches)
