@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from cases import cube, linear, mean_distance, plain_set, run, seeded, tanh_net, uniform
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
@@ -254,3 +256,61 @@ def test_penalty_grows_with_a_codes_age() -> None:
 def test_unknown_step_is_refused() -> None:
     with pytest.raises(InvsetError, match=r"sampler\.step must be"):
         Stream(step="newton")
+
+
+# thousands of codes at a time
+
+
+class Sizes(TorchDispatchMode):
+    """How many operations ran, and the largest tensor that one of them made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count, self.largest = 0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.count += 1
+        self.largest = max(
+            [self.largest, *(x.numel() for x in (out if isinstance(out, (tuple, list)) else [out]) if isinstance(x, Tensor))]
+        )
+        return out
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_costs_in_proportion_to_the_codes(step: str) -> None:
+    target = plain_set(tanh_net(p=2), [(0.1, 0.3), (-0.2, 0.1)], CodePrior.gaussian(8))
+    target = replace(target, evaluate=lambda c: (tanh_net(p=2)(c.double()).float(), c))
+    counts = {}
+    for K in (10, 2000):
+        sampler = Stream(K=K, n=5000, step=step, diversity=0.1)
+        state, rng = sampler.init(target, seeded()), seeded()
+        state, _ = sampler._step(target, state, rng)
+        with Sizes() as sizes:
+            sampler._step(target, state, rng)
+        counts[K] = sizes.count
+        assert sizes.largest <= max(5001 * 8, K * 2 * 20)  # the samples' buffer; places in tenths; never K²
+    assert counts[10] == counts[2000]  # nothing is done code by code
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_thousands_of_codes_need_no_more_steps_a_sample(p: int) -> None:
+    f, dim = tanh_net(p=p), 8
+    ends = f(uniform(2000, dim, seed=5)).quantile(torch.tensor([0.6, 0.9], dtype=torch.float64), dim=0).T.tolist()
+    target = plain_set(f, [(z1, z2) for z1, z2 in ends], replace(cube(), start=uniform(20000, dim)))
+    few, many = run(Stream(K=10, n=3000), target), run(Stream(K=1500, n=3000), target)
+    assert few.status is many.status is Status.REACHED
+    assert many.code_steps < 1.7 * few.code_steps  # the last codes wait for the end of a round
+    assert many.steps < few.steps / 40
+    kept = many.kept.trimmed()
+    assert target.range.contains(kept["f"]).all()
+    counts = torch.stack([torch.histc((kept["f"][:, j] - z1) / (z2 - z1), 10, 0, 1) for j, (z1, z2) in enumerate(ends)])
+    assert counts.min() > 0.8 * 300  # every tenth of each range
+    assert torch.pdist(kept["u"][::3]).min() > 0
+
+
+def test_as_many_codes_as_samples() -> None:
+    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], replace(cube(), start=uniform(20000, 8)))
+    state = run(Stream(K=2000, n=2000), target)
+    assert state.status is Status.REACHED
+    assert state.code_steps <= 5 * 2000
