@@ -139,7 +139,7 @@ class Problem:
         self._passes = Passes(self._evaluate, self.runtime, network.device)
         if channels_last_pays(self.runtime, network.device, self.encoder_network.image_size or network.image_size or 0):
             for part in (generator, network, self.encoder_network):
-                to_channels_last(part.module)
+                to_channels_last(getattr(part, "module", part))
         self.range = ActivationRange.of([n.range for n in neurons], torch.zeros((), device=network.device))
 
     def _check(self, neuron: Neuron) -> int | None:

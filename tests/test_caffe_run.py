@@ -92,7 +92,9 @@ def test_samples_of_a_caffenet(
         assert np.abs(saved - wanted).max() < 0.51
         saved = display(tensors["codes"]).mul(255).round().permute(0, 2, 3, 1).numpy().astype(np.uint8)
     theirs = seen_by_opencv(folder, saved)
-    np.testing.assert_allclose(tensors["activations"][:, 0], theirs, atol=1e-3 * (z2 - z1))
+    # images that are made anew, with another order of maps in memory, round a few pixels to the next of 8 bits
+    near = 1e-3 if picture == "mean" else 5e-3
+    np.testing.assert_allclose(tensors["activations"][:, 0], theirs, atol=near * (z2 - z1))
     assert ((theirs >= z1 - 0.005 * (z2 - z1)) & (theirs <= z2 + 0.005 * (z2 - z1))).all()
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from invset.errors import InvsetError
 from invset.models.caffe import caffe_network
-from invset.models.caffenet import IMAGENET_MEAN_BGR, CaffeInput, CaffeNet
+from invset.models.caffenet import IMAGENET_MEAN_BGR, BlockConv2d, CaffeInput, CaffeNet
 from invset.models.network import Network
 from invset.problem import Neuron, Problem
 
@@ -353,3 +353,17 @@ def test_lrn_is_caffe_s() -> None:
     expected = torch.stack([x[:, i] / (1 + 1e-4 / 5 * x[:, max(0, i - 2) : i + 3].square().sum(1)) ** 0.75 for i in range(7)], dim=1)
     norm = CaffeNet(2, (2, 2, 2, 2, 2), (4, 4)).norm1
     torch.testing.assert_close(norm(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "size"), [(11, 4, (227, 227)), (11, 4, (40, 51)), (5, 2, (12, 15)), (4, 4, (16, 19)), (3, 1, (7, 9))]
+)
+def test_blocks_of_pixels_are_the_convolution(kernel: int, stride: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    blocks = BlockConv2d(3, 6, kernel, stride).double()
+    x = torch.rand(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    found, expected = blocks(x), nn.functional.conv2d(x, blocks.weight, blocks.bias, stride)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    weight = torch.rand_like(expected)
+    gradients = [torch.autograd.grad((y * weight).sum(), x)[0] for y in (found, expected)]
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-12)
