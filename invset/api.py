@@ -20,10 +20,11 @@ from invset.prior import Region
 from invset.problem import Problem
 from invset.samplers.base import OnRound, Sampler, State, Status, drive
 from invset.samplers.full import Full
+from invset.samplers.ppgn import PPGN
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage
 
-SAMPLERS = {"stream": Stream, "two_stage": TwoStage, "full": Full}
+SAMPLERS = {"stream": Stream, "two_stage": TwoStage, "full": Full, "ppgn": PPGN}
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ class InverseSetSampler:
     Args:
         k: codes at a time (the paper's K).
         n: samples.
-        sampler: "stream" (default), "two_stage" (published), "full" (eq. 6 for all n together), or a `Sampler`, whose own K and n
+        sampler: "stream" (default), "two_stage" (published), "full" (eq. 6 for all n together), "ppgn"
+            (Nguyen et al. 2017), or a `Sampler`, whose own K and n
             then count.
         prior: "auto" (default), "natural", "clip", "none", or a `Region`; see `Problem.region`.
         options: further fields of the sampler, such as ``mu0`` or ``max_age``.

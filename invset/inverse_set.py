@@ -77,6 +77,20 @@ class ActivationRange:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """All units of one neuron's layer, for samplers that compare it with the others (PPGN's softmax).
+
+    Attributes:
+        evaluate: codes, with shape (B, code_dim), to activations of all units (channels at the neuron's position), with shape
+            (B, units), and encodings, with shape (B, d), differentiable.
+        unit: index from 0 of the neuron.
+    """
+
+    evaluate: Evaluate
+    unit: int
+
+
+@dataclass(frozen=True)
 class InverseSet:
     """What a sampler samples.
 
@@ -86,12 +100,14 @@ class InverseSet:
         region: coordinates u of the codes and the part of them that may be used.
         exact: whether a pass that will be differentiated gives the same numbers as one without a gradient. If it does not, only
             the latter decide what is a sample (`invset.samplers.kept.Kept.confirmed`).
+        layer: the layer of the neuron, if there is one neuron and it is a unit.
     """
 
     evaluate: Evaluate
     range: ActivationRange
     region: Region
     exact: bool = True
+    layer: Layer | None = None
 
     @property
     def p(self) -> int:

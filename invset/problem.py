@@ -14,7 +14,7 @@ from torch import Tensor
 
 from invset.checks import check_range
 from invset.errors import InvsetError
-from invset.inverse_set import ActivationRange, InverseSet
+from invset.inverse_set import ActivationRange, InverseSet, Layer
 from invset.models.generator import Generator
 from invset.models.labels import find_neuron
 from invset.models.network import Network
@@ -82,6 +82,19 @@ def read(activations: Tensor, index: int | None, position: str | tuple[int, int]
     if direction is not None:
         return activations @ direction.to(activations)
     return activations[:, index]
+
+
+def read_all(activations: Tensor, position: str | tuple[int, int]) -> Tensor:
+    """What `read` gives for each unit by itself: layer activations (B, units) or (B, channels, H, W) to (B, units)."""
+    if activations.ndim == 2:
+        return activations
+    if position == "max":
+        return activations.amax((2, 3))
+    if position == "mean":
+        return activations.mean((2, 3))
+    height, width = activations.shape[2:]
+    y, x = position if isinstance(position, tuple) else (height // 2, width // 2)
+    return activations[:, :, y, x]
 
 
 class _Round8Bit(torch.autograd.Function):
@@ -181,6 +194,13 @@ class Problem:
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Activations, with shape (B, p), and encodings, with shape (B, d), of float RGB images in [0, 1], with shape (B, 3, H, W)."""
+        taps, encodings = self._taps(images)
+        neurons = zip(self.neurons, self.indices, self.directions, strict=True)
+        f = [read(taps[n.layer], index, n.position, direction) for n, index, direction in neurons]
+        return torch.stack(f, dim=1), encodings
+
+    def _taps(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Activations of the neurons' layers, by name, and encodings, with shape (B, d)."""
         layers = {n.layer for n in self.neurons}
         if self.encoder_network is self.network:
             taps = self.network.taps(images, layers | {self.encoder})
@@ -188,17 +208,19 @@ class Problem:
         else:
             taps = self.network.taps(images, layers)
             encodings = self.encoder_network.taps(images, [self.encoder])[self.encoder]
-        neurons = zip(self.neurons, self.indices, self.directions, strict=True)
-        f = [read(taps[n.layer], index, n.position, direction) for n, index, direction in neurons]
-        return torch.stack(f, dim=1), encodings.flatten(1)
+        return taps, encodings.flatten(1)
 
     def evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Activations and encodings of G(codes), as `runtime` says: what a sampler calls."""
         return self._passes(codes)
 
     def _evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        return self.look(self._images(codes))
+
+    def _images(self, codes: Tensor) -> Tensor:
+        """G(codes), as the network sees them."""
         images = self.generator(codes).to(codes)  # not in bfloat16: its steps are as wide as those of 8 bits
-        return self.look(_Round8Bit.apply(images) if self.eight_bit else images)
+        return _Round8Bit.apply(images) if self.eight_bit else images
 
     def start_codes(self, count: int, rng: torch.Generator) -> Tensor:
         """Codes to begin at without a prior: the generator's own, or E of uniformly random images (section 3.4).
@@ -262,4 +284,16 @@ class Problem:
 
     def inverse_set(self, region: Region) -> InverseSet:
         """What a sampler samples."""
-        return InverseSet(self.evaluate, self.range, region, self.runtime.exact)
+        return InverseSet(self.evaluate, self.range, region, self.runtime.exact, self.layer())
+
+    def layer(self) -> Layer | None:
+        """All units of the neuron's layer; None for several neurons and for directions, which have no place in one."""
+        unit = self.indices[0]
+        if len(self.neurons) > 1 or unit is None:
+            return None
+        return Layer(Passes(self._evaluate_layer, self.runtime, self.network.device), unit)
+
+    def _evaluate_layer(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Activations of all units, with shape (B, units), at the neuron's position, and encodings, of G(codes)."""
+        taps, encodings = self._taps(self._images(codes))
+        return read_all(taps[self.neurons[0].layer], self.neurons[0].position), encodings

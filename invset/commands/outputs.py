@@ -102,10 +102,11 @@ def _short(value: float) -> str:
 def _activation_rows(result: Result) -> list[list[Any]]:
     before, after = result.activations_before.tolist(), result.activations.tolist()
     seed_steps = result.state.extra.get("seed_steps")
+    alone = "chain" if "seeds" in result.state.extra else "stream"  # PPGN's
     rows = []
     for i in range(len(result)):
         step = int(result.step[i])
-        stage = "stream" if seed_steps is None else "seed" if step == seed_steps else "sample"
+        stage = alone if seed_steps is None else "seed" if step == seed_steps else "sample"
         rows.append([i + 1, stage, step, int(result.parent[i]), *map(_short, before[i]), *map(_short, after[i]), bool(result.in_range[i])])
     return rows
 
