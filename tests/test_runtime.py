@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, open_dict
 
+from invset.cli import config_dir
+from invset.commands import build
+from invset.commands.checks import check_config
 from invset.errors import InvsetError
 from invset.runtime import Runtime
 
@@ -44,3 +49,22 @@ def test_what_needs_cuda_says_so_elsewhere(options: dict[str, Any]) -> None:
     Runtime.of(options).check_device(torch.device("cuda:1"))
     with pytest.raises(InvsetError, match="needs CUDA, not cpu; type runtime"):
         Runtime.of(options).check_device(torch.device("cpu"))
+
+
+def configured(*words: str) -> DictConfig:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose("run", ["network=mini", "neuron=horse", "z1=4", "z2=6", "device=cpu", *words])
+
+
+def test_the_command_takes_them() -> None:
+    cfg = configured("runtime.autocast=bf16", "runtime.micro_batch=3")
+    check_config(cfg)
+    problem = build.problem(cfg)
+    assert problem.runtime == Runtime(autocast="bf16", micro_batch=3)
+    assert not problem.inverse_set(problem.region()).exact
+    with open_dict(cfg):
+        del cfg.runtime  # a run of an earlier version goes on
+    check_config(cfg)
+    assert build.problem(cfg).runtime == Runtime()
+    with pytest.raises(InvsetError, match=r"runtime\.autocast must be off"):
+        check_config(configured("runtime.autocast=half"))
