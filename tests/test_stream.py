@@ -246,7 +246,7 @@ def test_first_step_of_the_multipliers_by_hand() -> None:
 
 def test_penalty_grows_with_a_codes_age() -> None:
     target = plain_set(lambda c: c @ linear(), [(100.0, 101.0)], cube())
-    sampler = Stream(K=3, n=10, mu0=2.0, alpha=3.0, inner_steps=2, mu_max=50.0)
+    sampler = Stream(K=3, n=30, mu0=2.0, alpha=3.0, inner_steps=2, mu_max=50.0)
     _, rows = sampler.round(target, sampler.init(target, seeded()), seeded())
     assert rows[:, Stream.columns.index("mu")].tolist() == [2, 2, 6, 6, 18]
     _, rows = replace(sampler, round_steps=8).round(target, sampler.init(target, seeded()), seeded())
@@ -299,12 +299,12 @@ def test_thousands_of_codes_need_no_more_steps_a_sample(p: int) -> None:
     target = plain_set(f, [(z1, z2) for z1, z2 in ends], replace(cube(), start=uniform(20000, dim)))
     few, many = run(Stream(K=10, n=3000), target), run(Stream(K=1500, n=3000), target)
     assert few.status is many.status is Status.REACHED
-    assert many.code_steps < 1.7 * few.code_steps  # the last codes wait for the end of a round
+    assert many.code_steps < 1.25 * few.code_steps
     assert many.steps < few.steps / 40
     kept = many.kept.trimmed()
     assert target.range.contains(kept["f"]).all()
     counts = torch.stack([torch.histc((kept["f"][:, j] - z1) / (z2 - z1), 10, 0, 1) for j, (z1, z2) in enumerate(ends)])
-    assert counts.min() > 0.5 * 300  # every tenth of each range, if less evenly: codes that leave together choose new levels alike
+    assert counts.min() > 0.8 * 300  # every tenth of each range
     assert torch.pdist(kept["u"][::3]).min() > 0
 
 
@@ -312,4 +312,4 @@ def test_as_many_codes_as_samples() -> None:
     target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], replace(cube(), start=uniform(20000, 8)))
     state = run(Stream(K=2000, n=2000), target)
     assert state.status is Status.REACHED
-    assert state.code_steps <= 5 * 2000
+    assert state.code_steps <= 3 * 2000

@@ -47,14 +47,29 @@ class Levels:
         return Levels(self.offset, self.counts + (_parts(place) * arrived.view(-1, 1, 1)).sum(0))
 
     def next(self, level: Tensor, passes_on: Tensor, ticket: Tensor) -> Tensor:
-        """New levels for the codes that pass theirs on, in the parts with the fewest samples and codes on their way."""
-        spread = self.spread(ticket)
-        load = self.counts + (_parts(level) * ~passes_on.view(-1, 1, 1)).sum(0)
-        # of parts with the same load each code prefers another: the one where the even sequence would put it, or the next
-        preference = (torch.arange(PARTS, device=level.device) / PARTS - spread.unsqueeze(2)).remainder(1)
-        part = (load + preference).argmin(2)
-        fresh = (part + (spread * PARTS).frac()) / PARTS
-        return torch.where(passes_on.unsqueeze(1), fresh, level)
+        """New levels for the codes that pass theirs on, spread evenly over what is missing to equal parts.
+
+        Args:
+            level: of the codes in flight, with shape (K, p).
+            passes_on: whose level has its sample, or is given up, with shape (K,).
+            ticket: numbers of the codes from now on, with shape (K,).
+        """
+        load = (self.counts + (_parts(level) * ~passes_on.view(-1, 1, 1)).sum(0)).to(level)
+        fresh = passes_on.sum().clamp_min(1).to(level)
+        # as water finds its level: the lowest parts are filled up to the height at which the fresh codes are used up
+        lowest = load.sort(1).values.cumsum(1)
+        height = ((fresh + lowest) / torch.arange(1, PARTS + 1, device=level.device)).amin(1, keepdim=True)
+        missing = (height - load).clamp_min(0) / fresh
+        below = missing.cumsum(1) - missing
+        spread = self.spread(ticket).unsqueeze(2)  # as shares of all that is missing
+        part = ((spread >= below) & (missing > 0)).long().mul(torch.arange(1, PARTS + 1, device=level.device)).amax(2) - 1
+        share = (spread.squeeze(2) - _pick(below, part)) / _pick(missing, part)
+        return torch.where(passes_on.unsqueeze(1), (part + share.clamp(0, 1 - 1e-6)) / PARTS, level)
+
+
+def _pick(values: Tensor, part: Tensor) -> Tensor:
+    """One value a neuron and part, with shape (p, PARTS), for each code's parts, with shape (K, p)."""
+    return values.expand(len(part), -1, -1).gather(2, part.unsqueeze(2)).squeeze(2)
 
 
 def _parts(place: Tensor) -> Tensor:

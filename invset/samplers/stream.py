@@ -110,7 +110,9 @@ class Stream:
 
     def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
         rows, before = [], state.kept
-        for _ in range(self.round_steps):
+        # steps in which no more codes can arrive than are wanted are steps too many
+        wanted = self.n - state.extra.get("counted", 0)
+        for _ in range(min(self.round_steps, max(1, -(-wanted // len(state.u))))):
             state, row = self._step(target, state, rng)
             rows.append(row)
         kept = state.kept.confirmed(target, before, self.K, lambda f: target.range.contains(f, MARGIN))
