@@ -70,7 +70,7 @@ class Stream:
     longest: float = 0.7
     relaxation: float = 1.5
     lr: float = 0.2
-    diversity: float = 0.03
+    diversity: float = 0.1
     max_age: int = 40
     budget: float = 200.0
     patience: int = 5
