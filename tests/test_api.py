@@ -103,7 +103,7 @@ def test_nothing_found_is_an_empty_result() -> None:
 @pytest.mark.parametrize(
     ("message", "options"),
     [
-        ("sampler must be one of stream, two_stage, full, not 'strem'", {"sampler": "strem"}),
+        ("sampler must be one of stream, two_stage, full, ppgn, not 'strem'", {"sampler": "strem"}),
         ("unexpected keyword argument 'max_ages'", {"max_ages": 3}),
         ("more than the n=3 samples", {"k": 10, "n": 3}),
         ("K must be a whole number", {"k": 0}),
