@@ -367,3 +367,8 @@ def test_blocks_of_pixels_are_the_convolution(kernel: int, stride: int, size: tu
     weight = torch.rand_like(expected)
     gradients = [torch.autograd.grad((y * weight).sum(), x)[0] for y in (found, expected)]
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-12)
+
+
+def test_no_images_give_no_activations(weights: Path) -> None:
+    # what a run that kept nothing asks
+    assert caffe_network(weights=weights, labels=None).module(torch.zeros(0, 3, 227, 227)).shape == (0, N_OUT)

@@ -220,7 +220,7 @@ def test_nobody_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvsetError) as caught:
         weights("net")
     message = str(caught.value)
-    with pytest.raises(InvsetError, match="or type encoder_network.weights="):
+    with pytest.raises(InvsetError, match=r"or type encoder_network\.weights="):
         fetch.fetch(["net"], {"net": "encoder_network.weights"})
     for part in ("weights of net", str(folder), url, "refused", str(folder / "a.caffemodel"), "network.weights=", OFFLINE):
         assert part in message

@@ -93,6 +93,8 @@ class BlockConv2d(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if not len(x):
+            return super().forward(x)  # pixel_unshuffle leaves the channels of no images as they are
         stride, kernel = self.stride[0], self.kernel_size[0]
         more = -kernel % stride  # taps of weight zero, up to whole blocks
         blocks = F.pad(self.weight, (0, more, 0, more)).unflatten(3, (-1, stride)).unflatten(2, (-1, stride))
