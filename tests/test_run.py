@@ -148,7 +148,8 @@ def test_ctrl_c_may_come_at_any_time(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_a_signal_ends_a_process_with_a_whole_folder(tmp_path: Path) -> None:
-    code = "from invset.cli import main; main()"
+    # a shell's background jobs, and so their children, ignore SIGINT
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from invset.cli import main; main()"
     words = ["run", *HORSE[:4], "n=20000", "K=3", "animation=false", "checkpoint_seconds=0", f"hydra.run.dir={tmp_path}/cut"]
     process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, cwd=tmp_path, text=True)
     deadline = time.monotonic() + 120
