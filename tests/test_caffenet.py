@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from invset.errors import InvsetError
 from invset.models.caffe import caffe_network
-from invset.models.caffenet import IMAGENET_MEAN_BGR, BlockConv2d, CaffeInput, CaffeNet
+from invset.models.caffenet import IMAGENET_MEAN_BGR, BlockConv2d, CaffeInput, CaffeNet, ChannelNorm
 from invset.models.network import Network
 from invset.problem import Neuron, Problem
 
@@ -353,6 +353,16 @@ def test_lrn_is_caffe_s() -> None:
     expected = torch.stack([x[:, i] / (1 + 1e-4 / 5 * x[:, max(0, i - 2) : i + 3].square().sum(1)) ** 0.75 for i in range(7)], dim=1)
     norm = CaffeNet(2, (2, 2, 2, 2, 2), (4, 4)).norm1
     torch.testing.assert_close(norm(x), expected)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(5, 7), (5, 3), (4, 9), (1, 2)])
+def test_lrn_and_its_gradient_are_those_of_torch(size: int, channels: int) -> None:
+    mine, theirs = (kind(size, alpha=0.3, beta=0.6, k=1.5).double() for kind in (ChannelNorm, nn.LocalResponseNorm))
+    x = torch.randn(2, channels, 3, 4, generator=seeded(), dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(2, channels, 3, 4, generator=seeded(1), dtype=torch.float64)
+    torch.testing.assert_close(mine(x), theirs(x), rtol=1e-12, atol=1e-12)
+    gradients = [torch.autograd.grad((norm(x) * weight).sum(), x)[0] for norm in (mine, theirs)]
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
