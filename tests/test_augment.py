@@ -1,4 +1,4 @@
-"""Crops, flips and cutouts, compared with pictures cut by hand."""
+"""Crops, zooms, flips and cutouts, compared with pictures cut by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 from toys import seeded
 
-from invset.training.augment import cutout, random_crop, random_flip
+from invset.training.augment import cutout, random_crop, random_flip, random_zoom
 
 
 @pytest.fixture
@@ -64,7 +64,37 @@ def test_cutout_of_no_pixels_is_off(images):
     assert torch.equal(cutout(images, 0, seeded()), images)
 
 
-@pytest.mark.parametrize("change", [random_flip, lambda x, rng: random_crop(x, 3, rng), lambda x, rng: cutout(x, 4, rng)])
+def test_each_zoom_is_a_part_of_the_picture():
+    y, x = torch.meshgrid(torch.arange(24) + 0.5, torch.arange(32) + 0.5, indexing="ij")
+    ramps = torch.stack([x, y, x + y]).expand(200, 3, 24, 32)
+    zoomed = random_zoom(ramps, 0.25, seeded())
+    inner = zoomed[:, :, 2:-2, 2:-2]  # next to the border, there is nothing to interpolate with
+    width, height = (inner[:, 0, 0, 20] - inner[:, 0, 0, 0]) / 20, (inner[:, 1, 15, 0] - inner[:, 1, 0, 0]) / 15  # shares of the sides
+    left, top = inner[:, 0, 0, 0] - 2.5 * width, inner[:, 1, 0, 0] - 2.5 * height
+    parts = left.view(-1, 1, 1) + width.view(-1, 1, 1) * x, top.view(-1, 1, 1) + height.view(-1, 1, 1) * y
+    torch.testing.assert_close(inner[:, 0], parts[0][:, 2:-2, 2:-2], rtol=0, atol=1e-3)
+    torch.testing.assert_close(inner[:, 1], parts[1][:, 2:-2, 2:-2], rtol=0, atol=1e-3)
+    torch.testing.assert_close(inner[:, 2], inner[:, 0] + inner[:, 1], rtol=0, atol=1e-3)
+    assert (left > -1e-3).all()
+    assert (top > -1e-3).all()
+    assert (left + 32 * width < 32 + 1e-3).all()
+    assert (top + 24 * height < 24 + 1e-3).all()
+    area, stretch = width * height, width / height
+    assert 0.2 < area.min() < 0.3  # a side that would be longer than the picture's is cut
+    assert area.max() > 0.9
+    assert (stretch.log().abs() < torch.tensor(4 / 3).log() + 1e-3).all()
+    assert stretch.min() < 0.85
+    assert stretch.max() > 1.18
+
+
+def test_zoom_of_the_whole_area_is_off(images):
+    assert torch.equal(random_zoom(images, 1.0, seeded()), images)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [random_flip, lambda x, rng: random_zoom(x, 0.3, rng), lambda x, rng: random_crop(x, 3, rng), lambda x, rng: cutout(x, 4, rng)],
+)
 def test_the_seed_decides(images, change):
     before = images.clone()
     first = change(images, seeded(1))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from toys import two_classes
 
+from invset.commands.train_network import class_names
 from invset.errors import InvsetError
 from invset.models.mini import MiniNet, fold_batch_norm
 from invset.training import network
@@ -105,6 +106,8 @@ def test_fewer_pictures_than_a_batch(tmp_path):
         ({"ema": 1.0}, "ema must be at least 0 and below 1"),
         ({"label_smoothing": -0.1}, "label_smoothing must be"),
         ({"crop": -1}, "crop must be at least 0"),
+        ({"zoom": 0.0}, "zoom must be above 0"),
+        ({"zoom": 1.5}, "zoom must be at most 1, not 1.5"),
         ({"autocast": "fp16"}, 'autocast must be "bf16" or "off", not \'fp16\''),
         ({"autocast": False}, "put off into quotes"),
     ],
@@ -122,3 +125,25 @@ def test_the_average_begins_as_a_short_mean():
     assert float(average(zero, one, torch.tensor(10**6))) == pytest.approx(0.01)
     counter = torch.tensor(7)
     assert int(average(torch.tensor(3), counter, 5)) == 7
+
+
+def test_a_first_convolution_with_a_stride():
+    net = MiniNet((4, 4, 4, 4, 4), fc6=8, fc7=8, n_out=3, size=32, first=(7, 2))
+    assert net.conv1.kernel_size == (7, 7)
+    assert net.conv1(torch.zeros(1, 3, 32, 32)).shape == (1, 4, 16, 16)
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+    with pytest.raises(InvsetError, match="multiple of 16, not 24"):
+        MiniNet(size=24, first=(7, 2))
+    with pytest.raises(InvsetError, match="odd kernel side"):
+        MiniNet(first=(4, 1))
+
+
+def test_names_of_classes(tmp_path):
+    file = tmp_path / "names.txt"
+    file.write_text("n2\tgreat white shark, Carcharodon\nn1\tgoldfish\nn3\tnot asked for\n", encoding="utf-8")
+    assert class_names(str(file), ["n1", "n2"]) == ["goldfish", "great white shark, Carcharodon"]
+    assert class_names(None, ["n1", "n2"]) == ["n1", "n2"]
+    with pytest.raises(InvsetError, match=r'no line "n4<tab>names", and 1 more'):
+        class_names(str(file), ["n1", "n4", "n5"])
+    with pytest.raises(InvsetError, match="can't read data.names="):
+        class_names(str(tmp_path / "nowhere"), ["n1"])

@@ -9,6 +9,7 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from invset.errors import InvsetError
 from invset.images import load_images, to_float
 from invset.models.mini import MiniNet, fold_batch_norm
 from invset.models.weights import save_mini
@@ -22,6 +23,7 @@ def main(cfg: DictConfig) -> None:
     out = RunDir(cfg.out).path
     settings = hydra.utils.instantiate(cfg.settings)
     train, val = (load_images(cfg.data[part], cfg.data.size) for part in ("train", "val"))
+    labels = class_names(cfg.data.names, train.classes)  # a file that can't be read is told before training
     pixels = to_float(train.images[:10_000])
     arguments = {
         "widths": list(cfg.model.widths),
@@ -29,14 +31,34 @@ def main(cfg: DictConfig) -> None:
         "fc7": cfg.model.fc7,
         "n_out": len(train.classes),
         "size": cfg.data.size,
+        "first": list(cfg.model.first),
         "mean": list(cfg.model.mean or pixels.mean((0, 2, 3)).tolist()),
         "std": list(cfg.model.std or pixels.std((0, 2, 3)).tolist()),
     }
     torch.manual_seed(settings.seed)  # torch draws a module's first weights from its global generator alone
     net = MiniNet(**arguments, batch_norm=True, dropout=cfg.model.dropout)
     folded = fold_batch_norm(cast(MiniNet, train_network(net, train, val, settings, out)))
-    save_mini(out / "network.safetensors", folded, {**arguments, "labels": train.classes})
+    save_mini(out / "network.safetensors", folded, {**arguments, "labels": labels})
     panels = {"loss (nats)": ["train_loss"], "top-1 on held-out pictures": ["val_accuracy"], "learning rate": ["lr"]}
     plot_log(out / "log.csv", "epoch", panels, out / "curves.png", "network")
     (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
     print(f"top-1 on {Path(cfg.data.val).name}: {accuracy(folded, val):.2%}\n{out / 'network.safetensors'}")
+
+
+def class_names(file: str | None, folders: list[str]) -> list[str]:
+    """Names of the classes, in the order of their folders.
+
+    Raises:
+        InvsetError: the file can't be read, or lacks a folder.
+    """
+    if file is None:
+        return folders
+    try:
+        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvsetError(f"can't read data.names={file} ({error})") from error
+    names = {folder.strip(): name.strip() for folder, tab, name in (line.partition("\t") for line in lines) if tab and name.strip()}
+    lacking = [folder for folder in folders if folder not in names]
+    if lacking:
+        raise InvsetError(f'{file} has no line "{lacking[0]}<tab>names", and {len(lacking) - 1} more are lacking; give each folder a line')
+    return [names[folder] for folder in folders]

@@ -2,7 +2,8 @@
 
     conv1 relu1 pool1 | conv2 relu2 pool2 | conv3 relu3 | conv4 relu4 | conv5 relu5 pool5 | fc6 relu6 | fc7 relu7 | fc8
 
-Input 3x32x32, 76 M multiply-adds, 10 outputs (CIFAR-10). Pools are 3x3 with stride 2 and round up, as in Caffe. Batch norm
+Input 3x32x32, 76 M multiply-adds, 10 outputs (CIFAR-10); `network=mini64` has input 3x64x64, whose conv1 takes every second pixel,
+and 200 outputs (Tiny ImageNet). Pools are 3x3 with stride 2 and round up, as in Caffe. Batch norm
 takes the place of CaffeNet's local response normalisation while training and is folded into the weights when exported
 (`fold_batch_norm`), so that the network that is studied is plain convolutions, ReLUs and matrices.
 """
@@ -48,7 +49,8 @@ class MiniNet(nn.Sequential):
         fc6: units of fc6, the encoding E(x).
         fc7: units of fc7.
         n_out: classes.
-        size: side of the input in pixels, a multiple of 8.
+        size: side of the input in pixels, a multiple of 8 times the stride.
+        first: side of conv1's kernel, an odd number, and its stride, in pixels; CaffeNet's are 11 and 4.
         batch_norm: True while training; False for exported weights, whose batch norm is folded.
         dropout: share of fc6 and fc7 that is left out while training, as in CaffeNet; 0 for exported weights.
         mean, std: per RGB channel, in [0, 1] pixel units.
@@ -61,18 +63,22 @@ class MiniNet(nn.Sequential):
         fc7: int = 512,
         n_out: int = 10,
         size: int = 32,
+        first: Sequence[int] = (5, 1),
         batch_norm: bool = False,
         dropout: float = 0.0,
         mean: Sequence[float] = (0.4914, 0.4822, 0.4465),
         std: Sequence[float] = (0.2470, 0.2435, 0.2616),
     ) -> None:
-        if size % 8:
-            raise InvsetError(f"size must be a multiple of 8, not {size}")
+        kernel, stride = first
+        if kernel % 2 == 0 or stride < 1:
+            raise InvsetError(f"first must be an odd kernel side and a stride of at least 1, such as [5, 1], not {list(first)}")
+        if size % (8 * stride):
+            raise InvsetError(f"size must be a multiple of {8 * stride}, not {size}")
         layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(mean, std))
         channels = 3
         for i, width in enumerate(widths, start=1):
-            kernel = 5 if i == 1 else 3
-            layers[f"conv{i}"] = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
+            kernel, step = first if i == 1 else (3, 1)
+            layers[f"conv{i}"] = nn.Conv2d(channels, width, kernel, step, padding=kernel // 2)
             if batch_norm:
                 layers[f"bn{i}"] = nn.BatchNorm2d(width)
             layers[f"relu{i}"] = nn.ReLU()
@@ -80,7 +86,7 @@ class MiniNet(nn.Sequential):
                 layers[f"pool{i}"] = nn.MaxPool2d(3, stride=2, ceil_mode=True)
             channels = width
         layers["flatten"] = nn.Flatten()
-        units = channels * (size // 8) ** 2
+        units = channels * (size // (8 * stride)) ** 2
         for i, width in ((6, fc6), (7, fc7)):
             layers[f"fc{i}"] = nn.Linear(units, width)
             if batch_norm:

@@ -1,10 +1,11 @@
-"""Random crops, flips and cutouts of a batch of pictures, each picture with its own draw from one seeded generator."""
+"""Random crops, zooms, flips and cutouts of a batch of pictures, each picture with its own draw from one seeded generator."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import roi_align
 
 
 def random_flip(images: Tensor, rng: torch.Generator) -> Tensor:
@@ -35,3 +36,23 @@ def cutout(images: Tensor, side: int, rng: torch.Generator) -> Tensor:
     y, x = torch.arange(h), torch.arange(w)
     hole = ((y >= top) & (y < top + side)).unsqueeze(2) & ((x >= left) & (x < left + side)).unsqueeze(1)
     return images.masked_fill(hole.unsqueeze(1), 0.5)
+
+
+def random_zoom(images: Tensor, area: float, rng: torch.Generator) -> Tensor:
+    """Cut a random part of each picture and bring it to the picture's size (Szegedy et al. 2015).
+
+    Args:
+        images: float, with shape (N, C, H, W).
+        area: smallest share of the picture's area that is kept, in (0, 1]; 1 is off. The part's sides differ by up to 4:3.
+        rng: of every draw.
+    """
+    if area == 1:
+        return images
+    n, _, h, w = images.shape
+    share, ratio, x, y = torch.rand(4, n, generator=rng).unbind()
+    side = (area + (1 - area) * share).sqrt()
+    stretch = (4 / 3) ** (ratio - 0.5)
+    width, height = (side * stretch).clamp(max=1) * w, (side / stretch).clamp(max=1) * h
+    left, top = x * (w - width), y * (h - height)
+    boxes = torch.stack([torch.arange(n, dtype=images.dtype), left, top, left + width, top + height], dim=1)
+    return roi_align(images, boxes, (h, w), sampling_ratio=1, aligned=True)

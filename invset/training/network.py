@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from invset.errors import InvsetError
 from invset.images import ImageSet, to_float
-from invset.training.augment import cutout, random_crop, random_flip
+from invset.training.augment import cutout, random_crop, random_flip, random_zoom
 from invset.training.average import warm_ema
 from invset.training.checkpoint import Log, fingerprint, load_checkpoint, save_checkpoint, shapes
 from invset.training.settings import at_least, below_one, check_autocast, positive
@@ -36,6 +36,7 @@ class NetworkSettings:
         weight_decay: of convolutions and matrices; biases and batch norm have none.
         label_smoothing: in [0, 1).
         crop: random shift in pixels.
+        zoom: smallest share of a picture's area that a random part of it has; 1 is off.
         cutout: side in pixels of the grey square; 0 is off.
         ema: decay a step of the average of the weights that is exported.
         seed: of everything random.
@@ -48,6 +49,7 @@ class NetworkSettings:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     crop: int = 4
+    zoom: float = 1.0
     cutout: int = 8
     ema: float = 0.998
     seed: int = 0
@@ -57,7 +59,9 @@ class NetworkSettings:
         at_least(1, self, "epochs")
         at_least(2, self, "batch_size")
         at_least(0, self, "weight_decay", "crop", "cutout", "seed")
-        positive(self, "lr")
+        positive(self, "lr", "zoom")
+        if self.zoom > 1:
+            raise InvsetError(f"zoom must be at most 1, not {self.zoom}")
         below_one(self, "label_smoothing", "ema")
         check_autocast(self.autocast)
 
@@ -129,7 +133,8 @@ def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: Netw
         bar = tqdm(range(steps), desc=f"epoch {epoch + 1}/{s.epochs}", unit="image", unit_scale=s.batch_size, leave=False)
         for step in bar:
             index = order[step * s.batch_size : (step + 1) * s.batch_size]
-            x = random_flip(random_crop(to_float(train.images[index]), s.crop, rng), rng)
+            x = random_zoom(random_crop(to_float(train.images[index]), s.crop, rng), s.zoom, rng)
+            x = random_flip(x, rng)
             x = cutout(x, s.cutout, rng).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16, enabled=s.autocast == "bf16"):
                 logits = net(x)
