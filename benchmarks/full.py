@@ -1,15 +1,15 @@
-"""Time and memory of eq. (6)/(16) for all n codes together (`sampler=full`), n = 100, 1,000, 10,000, on the embedded pair.
+"""(e) Time and memory of eq. (6)/(16) for all n codes together (`sampler=full`), n = 100, 1,000, 10,000, on the embedded pair.
 
-    python benchmarks/full.py [--n 100 1000 10000] [--K 10] [--repeats 3] [--threads 2] [--out outputs/bench/full.json]
+    python benchmarks/full.py [--n 100 1000 10000] [--K 10] [--repeats 3] [--threads 2]
 
-Every repeat of every n is a process of its own. It takes gradient steps with K codes in memory at a time and tells
+Every n of every repeat is a process of its own. It takes gradient steps with K codes in memory at a time and tells
 
 - milliseconds of a code-step, which is twice forwards and once backwards, by the clock and of the CPU (the latter hardly minds other
   work on the machine). Linear time: the same for every n;
 - the peak of its resident memory (getrusage), less what must grow with n (codes, encodings of those inside, Adam's averages, f,
   lambda; once before the round and once after). Constant memory: the same for every n, the target is 1.2 times that of the first.
 
-Printed are medians, ratios to the first n, and in brackets the spread over the repeats (largest less smallest, as a share of the median).
+Printed are medians, and median and quartiles of the ratios to the first n in the same repeat.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
+
+import torch
+from common import Spread, bar, begin, in_a_process, parser, write
+
+from invset import Neuron, Problem, mini_generator, mini_network
+from invset.allocator import keep_freed_memory
+from invset.samplers.full import Full
+
+#: Figures that are to be the same for every n.
+RATIOS = ("milliseconds_a_code_step", "cpu_milliseconds_a_code_step", "peak_less_stored_mib")
 
 
 def one(n: int, K: int, threads: int) -> dict[str, float]:
     """Take at least one gradient step of n codes and, for small n, 1,000 code-steps."""
-    import torch
-
-    from invset import Neuron, Problem, mini_generator, mini_network
-    from invset.allocator import keep_freed_memory
-    from invset.samplers.full import Full
-
     keep_freed_memory()
     torch.set_num_threads(threads)
     problem = Problem(mini_network(), mini_generator(), encoder="fc6", neurons=[Neuron("fc8", "horse", range=(8, 10))])
@@ -64,54 +65,50 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def in_a_process(n: int, arguments: argparse.Namespace) -> dict[str, float]:
-    """The same in a process of its own, so that its peak is its own."""
-    words = [sys.executable, __file__, "--one", str(n), "--K", str(arguments.K), "--threads", str(arguments.threads)]
-    return json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
+def summarize(repeats: list[dict[str, float]], first: list[dict[str, float]]) -> dict[str, Any]:
+    """Median and quartiles of each figure, and of its ratio to the first n in the same repeat."""
+    return {
+        name: {
+            "median": Spread.of(r[name] for r in repeats).median,
+            "ratio": Spread.of(r[name] / f[name] for r, f in zip(repeats, first, strict=True)).as_dict(),
+            "values": [r[name] for r in repeats],
+        }
+        for name in repeats[0]
+    }
 
 
-def summarize(repeats: list[dict[str, float]]) -> dict[str, Any]:
-    """Median and spread of each figure."""
-    summary = {}
-    for name in repeats[0]:
-        values = [repeat[name] for repeat in repeats]
-        median = statistics.median(values)
-        summary[name] = {"median": median, "spread": (max(values) - min(values)) / median, "values": values}
-    return summary
+def table(results: dict[int, dict[str, Any]]) -> list[str]:
+    """A line for each n, under a line of names."""
+    columns = (("seconds_a_step", 2), ("milliseconds_a_code_step", 2), ("cpu_milliseconds_a_code_step", 2))
+    columns += (("peak_mib", 0), ("stored_mib", 1), ("peak_less_stored_mib", 0))
+    lines = [" | ".join(["n", *(name.replace("_", " ") for name, _ in columns)])]
+    for n, r in results.items():
+        cells = [f"{r[name]['median']:.{digits}f}" for name, digits in columns]
+        # seconds of a step grow with n and what is stored too: of these no ratio is told
+        told = [f" ({Spread(**r[name]['ratio'])})" if name in RATIOS else "" for name, _ in columns]
+        lines.append(" | ".join([str(n), *(cell + ratio for cell, ratio in zip(cells, told, strict=True))]))
+    return lines
 
 
 def main() -> None:
     """Measure, print a table and write the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, nargs="+", default=[100, 1000, 10000], help="numbers of codes")
-    parser.add_argument("--K", type=int, default=10, help="codes in memory at a time")
-    parser.add_argument("--repeats", type=int, default=3, help="processes for each n")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments_ = parser(__doc__, "full", repeats=3)
+    arguments_.add_argument("--n", type=int, nargs="+", default=[100, 1000, 10000], help="numbers of codes")
+    arguments_.add_argument("--K", type=int, default=10, help="codes in memory at a time")
+    arguments_.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    arguments = arguments_.parse_args()
     if arguments.one:
         print(json.dumps(one(arguments.one, arguments.K, arguments.threads)))
         return
-    results: dict[int, dict[str, Any]] = {}
-    print("     n   s a step   ms a code-step    ratio      CPU ms      ratio   peak MiB   stored MiB   peak less stored    ratio")
-    for n in arguments.n:
-        results[n] = r = summarize([in_a_process(n, arguments) for _ in range(arguments.repeats)])
-        first, names = results[arguments.n[0]], ("milliseconds_a_code_step", "cpu_milliseconds_a_code_step", "peak_less_stored_mib")
-        cost, busy, memory = (r[name] for name in names)
-        for name in names:
-            r[name]["ratio"] = r[name]["median"] / first[name]["median"]
-        print(
-            f"{n:6d} {r['seconds_a_step']['median']:10.2f} {cost['median']:10.2f} ({cost['spread']:3.0%}) {cost['ratio']:8.2f} "
-            f"{busy['median']:10.2f} ({busy['spread']:3.0%}) {busy['ratio']:6.2f} "
-            f"{r['peak_mib']['median']:10.0f} {r['stored_mib']['median']:12.1f} {memory['median']:12.0f} ({memory['spread']:3.0%}) "
-            f"{memory['ratio']:8.2f}",
-            flush=True,
-        )
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        about = {"K": arguments.K, "threads": arguments.threads, "repeats": arguments.repeats}
-        arguments.out.write_text(json.dumps({**about, "n": results}, indent=2) + "\n")
+    begin(arguments)
+    words = ["--K", arguments.K, "--threads", arguments.threads]
+    found: dict[int, list[dict[str, float]]] = {n: [] for n in arguments.n}
+    for _ in bar(range(arguments.repeats), f"processes with n = {', '.join(map(str, arguments.n))}"):
+        for n, repeats in found.items():
+            repeats.append(in_a_process(__file__, ["--one", n, *words]))
+    results = {n: summarize(repeats, found[arguments.n[0]]) for n, repeats in found.items()}
+    print("\n".join(table(results)))
+    write(arguments, results)
 
 
 if __name__ == "__main__":
