@@ -15,11 +15,13 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,22 +87,39 @@ class Timed:
         return {"ratio": self.over(first).as_dict(), "milliseconds": Spread.of(self.milliseconds).as_dict(), **times}
 
 
-def once(function: Callable[[], Any]) -> tuple[float, float]:
+def once(function: Callable[[], Any], cpu_time: Callable[[], float] = time.process_time) -> tuple[float, float]:
     """CPU and wall milliseconds of one call."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), cpu_time()
     function()
-    return 1000 * (time.process_time() - cpu), 1000 * (time.perf_counter() - wall)
+    return 1000 * (cpu_time() - cpu), 1000 * (time.perf_counter() - wall)
 
 
-def side_by_side(steps: dict[str, Callable[[], Any]], repeats: int, clock: str, waiting_for: str = "steps") -> dict[str, Timed]:
+def side_by_side(
+    steps: dict[str, Callable[[], Any]],
+    repeats: int,
+    clock: str,
+    waiting_for: str,
+    cpu_time: Callable[[], float] = time.process_time,
+) -> dict[str, Timed]:
     """Take each of `steps` once in every repeat, in turn, after one call of each that does not count."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for repeat in bar(range(repeats + 1), waiting_for):
         for name, step in steps.items():
-            taken = once(step)
+            taken = once(step, cpu_time)
             if repeat:
                 times[name].append(taken)
     return {name: Timed([cpu for cpu, _ in pairs], [wall for _, wall in pairs], clock) for name, pairs in times.items()}
+
+
+def side_by_side_processes(commands: dict[str, list[str]], repeats: int, clock: str, waiting_for: str) -> dict[str, Timed]:
+    """The same for whole processes, whose output is thrown away."""
+
+    def children() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    starts = {name: partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL) for name, command in commands.items()}
+    return side_by_side(starts, repeats, clock, waiting_for, children)
 
 
 def bar(things: Sequence[Any] | range, waiting_for: str) -> Any:
