@@ -74,7 +74,7 @@ def _run(cfg: DictConfig, problem: Problem, reference: Reference, method: DictCo
     result = finish(problem, region, outcome.state, outcome.seconds)
     real = reference.compare([(problem.neurons[0].layer, index)], problem.range, cfg.n)
     e = result.encodings.cpu()
-    same, distinct = Diversity.of(e[: real.diversity.samples]), count_distinct(e, real.threshold)
+    same, distinct = Diversity.of(e[: real.diversity.samples]), count_distinct(e[result.in_range.cpu()], real.threshold)
     return {
         "status": result.status.value,
         "samples": len(result),
