@@ -9,8 +9,10 @@ import errno
 import importlib
 import os
 import re
+import shlex
 import shutil
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from invset.errors import InvsetError, did_you_mean
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "run": ("invset.commands.run", "run", "sample an inverse set:  invset run network=mini neuron=horse z1=3 z2=4"),
     "compare": ("invset.commands.compare", "compare", "compare samplers over neurons and ranges, beside real images"),
+    "report": ("invset.commands.report", None, "make report.html of runs and sweeps anew:  invset report outputs/DATE/TIME"),
     "train network": ("invset.commands.train_network", "train_network", "train the small CaffeNet on a folder or archive of images"),
     "train generator": ("invset.commands.train_generator", "train_generator", "train a generator for a network:  G(E(x)) = x"),
     "fit prior": ("invset.commands.fit_prior", "fit_prior", "fit the natural region of a generator's codes to real images"),
@@ -114,12 +117,12 @@ def start(name: str, rest: list[str]) -> int:
     codes: list[int] = []
 
     def task(cfg: Any) -> int:
-        code = _guarded(lambda: importlib.import_module(module).main(cfg), config)
+        code = _guarded(lambda: importlib.import_module(module).main(cfg), config, _note_failure if _sweeping() else None)
         codes.append(code)
         if code == 2:
             _remove_empty_run()
         if code == 130 and _sweeping():
-            _join_sweep()
+            _join_sweep(cfg)
             raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
         return code
 
@@ -134,13 +137,24 @@ def _sweeping() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _join_sweep() -> None:
+def _note_failure(code: int, reason: str) -> None:
+    """Keep in the job's folder why it has no result, for the page of the sweep."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from invset.rundir import RunDir
+
+    folder = RunDir(HydraConfig.get().runtime.output_dir)
+    command = f"invset run {shlex.join(folder.overrides())}"
+    folder.write_json("failed.json", {"exit_code": code, "reason": reason, "command": command})
+
+
+def _join_sweep(cfg: Any) -> None:
     """Hydra's callback does it at the end of a sweep, which Ctrl-C does not come to."""
     from hydra.core.hydra_config import HydraConfig
 
     from invset.commands.sweep import join
 
-    join(Path(HydraConfig.get().sweep.dir))
+    join(Path(HydraConfig.get().sweep.dir), cfg.get("report", False))
 
 
 def _remove_empty_run() -> None:
@@ -157,16 +171,27 @@ def _remove_empty_run() -> None:
                 outputs.rmdir()
 
 
-def _guarded(run: Callable[[], int | None], config: str) -> int:
-    """Run; bad input is one sentence and 2, never a traceback, so that the other jobs of a sweep go on."""
+def _guarded(run: Callable[[], int | None], config: str, note: Callable[[int, str], None] | None = None) -> int:
+    """Run; bad input is one sentence and 2, never a traceback, so that the other jobs of a sweep go on.
+
+    Args:
+        run: what to run.
+        config: its configuration's name.
+        note: given in a sweep, where a defect of ours, too, ends one job only: takes the exit code (1 for a defect) and the reason.
+    """
     try:
         return run() or 0
     except Exception as error:
         message = _bad_input(error, config)
-        if message is None:
+        if message is None and note is None:
             raise
-        print(f"invset: {message}", file=sys.stderr)
-        return 2
+        if message is None:
+            traceback.print_exc()
+        code, reason = (1, f"{type(error).__name__}: {error}") if message is None else (2, message)
+        print(f"invset: {reason}", file=sys.stderr)
+        if note is not None:
+            note(code, reason)
+        return code
 
 
 def _bad_input(error: BaseException, config: str) -> str | None:

@@ -7,7 +7,9 @@ samples.safetensors    codes, encodings, activations
 activations.csv        a row a sample
 optimization.csv       a row a gradient step
 summary.json           counts, quality, timings, versions
-animation.gif          the samples in the order they were taken
+animation.gif, .mp4    the samples in the order they were taken
+report.html            the run as a page
+failed.json            only in a sweep: why the job ended without a result
 state.pt               only while the run is not finished: where to resume
 """
 
@@ -20,20 +22,22 @@ import pickle
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from omegaconf import OmegaConf
 from PIL import Image
-from safetensors.torch import save_file
-from torch import Tensor
 
 from invset.errors import InvsetError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# torch is imported where tensors are written, because a report is made without it
+
 #: Files of a run, beside samples/ and .hydra/.
 FILES = (
-    *("samples.png", "samples.safetensors", "activations.csv", "optimization.csv", "summary.json", "animation.gif", "report.html"),
-    "state.pt",
+    *("samples.png", "samples.safetensors", "activations.csv", "optimization.csv", "summary.json", "animation.gif", "animation.mp4"),
+    *("report.html", "failed.json", "state.pt"),
 )
 
 
@@ -83,6 +87,8 @@ class RunDir:
         self.write(name, how)
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor]) -> None:
+        from safetensors.torch import save_file
+
         self.write(name, lambda path: save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, path))
 
     def write_image(self, name: str, pixels: Tensor) -> None:
@@ -91,6 +97,8 @@ class RunDir:
         self.write(name, lambda path: Image.fromarray(array).save(path))
 
     def save_state(self, state: dict[str, Any]) -> None:
+        import torch
+
         self.write("state.pt", lambda path: torch.save(state, path))
 
     def load_state(self) -> dict[str, Any]:
@@ -99,6 +107,8 @@ class RunDir:
         Raises:
             InvsetError: there is nothing to resume.
         """
+        import torch
+
         path = self.path / "state.pt"
         if not path.exists():
             raise InvsetError(f"{self.path} has no state.pt: the run is finished, or is no run; start a new one with: invset run …")

@@ -96,6 +96,7 @@ def test_the_default_run() -> None:
         "device": "auto",
         "reference": "auto",
         "animation": True,
+        "report": True,
         "progress": True,
         "checkpoint_seconds": 30,
         "runtime": {"autocast": "off", "compile": False, "cuda_graphs": False, "micro_batch": None, "channels_last": "auto"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,9 +167,3 @@ def test_truncations(tmp_path):
         path.write_bytes(content[: rng.randrange(len(content))])
         with pytest.raises(InvsetError, match="expected a SimpleNN network of MatConvNet"):
             read_matconvnet(path)
-
-
-def test_without_scipy(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(InvsetError, match=r"takes SciPy to read; type pip install 'invset\[matconvnet\]'"):
-        read_matconvnet(tmp_path / "net.mat")

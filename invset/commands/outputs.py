@@ -74,6 +74,7 @@ def write_run(
             "activations_before_8bit": result.activations_before,
             "step": result.step,
             "parent": result.parent,
+            **({"cells": torch.tensor(ladder_rows(result))} if isinstance(sampler, Ladder) else {}),
         },
     )
     header = ["sample", "stage", "step", "parent", *(f"{n} before 8 bits" for n in names), *names, "in_range"]

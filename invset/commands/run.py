@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from invset.commands.checks import check_config
+from invset.commands.checks import check_config, fit_batch
 from invset.commands.published import prepare
+from invset.rundir import RunDir
 
 if TYPE_CHECKING:
     from invset.samplers.base import State
@@ -28,9 +29,11 @@ def main(cfg: DictConfig, folder: Path | None = None, resume: bool = False) -> i
         resume: go on with the run in `folder`.
     """
     # before torch is imported: a typing mistake, or weights that can't be had, are told at once
+    folder = folder or _hydra_folder()
+    fit_batch(cfg, RunDir(folder).overrides())
     check_config(cfg)
     prepare(cfg)
-    return _Run(cfg, folder or _hydra_folder(), resume).run()
+    return _Run(cfg, folder, resume).run()
 
 
 def _hydra_folder() -> Path:
@@ -47,7 +50,6 @@ class _Run:
         from invset.commands import build
         from invset.commands.checks import check_sampler
         from invset.commands.outputs import load_reference
-        from invset.rundir import RunDir
 
         self.cfg = cfg
         self.rundir = RunDir(folder)
@@ -134,6 +136,10 @@ class _Run:
         from invset.commands.outputs import write_run
 
         write_run(self.rundir, self.cfg, self.problem, self.region, self.sampler, self.reference, result, self.last[2])
+        if self.cfg.get("report", False):  # a run that is resumed may be older than the option
+            from invset.report.run_page import write_report
+
+            write_report(self.rundir.path)
 
     def _say(self, result: Any) -> int:
         from invset.samplers.base import Status
@@ -143,6 +149,8 @@ class _Run:
             print(line)
         if len(result):
             print(self.rundir / "samples.png")
+        if (self.rundir / "report.html").exists():
+            print(self.rundir / "report.html")
         return {Status.REACHED: 0, Status.INTERRUPTED: 130}.get(result.status, 3)
 
 

@@ -1,9 +1,7 @@
-"""What a sweep (``invset run -m``) writes when its jobs have ended: ``sweep.csv``, a row a job."""
+"""What a sweep (``invset run -m``) writes when its jobs have ended: ``sweep.csv``, a row a job, ``sweep.png`` and ``report.html``."""
 
 from __future__ import annotations
 
-import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +13,36 @@ class JoinRuns(Callback):
     """Hydra calls it at the end of a sweep."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write ``sweep.csv``."""
-        join(Path(config.hydra.sweep.dir))
+        """Join the jobs."""
+        join(Path(config.hydra.sweep.dir), config.report)
 
 
-def join(folder: Path) -> None:
-    """Join the summaries of the jobs that a sweep's folder holds; a job that failed has its number and no figures."""
-    jobs = sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)) if folder.is_dir() else []
-    rows = [_row(job) for job in jobs]
-    if not rows:
+def job_folders(folder: Path) -> list[Path]:
+    """The numbered folders of a sweep's jobs, in order; none for a run."""
+    return sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name)) if folder.is_dir() else []
+
+
+def join(folder: Path, report: bool) -> None:
+    """Join what the jobs of a sweep's folder hold; a job that failed has its number and the reason.
+
+    Args:
+        folder: the sweep's folder.
+        report: write the page and the joined picture, too.
+    """
+    from invset.report.sweep_folder import read_job
+    from invset.rundir import RunDir
+
+    jobs = [read_job(path) for path in job_folders(folder)]
+    if not jobs:
         return
+    rows = [job.row() for job in jobs]
     header = list(dict.fromkeys(key for row in rows for key in row))
-    with (folder / "sweep.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, header)
-        writer.writeheader()
-        writer.writerows(rows)
-    print(folder / "sweep.csv")
+    rundir = RunDir(folder)
+    rundir.write_csv("sweep.csv", header, ([row.get(key, "") for key in header] for row in rows))
+    print(rundir / "sweep.csv")
+    if report:
+        from invset.report.sweep_page import write_picture, write_sweep_report
 
-
-def _row(job: Path) -> dict[str, Any]:
-    file = job / "summary.json"
-    if not file.exists():
-        return {"job": job.name, "status": "failed"}
-    summary = json.loads(file.read_text(encoding="utf-8"))
-    quality = summary["quality"]
-    return {
-        "job": job.name,
-        "status": summary["status"],
-        "neurons": "; ".join(f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"]),
-        **{key: summary["counts"][key] for key in ("saved", "in_range", "gradient_steps", "code_steps")},
-        **{key: quality["samples"][key] for key in ("nearest_neighbour", "vendi", "mean_pairwise_distance")},
-        **{f"real_{key}": (quality.get("real") or {}).get(key) for key in ("in_range", "nearest_neighbour", "vendi")},
-        "seconds": summary["seconds"],
-        "command": summary["command"],
-    }
+        if any(job.run and job.run.samples for job in jobs):
+            print(write_picture(rundir, jobs))
+        print(write_sweep_report(rundir, jobs))

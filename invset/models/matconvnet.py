@@ -59,10 +59,8 @@ def read_matconvnet(path: str | Path) -> tuple[dict[str, list[np.ndarray]], np.n
 
 
 def _load(path: str | Path) -> dict[str, Any]:
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise InvsetError(f"{path} takes SciPy to read; type pip install 'invset[matconvnet]'") from error
+    from scipy.io import loadmat
+
     try:
         with open(path, "rb") as file:
             return loadmat(file, variable_names=("layers", "meta", "normalization"))

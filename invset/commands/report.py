@@ -1,0 +1,42 @@
+"""``invset report``: make the page of runs and sweeps anew, from their folders and without sampling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invset.errors import InvsetError
+
+USAGE = """usage: invset report FOLDER ...
+
+  Writes report.html into the folder of a run (outputs/DATE/TIME), or of a sweep and each of its jobs, from what the folder holds.
+"""
+
+
+def main(words: list[str]) -> int:
+    """Write the pages and print their paths.
+
+    Args:
+        words: what was typed behind ``invset report``.
+
+    Raises:
+        InvsetError: no folder was named, or one holds neither a run nor a sweep.
+    """
+    if "--help" in words or "-h" in words:
+        print(USAGE, end="")
+        return 0
+    if not words:
+        raise InvsetError("invset report needs a folder; type for example: invset report outputs/DATE/TIME")
+    from invset.commands.sweep import job_folders, join
+    from invset.report.run_page import write_report
+
+    for folder in map(Path, words):
+        if not folder.is_dir():
+            raise InvsetError(f"there is no folder {folder}; type for example: invset report outputs/DATE/TIME")
+        if not job_folders(folder):
+            print(write_report(folder))
+            continue
+        for job in job_folders(folder):
+            if (job / "summary.json").is_file():
+                print(write_report(job))
+        join(folder, report=True)
+    return 0

@@ -1,0 +1,42 @@
+"""Pages from templates: one file each, with its style, script and pictures inside, so that nothing is loaded."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("invset.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def render(template: str, **context: Any) -> str:
+    """Fill a template; every text is escaped, but for `Markup`."""
+    environment = _environment()
+    source = {name: environment.get_template(file).render() for name, file in (("style", "style.css"), ("script", "script.js"))}
+    return environment.get_template(template).render(**context, **{name: Markup(text) for name, text in source.items()})
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number as a person writes it; a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+
+
+def interval(z1: float, z2: float) -> str:
+    """A range."""
+    return f"[{z1:g}, {z2:g}]"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, or minutes and hours where that is easier to read."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

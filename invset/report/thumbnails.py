@@ -1,0 +1,86 @@
+"""Pictures inside a page: WebP in data URIs, as large as a budget of bytes allows."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+#: Bytes of base64 that all pictures of a page may take together.
+BUDGET = 3_600_000
+#: Pictures up to this side are embedded as they are, without loss.
+SMALL = 64
+#: Longest side and WebP's quality, from the best; the last is taken whatever it needs.
+_LOSSY = ((512, 85), (320, 82), (227, 80), (192, 78), (160, 75), (128, 72), (112, 70), (96, 68), (80, 65), (64, 62), (48, 55), (32, 50))
+#: Side of a picture's small copy, for maps.
+ICON = 56
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Data URIs of pictures.
+
+    Attributes:
+        pictures: one each.
+        icons: small copies; the pictures themselves if these are small.
+        width, height: of a picture, in pixels of the file.
+        pixelated: whether pictures are so small that they are enlarged pixel by pixel.
+        shrunk: whether the pictures are smaller than their files.
+    """
+
+    pictures: list[str]
+    icons: list[str]
+    width: int
+    height: int
+    pixelated: bool
+    shrunk: bool
+
+
+def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
+    """Embed pictures, all of one size, in at most `budget` bytes."""
+    images = [_open(file) for file in files]
+    if not images:
+        return Thumbnails([], [], 1, 1, False, False)
+    width, height = images[0].size
+    if max(width, height) <= SMALL:
+        pictures = [_webp(image) for image in images]
+        if sum(map(len, pictures)) <= budget:
+            return Thumbnails(pictures, pictures, width, height, True, False)
+    icons = [_webp(_shrunk(image, ICON), 70) for image in images]
+    some = images[:: max(1, len(images) // 16)]
+    for side, quality in _LOSSY:
+        if side > max(width, height) and side != _LOSSY[-1][0]:
+            continue
+        # a few tell whether all would fit
+        sample = sum(len(_webp(_shrunk(image, side), quality)) for image in some) / len(some)
+        if sample * len(images) <= budget or side == _LOSSY[-1][0]:
+            pictures = [_webp(_shrunk(image, side), quality) for image in images]
+            if sum(map(len, pictures)) <= 1.1 * budget or side == _LOSSY[-1][0]:
+                break
+    return Thumbnails(pictures, icons, width, height, False, side < max(width, height))
+
+
+def _open(file: Path) -> Image.Image:
+    with Image.open(file) as image:
+        return image.convert("RGB")
+
+
+def _shrunk(image: Image.Image, side: int) -> Image.Image:
+    factor = side / max(image.size)
+    if factor >= 1:
+        return image
+    return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), Image.Resampling.LANCZOS)
+
+
+def _webp(image: Image.Image, quality: int | None = None) -> str:
+    """A data URI; without loss unless a quality is given."""
+    buffer = io.BytesIO()
+    if quality is None:
+        image.save(buffer, "WEBP", lossless=True, quality=50, method=3, exact=True)
+    else:
+        image.save(buffer, "WEBP", quality=quality, method=3)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
