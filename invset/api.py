@@ -7,13 +7,14 @@ result.codes, result.images, result.activations, result.encodings
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from invset.errors import InvsetError
+from invset.checks import check_choice
+from invset.errors import InvsetError, did_you_mean
 from invset.images import to_uint8
 from invset.passes import tf32
 from invset.prior import Region
@@ -113,7 +114,7 @@ class InverseSetSampler:
     """Sample the inverse set of a `Problem`.
 
     Args:
-        k: codes at a time (the paper's K).
+        k: codes at a time (the paper's K); None: 10, or n if that is less.
         n: samples.
         sampler: "stream" (default), "two_stage" (published), "full" (eq. 6 for all n together), "ppgn"
             (Nguyen et al. 2017), or a `Sampler`, whose own K and n
@@ -125,17 +126,19 @@ class InverseSetSampler:
         InvsetError: bad numbers, or an unknown sampler or option.
     """
 
-    def __init__(self, k: int = 10, n: int = 100, sampler: str | Sampler = "stream", prior: str | Region = "auto", **options: Any) -> None:
+    def __init__(
+        self, k: int | None = None, n: int = 100, sampler: str | Sampler = "stream", prior: str | Region = "auto", **options: Any
+    ) -> None:
         self.prior = prior
         if not isinstance(sampler, str):
             self.sampler: Sampler = sampler
             return
-        if sampler not in SAMPLERS:
-            raise InvsetError(f"sampler must be one of {', '.join(SAMPLERS)}, not {sampler!r}")
-        try:
-            self.sampler = SAMPLERS[sampler](K=k, n=n, **options)
-        except TypeError as error:
-            raise InvsetError(f"sampler {sampler}: {error}") from error
+        check_choice("sampler", sampler, SAMPLERS)
+        known = [field.name for field in fields(SAMPLERS[sampler]) if field.name not in ("K", "n")]
+        for name in options:
+            if name not in known:
+                raise InvsetError(f"sampler {sampler} has no option {name!r}.{did_you_mean(name, known)} It has {', '.join(known)}")
+        self.sampler = SAMPLERS[sampler](K=min(10, n) if k is None else k, n=n, **options)
 
     def run(self, problem: Problem, seed: int = 0, on_round: OnRound | None = None) -> Result:
         """Sample; the same seed gives the same bytes on the same machine.

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
-from invset.errors import InvsetError
+from invset.errors import InvsetError, did_you_mean
+
+
+def check_choice(key: str, value: Any, allowed: Iterable[str], more: str = "") -> None:
+    """Raise `InvsetError` unless `value` is one of a few words.
+
+    Args:
+        key: what is typed before ``=``.
+        value: what was typed behind it.
+        allowed: the words.
+        more: what may be typed in place of a word.
+    """
+    words = list(allowed)
+    if value not in words:
+        *first, last = [*words, more] if more else words
+        raise InvsetError(f"{key} must be {', '.join(first)} or {last}, not {value!r}.{did_you_mean(value, words)}")
 
 
 def check_range(z1: Any, z2: Any) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InvsetError(Exception):
     """Bad input: the message says what was wrong, what is allowed, and what to type instead."""
 
 
-def did_you_mean(word: str, allowed: Iterable[str], limit: int = 3) -> str:
+def did_you_mean(word: Any, allowed: Iterable[str], limit: int = 3) -> str:
     """Return `` Did you mean a, b?`` for the closest allowed words, or an empty string."""
     lowered = {str(a).lower(): str(a) for a in allowed}
-    close = difflib.get_close_matches(word.lower(), lowered, n=limit, cutoff=0.5)
+    close = difflib.get_close_matches(str(word).lower(), lowered, n=limit, cutoff=0.5)
     return f" Did you mean {', '.join(lowered[c] for c in close)}?" if close else ""

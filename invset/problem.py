@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invset.checks import check_range
+from invset.checks import check_choice, check_range
 from invset.errors import InvsetError
 from invset.inverse_set import ActivationRange, InverseSet, Layer
 from invset.models.generator import Generator
@@ -160,8 +160,7 @@ class Problem:
         if len(shape) not in (1, 3):
             raise InvsetError(f"layer {neuron.layer} gives activations of shape {shape}; neurons live in layers of units or of channels")
         if isinstance(neuron.position, str):
-            if neuron.position not in POSITIONS:
-                raise InvsetError(f"position must be one of {', '.join(POSITIONS)} or [y, x], not {neuron.position!r}")
+            check_choice("position", neuron.position, POSITIONS, "[y, x]")
         elif len(shape) == 3:
             sides = shape[1:]
             if len(neuron.position) != 2 or not all(0 <= p < side for p, side in zip(neuron.position, sides, strict=True)):
@@ -263,8 +262,7 @@ class Problem:
         """
         if not isinstance(prior, str):
             return prior
-        if prior not in PRIORS:
-            raise InvsetError(f"prior must be one of {', '.join(PRIORS)}, not {prior!r}")
+        check_choice("prior", prior, PRIORS)
         if prior == "auto":
             natural = self.generator.prior is not None and clip is None  # bounds that are given are meant
             prior = "natural" if natural else "clip" if clip or self.generator.clip else "none"

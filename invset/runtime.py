@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from invset.checks import check_choice
 from invset.errors import InvsetError, did_you_mean
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class Runtime:
     def __post_init__(self) -> None:
         if not self.autocast:  # YAML reads off as false
             object.__setattr__(self, "autocast", "off")
-        if self.autocast not in AUTOCASTS:
-            raise InvsetError(f"runtime.autocast must be {', '.join(AUTOCASTS[:-1])} or {AUTOCASTS[-1]}, not {self.autocast}")
+        check_choice("runtime.autocast", self.autocast, AUTOCASTS)
         if self.channels_last != "auto" and not isinstance(self.channels_last, bool):
             raise InvsetError(f"runtime.channels_last must be auto, true or false, not {self.channels_last}")
         for name in ("compile", "cuda_graphs"):

@@ -103,8 +103,8 @@ def test_nothing_found_is_an_empty_result() -> None:
 @pytest.mark.parametrize(
     ("message", "options"),
     [
-        ("sampler must be one of stream, two_stage, full, ppgn, not 'strem'", {"sampler": "strem"}),
-        ("unexpected keyword argument 'max_ages'", {"max_ages": 3}),
+        ("sampler must be stream, two_stage, full or ppgn, not 'strem'", {"sampler": "strem"}),
+        ("has no option 'max_ages'. Did you mean max_age", {"max_ages": 3}),
         ("more than the n=3 samples", {"k": 10, "n": 3}),
         ("K must be a whole number", {"k": 0}),
         ("mu0 must be", {"mu0": 0}),

@@ -56,7 +56,7 @@ MISTAKES = {
     "Did you mean conv5": ["layer=conv9", "neuron=1", "z1=3", "z2=4"],
     "K must be a whole number": ["neuron=1", "z1=3", "z2=4", "K=0"],
     "n must be a whole number": ["neuron=1", "z1=3", "z2=4", "n=0"],
-    "more than the n=3 samples": ["neuron=1", "z1=3", "z2=4", "n=3"],
+    "more than the n=3 samples": ["neuron=1", "z1=3", "z2=4", "n=3", "K=4"],
     "mu0 must be": ["neuron=1", "z1=3", "z2=4", "mu0=0"],
     "alpha must be": ["neuron=1", "z1=3", "z2=4", "alpha=1"],
     "seed must be": ["neuron=1", "z1=3", "z2=4", "seed=-1"],

@@ -329,5 +329,5 @@ def test_interrupted_between_parts_leaves_the_state_before_whole() -> None:
 
 
 def test_unknown_choices_are_refused() -> None:
-    with pytest.raises(InvsetError, match=r"sampler\.until must be one of settled, inside"):
+    with pytest.raises(InvsetError, match=r"sampler\.until must be settled or inside"):
         Full(until="other")

@@ -145,7 +145,7 @@ def test_only_the_output_has_labels(network: Network) -> None:
     [
         ({"layer": "fc9", "number": 1}, r"no layer 'fc9'\. Did you mean fc8"),
         ({"layer": "conv", "number": 6}, "layer conv of small has neurons 1 to 5"),
-        ({"layer": "conv", "number": 1, "position": "middle"}, "position must be one of center, max, mean"),
+        ({"layer": "conv", "number": 1, "position": "middle"}, "position must be center, max, mean or"),
         ({"layer": "conv", "number": 1, "position": (6, 0)}, r"position \[6, 0\] lies outside layer conv, whose maps are 6x6"),
         ({"layer": "conv", "number": 1, "position": (0, -1)}, "lies outside"),
         ({"layer": "conv", "number": 1, "position": (0, 1, 2)}, "lies outside"),
@@ -200,7 +200,7 @@ def test_a_code_that_is_no_encoding_is_refused(network: Network) -> None:
         problem.region("none")
     with pytest.raises(InvsetError, match="pixels has no natural region"):
         problem.region("natural")
-    with pytest.raises(InvsetError, match="prior must be one of auto, natural, clip, none"):
+    with pytest.raises(InvsetError, match="prior must be auto, natural, clip or none"):
         problem.region("other")
 
 

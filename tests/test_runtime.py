@@ -27,7 +27,7 @@ def test_the_defaults_are_exact() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"autocast": "fp16"}, "runtime.autocast must be off, bf16 or tf32, not fp16"),
+        ({"autocast": "fp16"}, "runtime.autocast must be off, bf16 or tf32, not 'fp16'"),
         ({"autocast": True}, "must be off, bf16 or tf32"),
         ({"compile": "yes"}, "runtime.compile must be true or false, not yes; for example runtime.compile=true"),
         ({"cuda_graphs": 1}, "runtime.cuda_graphs must be true or false"),

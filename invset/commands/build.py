@@ -27,7 +27,9 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(str(name))
     except RuntimeError as error:
-        raise InvsetError(f"device={name} is unknown; type device=auto, cpu or cuda") from error
+        raise InvsetError(
+            f"device={name} is unknown.{did_you_mean(name, ('auto', 'cpu', 'cuda'))} Type device=auto, cpu or cuda"
+        ) from error
     if device.type == "meta":
         raise InvsetError("device=meta computes nothing; type device=auto, cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -100,7 +102,8 @@ def load_direction(path: str) -> Tensor:
     if not name and len(tensors) == 1:
         name = next(iter(tensors))
     if name not in tensors:
-        raise InvsetError(f"{file} holds {', '.join(sorted(tensors))}; choose one: direction={file}:{sorted(tensors)[0]}")
+        hint = did_you_mean(name, tensors) if name else ""
+        raise InvsetError(f"{file} holds {', '.join(sorted(tensors))}.{hint} Choose one: direction={file}:{sorted(tensors)[0]}")
     return tensors[name].float()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from invset.checks import check_counts, check_range
+from invset.checks import check_choice, check_counts, check_range
 from invset.errors import InvsetError
 from invset.runtime import Runtime
 
@@ -26,8 +26,8 @@ def check_config(cfg: DictConfig) -> None:
         _check_neuron(one)
     if not _whole(cfg.seed, 0) or cfg.seed >= 2**63:
         raise InvsetError(f"seed must be a whole number of at least 0 and below 2^63, not {cfg.seed}; for example seed=0")
-    _check_choice("prior", cfg.prior, ("auto", "natural", "clip", "none"))
-    _check_choice("constraint", cfg.constraint, ("both", "paper"))
+    check_choice("prior", cfg.prior, ("auto", "natural", "clip", "none"))
+    check_choice("constraint", cfg.constraint, ("both", "paper"))
     for key in ("eight_bit", "animation", "progress"):
         if not isinstance(cfg[key], bool):
             raise InvsetError(f"{key} must be true or false, not {cfg[key]}; for example {key}=true")
@@ -46,6 +46,17 @@ def check_config(cfg: DictConfig) -> None:
         raise InvsetError(f"encoder_network holds what configs/network/{name}.yaml does; type +network@encoder_network={name}")
     Runtime.of(cfg.get("runtime"))
     check_counts(cfg.K, cfg.K if ladder else cfg.n, cfg.mu0, cfg.alpha)
+
+
+def fit_batch(cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Let K be n where n is less than the default of K: ``n=5`` alone should do. A K that was typed stays as it is.
+
+    Args:
+        cfg: ``configs/run.yaml``, changed in place.
+        typed: the words behind the command.
+    """
+    if not any(word.lstrip("+").startswith("K=") for word in typed) and "ranges" not in cfg.sampler and _whole(cfg.n, 1):
+        cfg.K = min(cfg.K, cfg.n)
 
 
 def check_sampler(sampler: Any) -> None:
@@ -108,13 +119,8 @@ def _check_neuron(one: DictConfig) -> None:
     if isinstance(position, ListConfig):
         if len(position) != 2 or not all(_whole(p, 0) for p in position):
             raise InvsetError(f"position [y, x] is two whole numbers from 0, not {position}; for example 'position=[0,3]'")
-    elif position is not None and not isinstance(position, str):
-        raise InvsetError(f"position must be center, max, mean or [y, x], not {position}; for example 'position=[0,3]'")
-
-
-def _check_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InvsetError(f"{key} must be {', '.join(allowed[:-1])} or {allowed[-1]}, not {value}; for example {key}={allowed[0]}")
+    elif position is not None:
+        check_choice("position", position, ("center", "max", "mean"), "[y, x]")
 
 
 def _number(value: Any) -> bool:

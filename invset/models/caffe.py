@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invset.checks import check_choice
 from invset.errors import InvsetError
 from invset.models.caffemodel import read_caffemodel
 from invset.models.caffenet import CONVOLUTIONS, IMAGENET_MEAN_BGR, CaffeNet, as_mean
@@ -63,8 +64,7 @@ def caffe_network(
     Raises:
         InvsetError: no such file, one that is no such network, or labels that are not its own.
     """
-    if fc6 not in ("after", "before"):
-        raise InvsetError(f"network.fc6 must be after or before (the ReLU), not {fc6!r}")
+    check_choice("network.fc6", fc6, ("after", "before"))
     path, blobs = _read(name, weights)
     outputs = {layer: _outputs(blobs, layer, path) for layer in [*(f"conv{i + 1}" for i in range(len(CONVOLUTIONS))), "fc6", "fc7", "fc8"]}
     *widths, first, second, n_out = outputs.values()
@@ -109,8 +109,7 @@ def caffe_generator(
     Raises:
         InvsetError: no such file, or one that is no such generator.
     """
-    if picture not in ("mean", "stretch"):
-        raise InvsetError(f"generator.picture must be mean or stretch, not {picture!r}")
+    check_choice("generator.picture", picture, ("mean", "stretch"))
     if not 1 <= crop <= 256:
         raise InvsetError(f"generator.crop must be 1 to 256 pixels, not {crop}")
     path, blobs = _read(name, weights)

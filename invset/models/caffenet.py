@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from invset.checks import check_choice
 from invset.errors import InvsetError
 from invset.models.dense import Dense
 
@@ -158,8 +159,7 @@ class CaffeNet(nn.Sequential):
         size: int = 227,
         mean: Sequence[float] | Tensor = IMAGENET_MEAN_BGR,
     ) -> None:
-        if order not in ORDERS:
-            raise InvsetError(f"order must be one of {', '.join(ORDERS)}, not {order!r}")
+        check_choice("order", order, ORDERS)
         layers: OrderedDict[str, nn.Module] = OrderedDict(data=CaffeInput(mean, size))
         channels = 3
         for i, (width, (kernel, stride, padding, groups)) in enumerate(zip(widths, CONVOLUTIONS, strict=True), start=1):

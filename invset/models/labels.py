@@ -60,7 +60,8 @@ def find_neuron(number: int | str, units: int, labels: Sequence[str] | None, lay
     if not fits:
         synonyms = [part.strip() for label in labels for part in label.split(",")]
         raise InvsetError(
-            f"no neuron of layer {layer} is called {number!r}.{did_you_mean(str(number), synonyms)} Numbers go from 1 to {units}"
+            f"no neuron of layer {layer} is called {number!r}.{did_you_mean(number, synonyms)} Numbers go from 1 to {units}; "
+            "all names: invset list labels network=…"
         )
     return fits[0]
 

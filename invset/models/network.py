@@ -79,7 +79,9 @@ class Network:
         if path not in self._modules or not path:
             known = self.layers
             listed = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
-            raise InvsetError(f"{self.name} has no layer {layer!r}.{did_you_mean(layer, known)} Its layers: {listed}")
+            raise InvsetError(
+                f"{self.name} has no layer {layer!r}.{did_you_mean(layer, known)} Its layers: {listed}; invset list layers network=…"
+            )
         return path
 
     def shape(self, layer: str) -> tuple[int, ...]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from invset.checks import check_counts
-from invset.errors import InvsetError
+from invset.checks import check_choice, check_counts
 from invset.inverse_set import InverseSet
 from invset.lagrangian import constraints, update_multipliers
 from invset.samplers.kept import Kept
@@ -61,8 +60,7 @@ class AugmentedLagrangian:
     def __post_init__(self) -> None:
         check_counts(self.K, self.n, self.mu0, self.alpha)
         for name, values in self._choices().items():
-            if getattr(self, name) not in values:
-                raise InvsetError(f"sampler.{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
+            check_choice(f"sampler.{name}", getattr(self, name), values)
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
         """What each option in words may be."""

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invset.checks import check_counts
+from invset.checks import check_choice, check_counts
 from invset.errors import InvsetError
 from invset.inverse_set import InverseSet, Layer
 from invset.prior import Box, send
@@ -65,8 +65,7 @@ class PPGN:
 
     def __post_init__(self) -> None:
         check_counts(self.K, self.n, 1, 2)
-        if self.pick not in PICKS:
-            raise InvsetError(f"sampler.pick must be one of {', '.join(PICKS)}, not {self.pick!r}")
+        check_choice("sampler.pick", self.pick, PICKS)
         if self.n_iters < 1 or self.save_every < 1:
             raise InvsetError(f"sampler.n_iters and sampler.save_every must be at least 1, not {self.n_iters} and {self.save_every}")
         most = self.n_iters // self.save_every + 1 if self.pick == "all" else self.n_iters

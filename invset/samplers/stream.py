@@ -17,9 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invset.checks import check_counts
+from invset.checks import check_choice, check_counts
 from invset.diversity import Moments, cross, pairwise
-from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
 from invset.samplers.base import State, Status, closest
 from invset.samplers.gauss_newton import gauss_newton_step, jacobian, tangent
@@ -81,8 +80,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         check_counts(self.K, self.n, self.mu0, self.alpha)
-        if self.step not in ("gauss_newton", "multipliers"):
-            raise InvsetError(f"sampler.step must be gauss_newton or multipliers, not {self.step!r}")
+        check_choice("sampler.step", self.step, ("gauss_newton", "multipliers"))
 
     def init(self, target: InverseSet, rng: torch.Generator) -> State:
         u = target.region.sample(self.K, rng)
