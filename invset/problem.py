@@ -6,6 +6,7 @@ result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,9 @@ from invset.runtime import Runtime
 #: Where a convolutional channel is read.
 POSITIONS = ("center", "max", "mean")
 
+#: The range of a neuron that nothing is asked of yet, as in ``invset probe``: every activation lies in it.
+ANY = (-math.inf, math.inf)
+
 #: Parts of code space by name; see `Problem.region`.
 PRIORS = ("auto", "natural", "clip", "none")
 
@@ -37,7 +41,7 @@ class Neuron:
         layer: a layer's name, as in `Network.layers`.
         number: from 1, as in the paper (981 is output index 980); a channel in a convolutional layer. Or the unit's label.
             None with `direction`.
-        range: (z1, z2) in raw activation units.
+        range: (z1, z2) in raw activation units; without one, a neuron can be looked at, but has no inverse set to sample.
         position: where a channel is read: "center", "max", "mean" or (y, x) from 0; other layers ignore it.
         direction: a vector over the layer's units or channels; the activation is its inner product with them. A concept
             vector or a sparse autoencoder's feature is a neuron too. With shape (units,).
@@ -46,13 +50,14 @@ class Neuron:
 
     layer: str
     number: int | str | None
-    range: tuple[float, float]
+    range: tuple[float, float] = ANY
     position: str | tuple[int, int] = "center"
     direction: Tensor | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
-        check_range(*self.range)
+        if self.range != ANY:
+            check_range(*self.range)
 
 
 def find_unit(network: Network, layer: str, number: int | str) -> int:
@@ -153,7 +158,8 @@ class Problem:
         if channels_last_pays(self.runtime, network.device, self.encoder_network.image_size or network.image_size or 0):
             for part in (generator, network, self.encoder_network):
                 to_channels_last(getattr(part, "module", part))
-        self.range = ActivationRange.of([n.range for n in neurons], torch.zeros((), device=network.device))
+        ends = torch.tensor([n.range for n in neurons], device=network.device)
+        self.range = ActivationRange(ends[:, 0], ends[:, 1])
 
     def _check(self, neuron: Neuron) -> int | None:
         shape = self.network.shape(neuron.layer)
@@ -281,7 +287,14 @@ class Problem:
         return Box(low, high, start)
 
     def inverse_set(self, region: Region) -> InverseSet:
-        """What a sampler samples."""
+        """What a sampler samples.
+
+        Raises:
+            InvsetError: a neuron without a range.
+        """
+        for name, neuron in zip(self.names, self.neurons, strict=True):
+            if neuron.range == ANY:
+                raise InvsetError(f"{name} has no range to sample; give Neuron(…, range=(z1, z2)), which `invset probe` helps to choose")
         return InverseSet(self.evaluate, self.range, region, self.runtime.exact, self.layer())
 
     def layer(self) -> Layer | None:

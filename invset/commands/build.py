@@ -7,16 +7,16 @@ from typing import Any
 
 import hydra
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from invset.commands.checks import check_given, ends
+from invset.commands.checks import asked, check_given, ends
 from invset.errors import InvsetError, did_you_mean
 from invset.models.generator import Generator
 from invset.models.network import Network
-from invset.problem import Neuron, Problem
+from invset.problem import ANY, Neuron, Problem
 from invset.runtime import Runtime
 
 
@@ -47,28 +47,21 @@ def generator(cfg: DictConfig, device: torch.device) -> Generator:
     return hydra.utils.instantiate(cfg, device=device)
 
 
-def neurons(cfg: DictConfig, net: Network) -> list[Neuron]:
+def neurons(cfg: DictConfig, net: Network, ranged: bool = True) -> list[Neuron]:
     """One neuron from ``neuron= z1= z2=`` (or ``range=``), or several from the list ``neurons=``.
+
+    Args:
+        cfg: ``configs/run.yaml`` or ``configs/probe.yaml``.
+        net: where they live.
+        ranged: whether they need ranges; without, ``neuron=[horse,ship]`` is several, too.
 
     Raises:
         InvsetError: none, a range that is missing or given twice, or a key that is unknown.
     """
-    several = OmegaConf.to_container(cfg.neurons, resolve=True) if cfg.neurons is not None else None
-    names = ("layer", "neuron", "z1", "z2", "range", "position", "direction")
-    if several is None:
-        several = [{name: cfg[name] for name in names}]
-    elif cfg.neuron is not None:
-        raise InvsetError("give neuron= for one neuron or neurons= for several, not both")
-    if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
-        raise InvsetError("neurons= is a list: 'neurons=[{neuron: horse, z1: 2, z2: 3}, {neuron: ship, z1: 2, z2: 3}]'")
-    for one in several:
-        for key in one:
-            if key not in names:
-                raise InvsetError(f"a neuron has no {key!r}.{did_you_mean(str(key), names)} It has {', '.join(names)}")
-    return [_neuron(one, net) for one in several]
+    return [_neuron(one, net, ranged) for one in asked(cfg, ranged)]
 
 
-def _neuron(one: dict[str, Any], net: Network) -> Neuron:
+def _neuron(one: dict[str, Any], net: Network, ranged: bool) -> Neuron:
     layer = net.output if one.get("layer") is None else str(one["layer"])  # in a Sequential layers are called 0, 1, 2
     direction = one.get("direction")
     check_given(one, net.labels)
@@ -78,7 +71,7 @@ def _neuron(one: dict[str, Any], net: Network) -> Neuron:
     return Neuron(
         layer,
         one.get("neuron"),
-        ends(one),
+        ends(one) if ranged else ANY,
         position,
         load_direction(direction) if direction is not None else None,
         f"{layer}:{Path(str(direction)).stem}" if direction is not None else None,
@@ -130,11 +123,11 @@ def bounds(clip: Any, code_dim: int) -> tuple[float | Tensor, float | Tensor] | 
     return 0.0, upper
 
 
-def problem(cfg: DictConfig) -> Problem:
-    """Network, generator and neurons of a configuration, checked against each other."""
+def problem(cfg: DictConfig, ranged: bool = True) -> Problem:
+    """Network, generator and neurons of a configuration, checked against each other; `ranged` as in `neurons`."""
     device = choose_device(cfg.device)
     net = network(cfg.network, device)
-    chosen = neurons(cfg, net)
+    chosen = neurons(cfg, net, ranged)
     encoder_network = network(cfg.encoder_network, device) if cfg.encoder_network is not None else None
     encoder = None if cfg.encoder is None else str(cfg.encoder)
     return Problem(net, generator(cfg.generator, device), encoder, chosen, encoder_network, cfg.eight_bit, Runtime.of(cfg.get("runtime")))

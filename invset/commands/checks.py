@@ -7,45 +7,88 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from invset.checks import check_choice, check_counts, check_range
-from invset.errors import InvsetError
+from invset.errors import InvsetError, did_you_mean
 from invset.runtime import Runtime
 
 
 def check_config(cfg: DictConfig) -> None:
     """Raise `InvsetError` for values that no run can have."""
-    neurons = cfg.neurons if cfg.neurons is not None else ListConfig([])
-    if not isinstance(neurons, ListConfig) or not all(isinstance(one, DictConfig) for one in neurons):
-        raise InvsetError("neurons= is a list: 'neurons=[{neuron: horse, z1: 2, z2: 3}, {neuron: ship, z1: 2, z2: 3}]'")
     ladder = "ranges" in cfg.sampler
     if ladder:
         _check_rungs(cfg.sampler)
-    for one in [cfg, *neurons]:
-        _check_neuron(one)
-    if not _whole(cfg.seed, 0) or cfg.seed >= 2**63:
-        raise InvsetError(f"seed must be a whole number of at least 0 and below 2^63, not {cfg.seed}; for example seed=0")
-    check_choice("prior", cfg.prior, ("auto", "natural", "clip", "none"))
+    _check_problem(cfg, ranged=True)
     check_choice("constraint", cfg.constraint, ("both", "paper"))
-    for key in ("eight_bit", "animation", "progress"):
+    for key in ("animation", "progress"):
         if not isinstance(cfg[key], bool):
             raise InvsetError(f"{key} must be true or false, not {cfg[key]}; for example {key}=true")
-    if cfg.clip is not None and not isinstance(cfg.clip, str) and (not _pair(cfg.clip) or not cfg.clip[0] < cfg.clip[1]):
-        raise InvsetError(f"clip must be two numbers, the lower first, or a file of bounds, not {cfg.clip}; for example 'clip=[0,30]'")
-    if cfg.clip is not None and cfg.prior in ("natural", "none"):
-        raise InvsetError(f"clip={cfg.clip} is for prior=clip, but prior={cfg.prior} was given; leave one of them out")
     if not _whole(cfg.inner_steps, 1):
         raise InvsetError(f"inner_steps must be a whole number of at least 1, not {cfg.inner_steps}; for example inner_steps=10")
     if not _number(cfg.checkpoint_seconds) or cfg.checkpoint_seconds < 0:
         raise InvsetError(
             f"checkpoint_seconds must be a number of at least 0, not {cfg.checkpoint_seconds}; for example checkpoint_seconds=30"
         )
+    Runtime.of(cfg.get("runtime"))
+    check_counts(cfg.K, cfg.K if ladder else cfg.n, cfg.mu0, cfg.alpha)
+
+
+def check_probe(cfg: DictConfig) -> None:
+    """Raise `InvsetError` for values that no probe can have."""
+    _check_problem(cfg, ranged=False)
+    for key in ("codes", "starts", "steps", "limit"):
+        if not _whole(cfg[key], 1):
+            raise InvsetError(f"{key} must be a whole number of at least 1, not {cfg[key]}; for example {key}=32")
+    if not _number(cfg.length) or not 0 < cfg.length < math.inf:
+        raise InvsetError(f"length must be a number above 0, not {cfg.length}; for example length=0.05")
+
+
+def asked(cfg: DictConfig, ranged: bool = True) -> list[dict[str, Any]]:
+    """The neurons that were typed, one or several, each with the keys of one.
+
+    Args:
+        cfg: ``configs/run.yaml`` or ``configs/probe.yaml``.
+        ranged: whether neurons have ranges; without, ``neuron=[horse,ship]`` is several, too.
+
+    Raises:
+        InvsetError: both kinds at once, no list, or a key that is unknown.
+    """
+    names = ("layer", "neuron", "position", "direction", *(("z1", "z2", "range") if ranged else ()))
+    example = "'neurons=[{neuron: horse, z1: 2, z2: 3}, {neuron: ship, z1: 2, z2: 3}]'" if ranged else "'neuron=[horse,ship]'"
+    if cfg.neurons is None:
+        one = {name: cfg[name] for name in names}
+        if ranged or not isinstance(cfg.neuron, ListConfig):
+            return [one]
+        return [{**one, "neuron": neuron} for neuron in cfg.neuron]
+    if cfg.neuron is not None:
+        raise InvsetError("give neuron= for one neuron or neurons= for several, not both")
+    several = OmegaConf.to_container(cfg.neurons, resolve=True)
+    if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
+        raise InvsetError(f"neurons= is a list: {example}")
+    for one in several:
+        for key in one:
+            if key not in names:
+                raise InvsetError(f"a neuron has no {key!r}.{did_you_mean(key, names)} It has {', '.join(names)}")
+    return several
+
+
+def _check_problem(cfg: DictConfig, ranged: bool) -> None:
+    """What ``invset run`` and ``invset probe`` have alike."""
+    for one in [cfg, *(asked(cfg, ranged) if cfg.neurons is not None else [])]:
+        _check_neuron(one)
+    if not _whole(cfg.seed, 0) or cfg.seed >= 2**63:
+        raise InvsetError(f"seed must be a whole number of at least 0 and below 2^63, not {cfg.seed}; for example seed=0")
+    check_choice("prior", cfg.prior, ("auto", "natural", "clip", "none"))
+    if not isinstance(cfg.eight_bit, bool):
+        raise InvsetError(f"eight_bit must be true or false, not {cfg.eight_bit}; for example eight_bit=true")
+    if cfg.clip is not None and not isinstance(cfg.clip, str) and (not _pair(cfg.clip) or not cfg.clip[0] < cfg.clip[1]):
+        raise InvsetError(f"clip must be two numbers, the lower first, or a file of bounds, not {cfg.clip}; for example 'clip=[0,30]'")
+    if cfg.clip is not None and cfg.prior in ("natural", "none"):
+        raise InvsetError(f"clip={cfg.clip} is for prior=clip, but prior={cfg.prior} was given; leave one of them out")
     if cfg.encoder_network is not None and not isinstance(cfg.encoder_network, DictConfig):
         name = cfg.encoder_network
         raise InvsetError(f"encoder_network holds what configs/network/{name}.yaml does; type +network@encoder_network={name}")
-    Runtime.of(cfg.get("runtime"))
-    check_counts(cfg.K, cfg.K if ladder else cfg.n, cfg.mu0, cfg.alpha)
 
 
 def fit_batch(cfg: DictConfig, typed: Sequence[str]) -> None:
@@ -97,8 +140,6 @@ def ends(one: Any) -> tuple[float, float]:
 
 
 def _check_rungs(sampler: DictConfig) -> None:
-    from omegaconf import OmegaConf
-
     example = "type for example 'sampler.ranges=[[1,2],[3,4],[5,6]]'"
     if OmegaConf.is_missing(sampler, "ranges") or not isinstance(sampler.ranges, ListConfig) or not len(sampler.ranges):
         raise InvsetError(f"a ladder needs ranges; {example}")
@@ -108,15 +149,15 @@ def _check_rungs(sampler: DictConfig) -> None:
         check_range(*rung)
 
 
-def _check_neuron(one: DictConfig) -> None:
+def _check_neuron(one: Any) -> None:
     if one.get("range") is not None:
-        if not isinstance(one.range, ListConfig) or len(one.range) != 2:
-            raise InvsetError(f"range must be two numbers, not {one.range}; for example 'range=[3,4]'")
-        check_range(*one.range)
+        if not isinstance(one["range"], (list, ListConfig)) or len(one["range"]) != 2:
+            raise InvsetError(f"range must be two numbers, not {one['range']}; for example 'range=[3,4]'")
+        check_range(*one["range"])
     elif one.get("z1") is not None and one.get("z2") is not None:
-        check_range(one.z1, one.z2)
+        check_range(one["z1"], one["z2"])
     position = one.get("position")
-    if isinstance(position, ListConfig):
+    if isinstance(position, (list, ListConfig)):
         if len(position) != 2 or not all(_whole(p, 0) for p in position):
             raise InvsetError(f"position [y, x] is two whole numbers from 0, not {position}; for example 'position=[0,3]'")
     elif position is not None:

@@ -49,7 +49,7 @@ def main(cfg: DictConfig) -> None:
     bar = tqdm([job for job in jobs if tuple(map(str, job)) not in seen], desc="comparing", unit="run")
     for method, layer, neuron, name, seed in bar:
         bar.set_postfix_str(f"{method} {layer}:{neuron} {name}")
-        problem = Problem(network, generator, cfg.encoder, [Neuron(layer, neuron, (0.0, 1.0))])
+        problem = Problem(network, generator, cfg.encoder, [Neuron(layer, neuron)])
         reference = reference or load_reference(cfg, problem)
         if reference is None or not reference.knows(layer):
             raise InvsetError(f"there is no reference that holds layer {layer}; make one with: invset fit reference 'keep=[{layer}]'")

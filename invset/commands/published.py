@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from invset.commands.checks import check_given, ends
+from invset.commands.checks import asked, check_given, ends
 from invset.models.fetch import fetch
 from invset.models.labels import find_neuron, labels
 
@@ -14,11 +14,15 @@ from invset.models.labels import find_neuron, labels
 _MODULE = "invset.models.caffe."
 
 
-def prepare(cfg: DictConfig) -> None:
-    """Fetch all weights that a run needs and that aren't in the cache; before that, check what a person typed.
+def prepare(cfg: DictConfig, ranged: bool = True) -> None:
+    """Fetch all weights that a command needs and that aren't in the cache; before that, check what a person typed.
 
     A download of 244 MB should not end with a mistyped name, and one message is better than one for the network and, when that is
     there, another one for the generator.
+
+    Args:
+        cfg: ``configs/run.yaml`` or ``configs/probe.yaml``.
+        ranged: whether neurons need ranges.
 
     Raises:
         InvsetError: a neuron or a range that the network hasn't, or weights that can't be had.
@@ -30,8 +34,8 @@ def prepare(cfg: DictConfig) -> None:
             wanted.setdefault(cfg[part].name, f"{part}.weights")
     if not wanted:
         return
-    for one in cfg.neurons or [cfg]:
-        _check_neuron(one, cfg.network)
+    for one in asked(cfg, ranged):
+        _check_neuron(one, cfg.network, ranged)
     fetch(wanted, wanted)
 
 
@@ -39,10 +43,11 @@ def _published(part: Any) -> bool:
     return isinstance(part, DictConfig) and str(part.get("_target_")).startswith(_MODULE) and part.weights is None
 
 
-def _check_neuron(one: DictConfig, network: DictConfig) -> None:
+def _check_neuron(one: dict[str, Any], network: DictConfig, ranged: bool) -> None:
     named = _published(network) and isinstance(network.labels, str) and network.labels in ("imagenet", "places205")
     names = labels(network.labels) if named else None
     check_given(one, names)
-    ends(one)
+    if ranged:
+        ends(one)
     if names and one.get("layer") in (None, "fc8") and one.get("neuron") is not None:
-        find_neuron(one.neuron, len(names), names, f"fc8 of {network.name}")
+        find_neuron(one["neuron"], len(names), names, f"fc8 of {network.name}")
