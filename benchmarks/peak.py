@@ -155,8 +155,8 @@ class Ledger(TorchDispatchMode):
             self._weights |= {_place(t): self.layer for t in tensors[1:]}
             self.rows.append((self.layer, "forward", flops, taken))
         elif flops:
-            names = [self._weights[_place(t)] for t in tensors if _place(t) in self._weights]
-            self.rows.append((names[0] if names else func.__name__, "backward", flops, taken))
+            # weights come last in the operators of backward passes; others' addresses are used again and again
+            self.rows.append((self._weights.get(_place(tensors[-1]), func.__name__), "backward", flops, taken))
         else:
             self.rows.append((func.__name__.split(".")[0], "", 0, taken))
         return out
