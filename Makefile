@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+BENCHMARKS := step peak torch_lucent steps full startup runtime
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint bench clean
@@ -35,8 +36,11 @@ lint: $(STAMP)  ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy invset
 
-bench: $(STAMP)  ## compare the samplers over neurons and ranges, beside real images (about 10 minutes)
-	$(BIN)/invset compare out=outputs/compare
+bench: $(STAMP)  ## run benchmarks/ in turn, results in outputs/benchmarks (half an hour on two cores, 3 GB of memory)
+	@for name in $(BENCHMARKS); do \
+		echo "benchmarks/$$name.py"; \
+		$(BIN)/python benchmarks/$$name.py || exit 1; \
+	done
 
 clean:  ## delete .venv, caches, builds and EVERY run in outputs/
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
