@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from invset.report.grid import chosen, enlarge, grid_shape, label_grid, save_animation
+from invset.report.grid import chosen, enlarge, grid_shape, label_grid
 
 RED = torch.tensor([255, 0, 0], dtype=torch.uint8)
 
@@ -74,14 +72,3 @@ def test_chosen_samples_are_spread_evenly_from_low_to_high() -> None:
 @pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (20, (1, 20)), (21, (2, 20)), (100, (5, 20))])
 def test_grid_shape(count: int, shape: tuple[int, int]) -> None:
     assert grid_shape(count) == shape
-
-
-def test_the_animation_holds_every_sample_until_there_are_too_many(tmp_path: Path) -> None:
-    images = plain(12)
-    images[:, 1] = (torch.arange(12) * 20).to(torch.uint8).view(-1, 1, 1)
-    save_animation(tmp_path / "all.gif", images, [str(i) for i in range(12)])
-    save_animation(tmp_path / "few.gif", images, [str(i) for i in range(12)], most=4)
-    for name, frames in (("all.gif", 12), ("few.gif", 4)):
-        with Image.open(tmp_path / name) as gif:
-            assert gif.n_frames == frames
-            assert gif.size == (192, 212)

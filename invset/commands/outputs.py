@@ -26,7 +26,8 @@ from invset.models.weights import checksum
 from invset.prior import CodePrior, Region
 from invset.problem import Problem
 from invset.reference import Reference
-from invset.report.grid import chosen, grid_shape, label_grid, save_animation
+from invset.report.animation import has_encoder, save_gif, save_mp4
+from invset.report.grid import chosen, grid_shape, label_grid
 from invset.rundir import RunDir
 from invset.samplers.base import Sampler
 from invset.samplers.ladder import Ladder
@@ -273,7 +274,9 @@ def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: 
     grid = label_grid(rows, title, footer=f"below each image: activation as measured on the {measured}")
     rundir.write("samples.png", grid.save)
     if cfg.animation and len(result) > 1:
-        rundir.write("animation.gif", lambda path: save_animation(path, images, captions))
+        rundir.write("animation.gif", lambda path: save_gif(path, images, captions))
+        if has_encoder():
+            rundir.write("animation.mp4", lambda path: save_mp4(path, images, captions))
 
 
 def _mean(values: Tensor) -> float | None:

@@ -59,7 +59,10 @@ def histogram(values: np.ndarray, ranges: Sequence[tuple[float, float]], label: 
     """Histogram of activations, with the range or ranges as bands."""
     low, high = min(values.min(), *(r[0] for r in ranges)), max(values.max(), *(r[1] for r in ranges))
     margin = 0.04 * (high - low)
-    bins = np.linspace(low, high, min(40, max(10, round(2 * len(values) ** 0.5))) + 1)
+    if len(ranges) == 1:
+        bins = np.linspace(low, high, min(40, max(10, round(2 * len(values) ** 0.5))) + 1)
+    else:  # a ladder's: no bin lies across the end of a range
+        bins = np.unique(np.r_[low, np.concatenate([np.linspace(*r, 6) for r in ranges]), high])
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(width, height)
         for z1, z2 in ranges:
@@ -94,7 +97,7 @@ def optimisation(curves: Mapping[str, np.ndarray], ranges: Sequence[tuple[float,
             for z1, z2 in ranges:
                 axes.axhspan(z1, z2, color=_BAND, linewidth=0)
         axes.fill_between(step, curves["f_min"], curves["f_max"], color=_SECOND, alpha=0.25, linewidth=0)
-        lines = [("max", curves["f_max"], _SECOND), ("mean", curves["f_mean"], _ACCENT), ("min", curves["f_min"], _SECOND)]
+        lines = [("min", curves["f_min"], _SECOND), ("mean", curves["f_mean"], _ACCENT), ("max", curves["f_max"], _SECOND)]
         _lines(axes, step, lines)
         axes.set_ylabel("activation" if neurons == 1 else "activation (all neurons)")
         axes.set_xlabel("gradient step")
@@ -109,7 +112,9 @@ def optimisation(curves: Mapping[str, np.ndarray], ranges: Sequence[tuple[float,
 def _panel(step: np.ndarray, drawn: Mapping[str, np.ndarray], title: str) -> str:
     figure, axes = _figure(6.4, 2.0)
     if title == "multipliers":
-        axes.set_yscale("symlog", linthresh=1)
+        largest = max(values.max() for values in drawn.values())
+        if largest > 100:  # the penalty grows tenfold
+            axes.set_yscale("symlog", linthresh=1)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     _lines(axes, step, [(text, values, colour) for colour, (text, values) in zip((_ACCENT, _SECOND), drawn.items(), strict=False)])
@@ -124,8 +129,9 @@ def _lines(axes: Axes, x: np.ndarray, lines: Sequence[tuple[str, np.ndarray, str
     for _, y, colour in lines:
         axes.plot(x, y, color=colour, linewidth=1.4, marker="o" if len(x) == 1 else None, markersize=3)
     axes.set_xlim(x[0] - 0.5, x[-1] + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     height = axes.transAxes.inverted().transform(axes.transData.transform([(x[-1], y[np.isfinite(y)][-1]) for _, y, _ in lines]))[:, 1]
-    gap = 0.16 * 72 / axes.get_window_extent().height  # a line of text, in heights of the axes; SVG has 72 dots an inch
+    gap = 0.18 * 72 / axes.get_window_extent().height  # a line of text, in heights of the axes; SVG has 72 dots an inch
     place = -np.inf
     for i in np.argsort(height, kind="stable"):  # from below; names that would overlap move up
         name, _, colour = lines[i]

@@ -1,4 +1,4 @@
-"""Grids of samples with labels that can be read, and the animation of all of them."""
+"""Grids of samples with labels that can be read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -14,10 +13,11 @@ from torch import Tensor
 #: Side in pixels that small images are enlarged to, by a whole factor, without blurring.
 SIDE = 96
 _GAP, _MARGIN = 4, 10
-_INK, _FAINT, _PAPER = (25, 25, 30), (110, 110, 120), (255, 255, 255)
+INK, FAINT, PAPER = (25, 25, 30), (110, 110, 120), (255, 255, 255)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """A font for labels."""
     # matplotlib ships DejaVu Sans, so that labels look alike on every machine
     import matplotlib
 
@@ -43,31 +43,31 @@ def label_grid(rows: Sequence[tuple[str, Tensor, Sequence[str]]], title: str, si
         side: of a cell in pixels.
         footer: below the grid.
     """
-    font, small, large = _font(14), _font(11), _font(17)
+    normal, small, large = font(14), font(11), font(17)
     columns = max(len(images) for _, images, _ in rows)
     probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    left = _MARGIN + max(round(max(probe.textlength(line, font=font) for line in label.split("\n"))) for label, _, _ in rows)
+    left = _MARGIN + max(round(max(probe.textlength(line, font=normal) for line in label.split("\n"))) for label, _, _ in rows)
     left += _MARGIN if left > _MARGIN else 0
     cell = enlarge(rows[0][1][0], side).width if len(rows[0][1]) else side
     caption = 16 if any(any(c) for _, _, c in rows) else 0
     top = 40
     width = max(left + columns * (cell + _GAP) + _MARGIN, round(probe.textlength(title, font=large)) + 2 * _MARGIN)
     height = top + len(rows) * (cell + caption + _GAP) + (26 if footer else 6)
-    canvas = Image.new("RGB", (width, height), _PAPER)
+    canvas = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, 10), title, fill=_INK, font=large)
+    draw.text((_MARGIN, 10), title, fill=INK, font=large)
     for r, (label, images, captions) in enumerate(rows):
         y = top + r * (cell + caption + _GAP)
-        draw.multiline_text((_MARGIN, y + cell / 2), label, fill=_INK, font=font, anchor="lm")
+        draw.multiline_text((_MARGIN, y + cell / 2), label, fill=INK, font=normal, anchor="lm")
         for c, image in enumerate(images):
             x = left + c * (cell + _GAP)
             text = captions[c] if captions else ""
             if captions and not text:
                 continue
             canvas.paste(enlarge(image, side), (x, y))
-            draw.text((x + cell / 2, y + cell + 2), text, fill=_FAINT, font=small, anchor="ma")
+            draw.text((x + cell / 2, y + cell + 2), text, fill=FAINT, font=small, anchor="ma")
     if footer:
-        draw.text((_MARGIN, height - 22), footer, fill=_FAINT, font=small)
+        draw.text((_MARGIN, height - 22), footer, fill=FAINT, font=small)
     return canvas
 
 
@@ -75,19 +75,6 @@ def chosen(f: Tensor, count: int) -> Tensor:
     """Indices of `count` samples spread evenly over the activations f, with shape (N,), from low to high."""
     order = f.argsort(stable=True)
     return order[torch.linspace(0, len(order) - 1, min(count, len(order))).round().long()]
-
-
-def save_animation(path: Path, images: Tensor, captions: Sequence[str], milliseconds: int = 120, most: int = 200) -> None:
-    """A GIF of 8-bit images, with shape (N, 3, H, W), in order, each with its caption; evenly thinned to `most` frames."""
-    font = _font(12)
-    frames = []
-    for i in np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int):
-        picture = enlarge(images[i], 192)
-        frame = Image.new("RGB", (picture.width, picture.height + 20), _PAPER)
-        frame.paste(picture, (0, 0))
-        ImageDraw.Draw(frame).text((picture.width / 2, picture.height + 3), captions[i], fill=_INK, font=font, anchor="ma")
-        frames.append(frame)
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
 
 
 def grid_shape(count: int, most_columns: int = 20) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist, squareform
 
 #: Fewest samples that are grouped, and most groups.
-FEWEST, MOST_GROUPS = 10, 8
+FEWEST, MOST_GROUPS = 10, 12
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Groups:
 
 
 def groups(encodings: np.ndarray) -> Groups | None:
-    """Ward's hierarchical clustering, cut into the 2 to 8 groups with the largest mean silhouette; None for too few samples.
+    """Ward's hierarchical clustering, cut into the 2 to 12 groups with the largest mean silhouette; None for too few samples.
 
     Reference: Ward 1963; Rousseeuw 1987, Silhouettes.
     """
@@ -65,7 +65,7 @@ def groups(encodings: np.ndarray) -> Groups | None:
         return None
     distances = squareform(pdist(x))
     tree = linkage(x, "ward")
-    cuts = [fcluster(tree, k, "maxclust") - 1 for k in range(2, MOST_GROUPS + 1)]
+    cuts = [fcluster(tree, k, "maxclust") - 1 for k in range(2, min(MOST_GROUPS, len(x) // 2) + 1)]
     scores = [silhouette(distances, labels) for labels in cuts]
     labels = cuts[int(np.argmax(scores))]
     order = np.argsort(-np.bincount(labels), kind="stable")

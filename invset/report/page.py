@@ -24,10 +24,16 @@ def render(template: str, **context: Any) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number as a person writes it; a dash where there is none."""
+    """A number with so many digits; a dash where there is none."""
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+    before = len(str(int(abs(value)))) if abs(value) >= 1 else 1
+    return f"{value:,.{max(0, digits - before)}f}"
+
+
+def activation(value: float) -> str:
+    """An activation, to two decimals unless it is tiny."""
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"
 
 
 def interval(z1: float, z2: float) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from invset.report import charts, layout
 from invset.report.folder import PARENTS, Run, Sample, read_run
-from invset.report.page import duration, interval, number, render
+from invset.report.page import activation, duration, interval, number, render
 from invset.report.thumbnails import Thumbnails, thumbnails
 from invset.rundir import RunDir
 
@@ -70,7 +70,8 @@ def _context(run: Run) -> dict[str, Any]:
     shown = _shown(run)
     return {
         "title": question(run),
-        "sentences": run.summary["sentences"],
+        # the last sentence is in the table
+        "sentences": [s for s in run.summary["sentences"] if not s.startswith("nearest neighbour")],
         "facts": _facts(run),
         "diversity": _diversity(run),
         "run_command": run.summary["command"],
@@ -110,7 +111,7 @@ def _shown(run: Run) -> _Shown:
 
 def _card(run: Run, sample: Sample, thumbs: Thumbnails, place: int, keys: dict[str, str]) -> dict[str, Any]:
     """All that the page says about a sample."""
-    activations = ", ".join(f"{name} {value:.4g}" for name, value in zip(run.names, sample.after, strict=True))
+    activations = ", ".join(f"{name} {activation(value)}" for name, value in zip(run.names, sample.after, strict=True))
     origin = "code" if run.is_ladder else PARENTS[sample.stage]
     facts = [
         [f"Activation of {name}", f"{after:.5g} ({before:.5g} before rounding to 8 bits)"]
@@ -133,7 +134,7 @@ def _card(run: Run, sample: Sample, thumbs: Thumbnails, place: int, keys: dict[s
         "height": thumbs.height,
         "alt": f"Sample {sample.number}: {activations}",
         "title": f"Sample {sample.number}: {activations}",
-        "caption": " ".join(f"{value:.4g}" for value in sample.after),
+        "caption": " ".join(map(activation, sample.after)),
         "order": keys,
         "details": {"facts": facts, "file": file, "kin": [], "kin_name": f"Of the same {origin}"},
     }
@@ -166,6 +167,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Sampler", (run.sampler or "not recorded") + (f", {codes} codes at a time" if codes and not run.is_ladder else "")),
         ("Samples", f"{saved} of {counts['asked']}"),
         ("In range as saved", share),
+        *([("Distinct", f"{s['quality']['distinct']} of {saved}")] if "distinct" in s["quality"] else []),
         ("Status", _STATUS.get(s["status"], s["status"])),
         ("Gradient steps", f"{counts['gradient_steps']:,}"),
         ("Steps of one code, a sample", number(counts["code_steps_per_sample"], 3)),
@@ -207,7 +209,7 @@ def _about_samples(shown: _Shown) -> str:
     files = "saved 8-bit files" if run.summary.get("picture") is None else "8-bit images that the network sees, not on this display of them"
     text = f"Below each picture is its activation, measured on the {files}. Click a picture, or press Enter on it, to enlarge it."
     if run.cells:
-        text += " A column is one starting code, a row one range: down a column, only the activation changes."
+        text += " A column is one starting code, a row one range: up a column, only the activation changes."
     if len(shown.samples) < len(run.samples):
         text += f" This page shows {len(shown.samples)} of the {len(run.samples)} samples, evenly spread over the activation."
     outside = sum(not s.in_range for s in run.samples)
@@ -244,7 +246,8 @@ def _activations(run: Run) -> dict[str, Any]:
 def _curves(run: Run) -> dict[str, Any]:
     if "step" not in run.curves or not len(run.curves["step"]):
         return {"about_curves": "", "curves": []}
-    about = "Smallest, mean and largest activation of the codes in flight at each gradient step; the band is the range."
+    about = "Smallest, mean and largest activation of the codes in flight at each gradient step"
+    about += "; each band is a range." if run.is_ladder else "." if len(run.names) > 1 else "; the band is the range."
     drawn = charts.optimisation(run.curves, run.ranges, len(run.names))
     return {"about_curves": about, "curves": [Markup(chart) for chart in drawn]}
 
@@ -267,9 +270,9 @@ def _map(shown: _Shown) -> dict[str, Any]:
 def _groups(shown: _Shown) -> dict[str, Any]:
     if shown.groups is None:
         return {"groups": [], "about_groups": ""}
-    score = shown.groups.silhouette
+    score, most = shown.groups.silhouette, min(layout.MOST_GROUPS, len(shown.samples) // 2)
     about = (
-        f"Ward's hierarchical clustering of the encodings, cut where the mean silhouette of 2 to {layout.MOST_GROUPS} groups is largest: "
+        f"Ward's hierarchical clustering of the encodings, cut where the mean silhouette of 2 to {most} groups is largest: "
         f"{len(shown.groups.members)} groups, silhouette {score:.2f}. "
     )
     about += "Below 0.25 samples form a continuum, and groups are only a way to look at it. " if score < 0.25 else ""
@@ -283,7 +286,7 @@ def _groups(shown: _Shown) -> dict[str, Any]:
             {
                 "name": f"Group {k + 1}",
                 "share": f"{len(members)} samples, {len(members) / len(shown.samples):.0%}",
-                "activations": f"activation {f.min():.4g} to {f.max():.4g}, mean {f.mean():.4g}",
+                "activations": f"activation {activation(f.min())} to {activation(f.max())}, mean {activation(f.mean())}",
                 "medoid": shown.cards[members[0]],
                 "next": [shown.cards[i] for i in members[1:13]],
                 "histogram": Markup(charts.small_histogram(f, low - pad, high + pad, f"group {k + 1}")),

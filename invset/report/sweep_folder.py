@@ -42,6 +42,7 @@ class Job:
         return {
             "job": self.path.name,
             "status": summary["status"],
+            "reason": "",
             "neurons": "; ".join(f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"]),
             **{key: summary["counts"][key] for key in ("saved", "in_range", "gradient_steps", "code_steps")},
             **{key: quality["samples"][key] for key in ("nearest_neighbour", "vendi", "mean_pairwise_distance")},

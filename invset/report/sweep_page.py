@@ -11,7 +11,7 @@ import numpy as np
 
 from invset.report import layout
 from invset.report.folder import Run, Sample
-from invset.report.page import duration, number, render
+from invset.report.page import activation, duration, number, render
 from invset.report.run_page import question
 from invset.report.sweep_folder import Job
 from invset.report.thumbnails import BUDGET, thumbnails
@@ -54,7 +54,7 @@ def _some(run: Run) -> list[Sample]:
 
 
 def _caption(sample: Sample) -> str:
-    return " ".join(f"{value:.4g}" for value in sample.after)
+    return " ".join(map(activation, sample.after))
 
 
 def _label(job: Job, jobs: Sequence[Job]) -> str:

@@ -1,0 +1,73 @@
+"""All samples, one after another in the order they were taken: a GIF, and an MP4 where PyAV is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from invset.report.grid import FAINT, INK, PAPER, enlarge, font
+
+#: Side of a frame's picture in pixels, about; small pictures are enlarged by a whole factor.
+SIDE = 192
+#: Seconds that an animation lasts, about, and the fewest and most milliseconds of a frame.
+_LASTS, _SHORTEST, _LONGEST = 25, 50, 400
+#: Most frames of a GIF whose pictures are not small: each takes tens of kilobytes.
+_MOST_LARGE = 200
+_BAR = 24
+
+
+def milliseconds(frames: int) -> int:
+    """How long a frame stands; GIFs count in hundredths of a second."""
+    return round(min(_LONGEST, max(_SHORTEST, 1000 * _LASTS / frames)) / 10) * 10
+
+
+def has_encoder() -> bool:
+    """Whether an MP4 can be written: PyAV brings FFmpeg with an H.264 encoder along (``pip install 'invset[video]'``)."""
+    return find_spec("av") is not None
+
+
+def save_gif(path: Path, images: Tensor, captions: Sequence[str]) -> None:
+    """A GIF of 8-bit images, with shape (n, 3, H, W), each with its number and caption; large images are thinned evenly to 200."""
+    count = len(images) if max(images.shape[-2:]) <= 64 else min(_MOST_LARGE, len(images))
+    chosen = np.linspace(0, len(images) - 1, count).round().astype(int).tolist()
+    # a palette for each frame, by the method that is a hundred times faster than the default and looks alike; no dithering, as noise
+    # would make the file larger and pixels less clear
+    frames = [f.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for f in _frames(images, captions, chosen)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds(count), loop=0, optimize=False)
+
+
+def save_mp4(path: Path, images: Tensor, captions: Sequence[str]) -> None:
+    """An H.264 film of all 8-bit images, with shape (n, 3, H, W), each with its number and caption; needs PyAV."""
+    import av
+    from av.video.frame import VideoFrame
+
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as film:
+        stream = None
+        for frame in _frames(images, captions, range(len(images))):
+            if stream is None:
+                # one thread: the same film on every machine; 18: no loss that can be seen
+                options = {"crf": "18", "preset": "veryfast", "threads": "1"}
+                stream = film.add_stream("libx264", rate=round(1000 / milliseconds(len(images))), options=options)
+                stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
+            film.mux(stream.encode(VideoFrame.from_image(frame)))
+        if stream is not None:
+            film.mux(stream.encode())
+
+
+def _frames(images: Tensor, captions: Sequence[str], chosen: Sequence[int]) -> Iterator[Image.Image]:
+    """Pictures with a line of text below; both sides are even, as H.264 wants."""
+    small, large, digits = font(11), font(14), len(str(len(images)))
+    for i in chosen:
+        picture = enlarge(images[i], SIDE)
+        width, height = picture.width + picture.width % 2, picture.height + picture.height % 2
+        frame = Image.new("RGB", (width, height + _BAR), PAPER)
+        frame.paste(picture, (0, 0))
+        draw = ImageDraw.Draw(frame)
+        draw.text((6, height + _BAR / 2), f"{i + 1:>{digits}}/{len(images)}", fill=FAINT, font=small, anchor="lm")
+        draw.text((width - 6, height + _BAR / 2), captions[i], fill=INK, font=large, anchor="rm")
+        yield frame
