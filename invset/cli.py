@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import json
 import os
 import re
 import shlex
@@ -24,6 +25,8 @@ from invset.errors import InvsetError, did_you_mean
 #: words that were typed
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "run": ("invset.commands.run", "run", "sample an inverse set:  invset run network=mini neuron=horse z1=3 z2=4"),
+    "probe": ("invset.commands.probe", "probe", "which range to ask for:  invset probe network=mini neuron=[horse,ship]"),
+    "list": ("invset.commands.listing", "list", "names that can be typed:  invset list networks, layers, neurons, labels, …"),
     "compare": ("invset.commands.compare", "compare", "compare samplers over neurons and ranges, beside real images"),
     "report": ("invset.commands.report", None, "make report.html of runs and sweeps anew:  invset report outputs/DATE/TIME"),
     "train network": ("invset.commands.train_network", "train_network", "train the small CaffeNet on a folder or archive of images"),
@@ -85,6 +88,17 @@ def pick(arguments: list[str]) -> tuple[str, list[str]]:
 
 def main() -> None:
     """Entry point of the console script."""
+    try:
+        try:
+            _main()
+        finally:
+            sys.stdout.flush()  # a pipe that has been closed, as by head, is told now
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it ends
+        sys.exit(1)
+
+
+def _main() -> None:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
@@ -108,6 +122,8 @@ def main() -> None:
 def start(name: str, rest: list[str]) -> int:
     """Run a command; return its exit code: 0, 2 for bad input, 3 for a range that was not reached, 130 for Ctrl-C."""
     module, config, _ = COMMANDS[name]
+    if name == "list":
+        rest = _listed(rest)
     if config is None:
         return importlib.import_module(module).main(rest)
     keep_freed_memory()
@@ -115,9 +131,15 @@ def start(name: str, rest: list[str]) -> int:
     if "--resume" in rest:
         return _resume(name, rest)
     codes: list[int] = []
+    broken: list[BrokenPipeError] = []
 
     def task(cfg: Any) -> int:
-        code = _guarded(lambda: importlib.import_module(module).main(cfg), config, _note_failure if _sweeping() else None)
+        try:
+            code = _guarded(lambda: importlib.import_module(module).main(cfg), config, _note_failure if _sweeping() else None)
+            sys.stdout.flush()
+        except BrokenPipeError as error:  # no failure of the job, as Hydra would say
+            broken.append(error)
+            return 1
         codes.append(code)
         if code == 2:
             _remove_empty_run()
@@ -127,7 +149,16 @@ def start(name: str, rest: list[str]) -> int:
         return code
 
     _hydra(task, config, name, rest)
+    if broken:
+        raise broken[0]
     return max(codes, default=0)
+
+
+def _listed(rest: list[str]) -> list[str]:
+    """``labels volc network=mini`` as Hydra takes it: ``what=labels 'words=["volc"]' network=mini``."""
+    plain = [word for word in rest if "=" not in word and not word.startswith("-")]
+    words = [json.dumps(word, ensure_ascii=False) for word in plain]
+    return [*(word for word in rest if word not in plain), *(f"what={word}" for word in words[:1]), f"words=[{','.join(words[1:])}]"]
 
 
 def _sweeping() -> bool:

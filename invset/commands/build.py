@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from invset.commands.checks import asked, check_given, ends
+from invset.commands.published import is_published
 from invset.errors import InvsetError, did_you_mean
+from invset.models.caffe import caffe_layers
 from invset.models.generator import Generator
 from invset.models.network import Network
 from invset.problem import ANY, Neuron, Problem
@@ -40,6 +42,15 @@ def choose_device(name: str) -> torch.device:
 def network(cfg: DictConfig, device: torch.device) -> Network:
     """The network of ``configs/network``."""
     return hydra.utils.instantiate(cfg, device=device)
+
+
+def blank_network(cfg: DictConfig, device: torch.device) -> Network:
+    """The same, to see its layers: published weights, which have to be fetched, are left out."""
+    if is_published(cfg):
+        return caffe_layers(cfg.name, cfg.order, cfg.labels, cfg.fc6, cfg.size)
+    if cfg.get("weights") == "DEFAULT":  # torchvision's
+        return hydra.utils.instantiate(cfg, device=device, weights=None)
+    return network(cfg, device)
 
 
 def generator(cfg: DictConfig, device: torch.device) -> Generator:

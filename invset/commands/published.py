@@ -30,7 +30,7 @@ def prepare(cfg: DictConfig, ranged: bool = True) -> None:
     # name -> the option that takes a file of the user's own
     wanted: dict[str, str] = {}
     for part in ("network", "generator", "encoder_network"):
-        if _published(cfg[part]):
+        if is_published(cfg[part]):
             wanted.setdefault(cfg[part].name, f"{part}.weights")
     if not wanted:
         return
@@ -39,12 +39,13 @@ def prepare(cfg: DictConfig, ranged: bool = True) -> None:
     fetch(wanted, wanted)
 
 
-def _published(part: Any) -> bool:
+def is_published(part: Any) -> bool:
+    """Whether a configuration names a published network or generator, without a file of the user's own."""
     return isinstance(part, DictConfig) and str(part.get("_target_")).startswith(_MODULE) and part.weights is None
 
 
 def _check_neuron(one: dict[str, Any], network: DictConfig, ranged: bool) -> None:
-    named = _published(network) and isinstance(network.labels, str) and network.labels in ("imagenet", "places205")
+    named = is_published(network) and isinstance(network.labels, str) and network.labels in ("imagenet", "places205")
     names = labels(network.labels) if named else None
     check_given(one, names)
     if ranged:

@@ -83,6 +83,28 @@ def caffe_network(
     return Network(net, name=name, image_size=256, aliases=aliases, labels=names, output="fc8", encoder="fc6", device=device)
 
 
+def caffe_layers(
+    name: str = "caffenet",
+    order: str = "pool-norm",
+    labels: str | Path | Sequence[str] | None = "imagenet",
+    fc6: str = "after",
+    size: int = 227,
+) -> Network:
+    """A published network without its weights: its layers have names and shapes, but nothing can be computed.
+
+    Args:
+        name, order, labels, fc6, size: as in `caffe_network`; it has as many outputs as there are labels, or 1000.
+
+    Raises:
+        InvsetError: labels that there are none of.
+    """
+    names = _labels(labels)
+    with torch.device("meta"):
+        module = CaffeNet(len(names) if names else 1000, order=order, size=size)
+    aliases = AFTER_RELU if fc6 == "after" else {}
+    return Network(module, name=name, image_size=256, aliases=aliases, labels=names, output="fc8", encoder="fc6", device="meta")
+
+
 def caffe_generator(
     name: str = "ppgn_generator",
     weights: str | Path | None = None,
@@ -160,16 +182,17 @@ def _read(name: str, weights: str | Path | None) -> tuple[Path, Blobs]:
     return path, _READERS.get(path.suffix, read_caffemodel)(path)
 
 
-def _names(labels: str | Path | Sequence[str] | None, n_out: int, path: Path) -> list[str] | None:
-    if labels is None:
-        return None
+def _labels(labels: str | Path | Sequence[str] | None) -> list[str] | None:
     if isinstance(labels, str) and labels in ("imagenet", "places205"):
         from invset.models.labels import labels as published
 
-        names = published(labels)
-    else:
-        names = read_labels(labels) if isinstance(labels, (str, Path)) else list(labels)
-    if len(names) != n_out:
+        return published(labels)
+    return read_labels(labels) if isinstance(labels, (str, Path)) else list(labels) if labels is not None else None
+
+
+def _names(labels: str | Path | Sequence[str] | None, n_out: int, path: Path) -> list[str] | None:
+    names = _labels(labels)
+    if names is not None and len(names) != n_out:
         raise InvsetError(f"{path} has {n_out} outputs, but there are {len(names)} labels; type network.labels=null or give its own")
     return names
 
