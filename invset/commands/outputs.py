@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import re
 import shlex
 from dataclasses import replace
 from importlib import metadata
@@ -83,6 +84,8 @@ def write_run(
     rundir.write_csv("optimization.csv", ["step", *sampler.columns], ([i, *map(_short, row)] for i, row in enumerate(rows, start=1)))
     summary = summarize(cfg, problem, region, sampler, reference, result)
     summary["command"] = f"invset run {shlex.join(rundir.overrides())}".strip()
+    if summary["status"] in ("unreachable", "budget"):
+        summary["sentences"].append(f"Which ranges can be reached: {_probe_command(rundir.overrides(), problem)}")
     if len(result):
         _write_pictures(rundir, cfg, problem, sampler, result)
     rundir.write_json("summary.json", summary)
@@ -199,7 +202,10 @@ def _beside_real(problem: Problem, reference: Reference | None, result: Result) 
         "samples_as_many_as_real": Diversity.of(e[: real.diversity.samples]).as_dict(),
         "distinct": count_distinct(e, real.threshold),
         "distinct_threshold": real.threshold,
-        "largest_real": [reference.quantile(layer, i, 1.0) for layer, i in pairs],
+        # of the stored activations: the stored quantiles have no level between 98 % and the largest
+        "percentiles_real": [
+            torch.quantile(reference.activations[layer][:, i], torch.tensor([0.9, 0.99, 1.0])).tolist() for layer, i in pairs
+        ],
     }
 
 
@@ -239,9 +245,9 @@ def sentences(problem: Problem, sampler: Sampler, result: Result, summary: dict[
 
 
 def _advice(problem: Problem, result: Result, summary: dict[str, Any]) -> str:
-    """What was reached, and a range that can be."""
+    """What was reached, a range that can be, and where real images lie."""
     parts = []
-    largest = summary["quality"].get("largest_real")
+    real = summary["quality"].get("percentiles_real")
     for j, neuron in enumerate(problem.neurons):
         best, (z1, z2) = result.best[j].item(), neuron.range
         shift = best - z2 if best > z2 else best - z1 if best < z1 else 0.0
@@ -250,10 +256,28 @@ def _advice(problem: Problem, result: Result, summary: dict[str, Any]) -> str:
             # the same width, just inside of what was reached
             a = z1 + shift - (0.5 if shift < 0 else -0.5) * (z2 - z1)
             part += f"; try z1={a:.3g} z2={a + z2 - z1:.3g}"
-        if largest:
-            part += f" (largest of {summary['quality']['real']['images']} real images: {largest[j]:.3g})"
+        if real:
+            p90, p99, largest = real[j]
+            images = summary["quality"]["real"]["images"]
+            part += f" (p90 … p99 of {images} real images: z1={p90:.3g} z2={p99:.3g}; the largest: {largest:.3g})"
         parts.append(part)
     return "Reached: " + "; ".join(parts) + "."
+
+
+def _probe_command(typed: list[str], problem: Problem) -> str:
+    """``invset probe`` for the neurons of a run."""
+    kept = ("network", "generator", "encoder", "encoder_network", "prior", "clip", "eight_bit", "device", "position", "direction")
+    words = [word for word in typed if re.split(r"[=.]", word.lstrip("+").removeprefix("network@"))[0] in kept]
+    if not any(word.startswith("network=") for word in words):
+        words.insert(0, f"network={problem.network.name}")
+    units = [(neuron.layer, neuron.number) for neuron in problem.neurons]
+    if len(units) > 1:
+        words.append(f"neurons=[{', '.join(f'{{layer: {layer}, neuron: {number}}}' for layer, number in units)}]")
+    else:
+        layer, number = units[0]
+        words += [f"layer={layer}"] if layer != problem.network.output else []
+        words += [f"neuron={number}"] if number is not None else []
+    return f"invset probe {shlex.join(words)}"
 
 
 def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: Sampler, result: Result) -> None:

@@ -188,8 +188,9 @@ def _write(rundir: RunDir, cfg: DictConfig, problem: Problem, region: Region, fo
         for name, row in one["populations"].items()
     ]
     rundir.write_csv("probe.csv", ["neuron", "population", "count", *COLUMNS], rows)
+    real = "real images, " if any(REAL in one["populations"] for one in found) else ""
     title = (
-        f"Activations of {problem.network.name}: {'real images, ' if any(REAL in one['populations'] for one in found) else ''}what generator {problem.generator.name} makes of random codes "
+        f"Activations of {problem.network.name}: {real}what generator {problem.generator.name} makes of random codes "
         f"(prior={region.name}),\nand how far {cfg.steps} steps down and up the gradient bring such codes"
     )
     band = "suggested range: p90 to p99 of real images" if all(one["of"] == REAL for one in found) else "suggested range"
