@@ -61,6 +61,10 @@ class Region(Protocol):
         """Draw `count` coordinates to start at."""
         ...
 
+    def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
+        """Coordinates between u (share 0) and `fresh` (share 1) that spread as these do; they may lie outside of the region."""
+        ...
+
 
 def send(x: Tensor, device: torch.device) -> Tensor:
     """Copy to a device without waiting for it, which takes pinned memory there."""
@@ -163,6 +167,9 @@ class CodePrior:
         u = torch.randn(count, self.dim, generator=rng, device=rng.device)
         return self.project(send(u, self.mean.device))
 
+    def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
+        return math.sqrt(1 - share**2) * u + share * fresh  # N(0, I) if both are
+
 
 @dataclass(frozen=True)
 class Box:
@@ -181,6 +188,11 @@ class Box:
     @property
     def dim(self) -> int:
         return self.start.shape[1]
+
+    @cached_property
+    def middle(self) -> Tensor:
+        """Mean of the start codes, with shape (code_dim,)."""
+        return self.start.mean(0)
 
     @cached_property  # reading it waits for the device, so once
     def scale(self) -> float:
@@ -202,6 +214,10 @@ class Box:
         rounds = -(-count // len(self.start))
         index = torch.cat([torch.randperm(len(self.start), generator=rng, device=rng.device) for _ in range(rounds)])[:count]
         return self.project(self.start[send(index, self.start.device)])
+
+    def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
+        middle = self.middle.to(u)  # about it, the mixture spreads as both do
+        return middle + math.sqrt(1 - share**2) * (u - middle) + share * (fresh - middle)
 
 
 class Free(Box):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import seeded
 
 from invset.samplers.levels import PARTS, Levels, _ratios
-from invset.samplers.starts import DOUBT, Starts
 
 
 def offset(*values: float) -> torch.Tensor:
@@ -75,27 +73,3 @@ def test_next_levels_of_many_codes_are_even_whatever_was_there() -> None:
     assert levels.counts.max() <= 1.2 * levels.counts.double().mean()
     cells = torch.histogramdd(places, [5, 5], range=[0.0, 1, 0, 1]).hist  # pairs of levels are not tied to each other
     assert (cells > 0).all()
-
-
-def test_starts_of_a_linear_unit() -> None:
-    w = torch.randn(2, 6, generator=seeded(), dtype=torch.float64)
-    draws, starts = torch.randn(30, 6, generator=seeded(1), dtype=torch.float64), None
-    starts = Starts.empty(2, draws)
-    for batch in draws.split(10):
-        first = torch.arange(10) % 3 > 0
-        starts = starts.seen(first, batch, batch @ w.T + 4, w.expand(10, -1, -1))
-    seen = torch.arange(30) % 10 % 3 > 0
-    torch.testing.assert_close(starts.u, draws[seen].mean(0))
-    torch.testing.assert_close(starts.slope, w)
-    fresh, level = torch.randn(3, 6, generator=seeded(2), dtype=torch.float64), torch.full((3, 2), 5.0, dtype=torch.float64)
-    aimed = starts.aimed(fresh, level, 1.0, 1e9)
-    trust = int(seen.sum()) / (int(seen.sum()) + DOUBT)
-    # a linear unit goes that share of the way to its level, and no farther than the limit
-    torch.testing.assert_close(aimed @ w.T + 4, (1 - trust) * (fresh @ w.T + 4) + trust * level, rtol=1e-4, atol=1e-4)
-    short = starts.aimed(fresh, level, 1.0, 0.01)
-    assert ((short - fresh).square().mean(1).sqrt() <= 0.01 * (1 + 1e-9)).all()
-
-
-def test_nothing_seen_moves_nothing() -> None:
-    fresh = torch.randn(3, 6, generator=seeded())
-    assert torch.equal(Starts.empty(2, fresh).aimed(fresh, torch.ones(3, 2), 1.0, 0.5), fresh)

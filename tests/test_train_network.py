@@ -145,5 +145,5 @@ def test_names_of_classes(tmp_path):
     assert class_names(None, ["n1", "n2"]) == ["n1", "n2"]
     with pytest.raises(InvsetError, match=r'no line "n4<tab>names", and 1 more'):
         class_names(str(file), ["n1", "n4", "n5"])
-    with pytest.raises(InvsetError, match="can't read data.names="):
+    with pytest.raises(InvsetError, match=r"can't read data\.names="):
         class_names(str(tmp_path / "nowhere"), ["n1"])

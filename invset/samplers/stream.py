@@ -1,9 +1,10 @@
 """``sampler=stream``, the default: K codes in flight, each on its way to a level of its own; who arrives is kept and replaced.
 
-The published sampler walks from K seeds and repeats them. Here every sample starts at a code of its own, drawn from the natural
-region, gets a level of its own in [z1, z2], so that the whole range is covered, and goes there the shortest way in whitened
-coordinates: one neuron is one equation, and a few Gauss-Newton steps solve it. A code that comes into the range elsewhere is
-taken as well if that part of the range is behind the others. A code that does not arrive in `max_age` steps is replaced.
+The published sampler takes short steps from K seeds and repeats them. Here every sample has a level of its own in [z1, z2], so
+that the whole range is covered, and its code goes there the shortest way in whitened coordinates: one neuron is one equation, and a
+few Gauss-Newton steps solve it. A code that comes into the range elsewhere is taken as well if that part of the range is behind the
+others. From where it was taken it goes on, a long random way, to another sample (`walk.py`); a code that does not arrive in
+`max_age` steps is replaced by a fresh draw from the natural region.
 
 ``step=multipliers`` is the other choice: eq. (9) for f at its level by Adam, with a multiplier and a penalty for each code.
 """
@@ -19,13 +20,14 @@ from torch import Tensor
 
 from invset.checks import check_choice, check_counts
 from invset.diversity import Moments, cross, pairwise
+from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
 from invset.samplers.base import State, Status, closest
 from invset.samplers.gauss_newton import gauss_newton_step, jacobian, tangent
 from invset.samplers.kept import Kept
 from invset.samplers.levels import Levels
-from invset.samplers.starts import Starts
 from invset.samplers.steps import Adam, forget
+from invset.samplers.walk import Walk
 
 #: How near the end of a range a sample may lie, as a share of the width: rounding must not carry it out.
 MARGIN = 1e-3
@@ -43,8 +45,8 @@ class Stream:
         inner_steps: steps of one code between two growths of its penalty (and multiplier updates).
         step: "gauss_newton" or "multipliers".
         tolerance: distance from its level at which a code has arrived, as a share of the width.
-        aim: how far a fresh code is moved towards its level before its first pass, along the mean slope at the fresh codes
-            before it (`Starts`), at most, in standard deviations in root mean square; 0 is off.
+        walk: share of a fresh draw in the code that follows a sample, in (0, 1]: sqrt(1 - walk²) of it is the sample's, bent
+            towards the next level (`Walk`); 1 starts anew.
         longest: limit of one Gauss-Newton step, in standard deviations in root mean square.
         relaxation: factor of a Gauss-Newton step that starts a width or more from its level, falling to 1 at the level: far
             from it, networks rise by less than their slope says.
@@ -65,7 +67,7 @@ class Stream:
     inner_steps: int = 10
     step: str = "gauss_newton"
     tolerance: float = 0.1
-    aim: float = 0.05
+    walk: float = 0.8
     longest: float = 0.7
     relaxation: float = 1.5
     lr: float = 0.2
@@ -80,6 +82,8 @@ class Stream:
 
     def __post_init__(self) -> None:
         check_counts(self.K, self.n, self.mu0, self.alpha)
+        if not 0 < self.walk <= 1:
+            raise InvsetError(f"sampler.walk must be above 0 and at most 1, not {self.walk}; 1 starts every sample anew")
         check_choice("sampler.step", self.step, ("gauss_newton", "multipliers"))
 
     def init(self, target: InverseSet, rng: torch.Generator) -> State:
@@ -95,7 +99,10 @@ class Stream:
             "level": levels.spread(ticket),
             "offset": levels.offset,
             "counts": levels.counts,
-            "starts": Starts.empty(target.p, u).state(),
+            "draw": ticket,
+            "walk": Walk.empty(target.p, u).state(),
+            "walked": torch.zeros(self.K, dtype=torch.bool, device=u.device),
+            "promised": torch.zeros(self.K, target.p, **like),
             "age": torch.zeros(self.K, **like),
             "failed": torch.zeros(self.K, dtype=torch.bool, device=u.device),
             "lambda_": torch.zeros(self.K, target.p, **like),
@@ -121,7 +128,7 @@ class Stream:
         u = state.u.detach().requires_grad_()
         f, e = target(u)
         place = ((f.detach() - target.range.z1) / target.range.width).to(u.dtype)
-        residual = place - (MARGIN + (1 - 2 * MARGIN) * x["level"])
+        residual = place - _goal(x["level"])
         inside = target.range.contains(f.detach(), MARGIN)
         old = x["age"] + 1 >= self.max_age
         levels = Levels(x["offset"], x["counts"])
@@ -133,24 +140,30 @@ class Stream:
         push = self._push(u, e, Moments(*x["moments"])) if self.diversity else None
         rows = jacobian(f, u) / target.range.width.unsqueeze(1) * target.region.scale
         moved, memory, lambda_ = self._move(target, u, rows, push, residual, mu, x)
-        kept = state.kept.add(arrived, u, f, e, state.steps, x["ticket"])
+        kept = state.kept.add(arrived, u, f, e, state.steps, x["draw"])
         moments = Moments(*x["moments"]).merged(e.detach(), arrived)
 
-        # who arrived makes room for a fresh code with the next level; who is too old starts anew for the same level, once
+        # who arrived goes on to the next level; who is too old starts anew for the same level, once
         leaves = arrived | old
         passes_on = arrived | (old & x["failed"])
         ticket = torch.where(passes_on, x["next_ticket"] + passes_on.long().cumsum(0) - 1, x["ticket"])
         level = levels.next(x["level"], passes_on, ticket)
-        starts = Starts(*x["starts"]).seen(x["age"] == 0, u.detach(), place, rows)
         fresh = target.region.sample(K, rng).to(u)
-        if self.aim:
-            fresh = target.region.project(starts.aimed(fresh, level, target.region.scale, self.aim))
+        walk, walks = Walk(*x["walk"]).seen(x["walked"] & (x["age"] == 0), place, x["promised"]), arrived & (self.walk < 1)
+        mixed = target.region.mixed(u.detach(), fresh, self.walk)
+        if push is not None:
+            mixed = mixed + target.region.scale * self.diversity * _along(rows, push)
+        onward, promised = walk.onward(target.region, u.detach(), mixed, rows, place, _goal(level), self.longest)
+        fresh = torch.where(walks.unsqueeze(1), onward, fresh)
         extra = {
             **x,
             "ticket": ticket,
             "level": level,
             "counts": levels.counts,
-            "starts": starts.state(),
+            "draw": torch.where(leaves & ~walks, ticket, x["draw"]),
+            "walk": walk.state(),
+            "walked": torch.where(leaves, walks, x["walked"]),
+            "promised": torch.where(leaves.unsqueeze(1), promised, x["promised"]),
             "next_ticket": x["next_ticket"] + passes_on.sum(),
             "age": torch.where(leaves, 0, x["age"] + 1),
             "failed": torch.where(leaves, old & ~passes_on, x["failed"]),
@@ -213,10 +226,16 @@ class Stream:
         return _fewer(after, self.n - count) if status is Status.RUNNING and self.n - count < len(state.u) else after
 
 
+def _goal(level: Tensor) -> Tensor:
+    """Places that levels stand for: not quite at the ends."""
+    return MARGIN + (1 - 2 * MARGIN) * level
+
+
 def _fewer(state: State, count: int) -> State:
     """Only as many codes as samples are still wanted: those that are on their way longest."""
     stay = state.extra["age"].argsort(descending=True, stable=True)[:count].sort().values
-    part = {name: state.extra[name][stay] for name in ("ticket", "level", "age", "failed", "lambda_")}
+    names = ("ticket", "level", "age", "failed", "lambda_", "draw", "walked", "promised")
+    part = {name: state.extra[name][stay] for name in names}
     memory = {name: value[stay] for name, value in state.extra["memory"].items()}
     return replace(state, u=state.u[stay], extra={**state.extra, **part, "memory": memory})
 
