@@ -1,0 +1,191 @@
+"""Which range to ask for: percentiles, ascent and descent, and what ``invset probe`` writes and prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cases import seeded
+from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
+
+from invset import Neuron, Problem, mini_generator, mini_network
+from invset.cli import main
+from invset.errors import InvsetError
+from invset.models.load import ASSETS
+from invset.prior import CodePrior, Free
+from invset.problem import ANY
+from invset.reach import LEVELS, percentiles, reach, rounded
+from invset.reference import Reference
+from invset.report.strip import Strip, text
+
+DIM = 12
+SHORT = ["starts=2", "steps=2", "codes=3", "progress=false"]
+
+
+def unit() -> tuple[torch.Tensor, float]:
+    return torch.randn(DIM, generator=seeded(1)), 0.7
+
+
+def ball() -> CodePrior:
+    """A region whose deviations, basis and mean are none of them trivial."""
+    codes = torch.randn(400, DIM, generator=seeded(2)) @ torch.randn(DIM, DIM, generator=seeded(3)) + 5
+    return CodePrior.fit(codes, variance=1.0)
+
+
+def test_a_linear_unit_comes_to_its_extremes_on_the_ball() -> None:
+    w, b = unit()
+    region = ball()
+    found = reach(lambda u: region.decode(u) @ w + b, region, region.sample(5, seeded()), steps=200, length=0.2)
+    # f = w·(m + B (s * u)) + b with |u| <= r
+    middle, slope = w @ region.mean + b, region.radius * ((w @ region.basis) * region.deviation).norm()
+    torch.testing.assert_close(found.highest, (middle + slope).expand(5), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found.lowest, (middle - slope).expand(5), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1000.0])
+def test_steps_have_their_length_whatever_the_slope(factor: float) -> None:
+    w, _ = unit()
+    region = Free(torch.zeros(1, DIM))
+    found = reach(lambda u: factor * u @ w, region, torch.zeros(1, DIM), steps=7, length=0.3)
+    step = 0.3 * DIM**0.5
+    assert found.start.tolist() == [0]
+    assert found.highest.item() == pytest.approx(7 * step * factor * w.norm().item(), rel=1e-4)
+    assert found.lowest.item() == pytest.approx(-found.highest.item(), rel=1e-4)
+
+
+def test_the_best_on_the_way_counts_not_the_last() -> None:
+    region = Free(torch.zeros(1, 1))
+    # one step of 1 goes from 0.4 over the peak at 0.5 to 1.4
+    found = reach(lambda u: -(u[:, 0] - 0.5).abs(), region, torch.tensor([[0.4]]), steps=1, length=1.0)
+    assert found.highest.item() == pytest.approx(-0.1)
+    assert found.lowest.item() == pytest.approx(-1.1)
+
+
+def test_percentiles_are_those_of_numpy_on_the_stored_activations() -> None:
+    f = Reference.load(ASSETS / "mini-reference.safetensors").activations["fc8"][:, 7]
+    np.testing.assert_allclose(percentiles(f).numpy(), np.quantile(f.numpy().astype(np.float64), LEVELS), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ((4.993, 16.44), (5.0, 16.4)),
+        ((5.6249, 14.8333), (5.6, 14.8)),
+        ((-12.55, 34.27), (-13, 34)),
+        ((170.4, 533.0), (170, 530)),
+        ((0.01234, 0.01567), (0.0123, 0.0157)),
+        ((0.0, 0.0), None),
+        ((0.0, float("nan")), None),
+    ],
+)
+def test_ranges_are_rounded_by_their_width(ends: tuple[float, float], expected: tuple[float, float] | None) -> None:
+    assert rounded(*ends) == expected
+
+
+def test_a_strip_in_the_terminal_by_hand() -> None:
+    lines = text(Strip("fc8:1", {"a": (9, (0, 10, 20, 30, 40, 50, 59)), "b": (1, (59,) * 7)}))
+    drawn = next(line for line in lines if line.startswith("  a  ."))
+    assert drawn == "  a  " + "." * 10 + "-" * 10 + "=" * 10 + "|" + "=" * 10 + "-" * 10 + "." * 9
+    assert f"  b  {' ' * 59}|" in lines
+
+
+def test_a_neuron_without_a_range_can_be_looked_at_but_not_sampled() -> None:
+    problem = Problem(mini_network(), mini_generator(), neurons=[Neuron("fc8", "horse")])
+    assert problem.neurons[0].range == ANY
+    assert problem.look(torch.zeros(2, 3, 32, 32))[0].shape == (2, 1)
+    with pytest.raises(InvsetError, match="fc8:8 horse has no range"):
+        problem.inverse_set(problem.region())
+
+
+def probe(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str, dict]:
+    """Neurons by name, as ``probe.json`` has them."""
+    monkeypatch.setattr(sys, "argv", ["invset", "probe", "network=mini", *words, *SHORT, f"hydra.run.dir={out}"])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    return {one["name"]: one for one in json.loads((out / "probe.json").read_text())["neurons"]}
+
+
+def test_several_neurons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = probe(monkeypatch, tmp_path / "a", "neuron=[horse,ship,3]")
+    assert list(found) == ["fc8:8 horse", "fc8:9 ship", "fc8:3 bird"]
+    said = capsys.readouterr().out
+    stored = Reference.load(ASSETS / "mini-reference.safetensors").activations["fc8"][:, 7].numpy().astype(np.float64)
+    horse = found["fc8:8 horse"]
+    assert horse["populations"]["real images"]["percentiles"] == pytest.approx(np.quantile(stored, LEVELS).tolist(), rel=1e-12)
+    assert {name: row["count"] for name, row in horse["populations"].items()} == {
+        "real images": 2000,
+        "random codes": 3,
+        "after descent": 2,
+        "after ascent": 2,
+    }
+    p90, p99 = np.quantile(stored, [0.9, 0.99])
+    assert horse["suggested"] == pytest.approx([p90, p99], abs=0.05)
+    assert horse["command"] == "invset run network=mini neuron=horse z1=5 z2=16.4"
+    assert all(sentence in said for one in found.values() for sentence in one["sentences"])
+    assert "invset run network=mini neuron=3 z1=" in said
+    rows = (tmp_path / "a" / "probe.csv").read_text().splitlines()
+    assert rows[0] == "neuron,population,count,p0,p1,p10,p50,p90,p99,p100"
+    assert len(rows) == 1 + 3 * 4
+    with Image.open(tmp_path / "a" / "probe.png") as picture:
+        assert picture.width > 900
+    assert probe(monkeypatch, tmp_path / "b", "neuron=[horse,ship,3]") == found  # the same seed, the same numbers
+    other = probe(monkeypatch, tmp_path / "c", "neuron=horse", "seed=1")["fc8:8 horse"]["populations"]
+    assert other["random codes"] != horse["populations"]["random codes"]
+    assert other["real images"] == horse["populations"]["real images"]
+
+
+def test_a_folder_of_pictures_is_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pixels = torch.randint(0, 256, (6, 3, 32, 32), generator=seeded(), dtype=torch.uint8)
+    (tmp_path / "images").mkdir()
+    for i, image in enumerate(pixels):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "images" / f"{i}.png")
+    words = [f"images={tmp_path}/images", "neurons=[{layer: conv5, neuron: 80, position: max}, {layer: fc7, neuron: 2}]"]
+    found = probe(monkeypatch, tmp_path / "out", *words)
+    taps = mini_network().taps(pixels.float() / 255, ["conv5", "fc7"])
+    expected = {"conv5:80": taps["conv5"][:, 79].amax((1, 2)), "fc7:2": taps["fc7"][:, 1]}
+    for name, f in expected.items():
+        rows = found[name]["populations"]
+        assert rows["real images"]["count"] == 6
+        assert rows["real images"]["percentiles"] == pytest.approx(np.quantile(f.numpy(), LEVELS).tolist(), abs=1e-4)
+        assert rows["real images, G(E(x))"]["count"] == 3
+    assert found["conv5:80"]["command"].startswith("invset run network=mini layer=conv5 neuron=80 position=max z1=")
+
+
+def test_what_a_reference_does_not_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = probe(monkeypatch, tmp_path, "layer=conv5", "neuron=80", "position=max")["conv5:80"]  # stored at the centre only
+    assert (found["of"], "real images" in found["populations"]) == ("random codes", False)
+    assert "type images=/path/to/images" in capsys.readouterr().out
+
+
+MISTAKES = {
+    "Did you mean horse": ["neuron=[horsse]"],
+    "no neuron was given": [],
+    "neuron= for one neuron or neurons= for several": ["neuron=1", "neurons=[{neuron: 2}]"],
+    "a neuron has no 'nueron'. Did you mean neuron?": ["neurons=[{nueron: 2}]"],
+    "no folder or archive of pictures at /nowhere": ["neuron=1", "images=/nowhere"],
+    "steps must be a whole number": ["neuron=1", "steps=0"],
+    "length must be a number above 0": ["neuron=1", "length=0"],
+    "prior must be auto, natural, clip or none, not 'natura'. Did you mean natural?": ["neuron=1", "prior=natura"],
+    "has no option z1": ["neuron=1", "z1=3"],
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_mistakes(message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["invset", "probe", "network=mini", *MISTAKES[message]])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not list(tmp_path.rglob("*"))
