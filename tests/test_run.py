@@ -50,8 +50,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, tmp_path / "a", *HORSE) == 0
     folder = tmp_path / "a"
-    files = ["activations.csv", "animation.gif", "optimization.csv", "samples", "samples.png", "samples.safetensors", "summary.json"]
+    files = ["activations.csv", "animation.gif", "animation.mp4", "optimization.csv", "report.html", "samples"]
+    files += ["samples.png", "samples.safetensors", "summary.json"]
     assert sorted(p.name for p in folder.iterdir()) == [".hydra", *files]
+    assert (folder / "report.html").read_text().count("<li ") == 6
     assert sorted(p.name for p in (folder / "samples").iterdir()) == [f"{i:05d}.png" for i in range(1, 7)]
     rows = list(csv.DictReader((folder / "activations.csv").read_text().splitlines()))
     summary = json.loads((folder / "summary.json").read_text())
@@ -193,11 +195,46 @@ def sweep(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
 
 def test_a_sweep_goes_on_past_a_bad_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[4,3],[3,4]") == 2
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["0", "1", "2", "multirun.yaml", "sweep.csv"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["0", "1", "2", "multirun.yaml", "report.html", "sweep.csv", "sweep.png"]
     rows = list(csv.DictReader((tmp_path / "a" / "sweep.csv").read_text().splitlines()))
     assert [row["status"] for row in rows] == ["reached", "failed", "reached"]
     assert [row["neurons"] for row in rows] == ["fc8:8 horse in [1, 2]", "", "fc8:8 horse in [3, 4]"]
+    reason = "z1 must be below z2, but z1=4 and z2=3; for example z1=3 z2=4"
+    assert [row["reason"] for row in rows] == ["", reason, ""]
+    failed = json.loads((tmp_path / "a" / "1" / "failed.json").read_text())
+    assert (failed["exit_code"], failed["reason"]) == (2, reason)
+    assert failed["command"] == rows[1]["command"]
+    assert "'range=[4,3]'" in failed["command"]
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert f"Failed: {reason}" in page
+    assert page.count("<figure>") == 6
     assert (tmp_path / "a" / "2" / "samples" / "00003.png").exists()
+
+
+def test_a_sweep_goes_on_past_a_defect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    original, calls = Stream.round, []
+
+    def broken(self: Any, *rest: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError("a defect")
+        return original(self, *rest)
+
+    monkeypatch.setattr(Stream, "round", broken)
+    assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[3,4]") == 1
+    assert "Traceback" in capsys.readouterr().err
+    rows = list(csv.DictReader((tmp_path / "a" / "sweep.csv").read_text().splitlines()))
+    assert [(row["status"], row["reason"]) for row in rows] == [("failed", "ZeroDivisionError: a defect"), ("reached", "")]
+
+    # the same sweep once more in the same folder: nothing of the failure is left
+    assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[3,4]") == 0
+    assert not (tmp_path / "a" / "0" / "failed.json").exists()
+
+
+def test_a_sweep_without_a_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[2,1],[4,3]") == 2
+    assert "2 jobs, 0 with a result and 2 failed" in (tmp_path / "a" / "report.html").read_text()
+    assert not (tmp_path / "a" / "sweep.png").exists()
 
 
 def test_ctrl_c_ends_a_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

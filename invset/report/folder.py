@@ -98,6 +98,9 @@ def read_run(path: Path) -> Run:
         hint = f"go on with: invset run --resume {path}" if (path / "state.pt").is_file() else "type invset report outputs/DATE/TIME"
         raise InvsetError(f"{path} has no summary.json, so it holds no run that has ended; {hint}")
     config = path / ".hydra" / "config.yaml"
+    for name in ("samples.safetensors", "activations.csv", "optimization.csv"):
+        if not (path / name).is_file():
+            raise InvsetError(f"{path} lacks {name}, which a run writes; run it again: {_command(summary_file)}")
     try:
         tensors = load_file(path / "samples.safetensors")
         run = Run(
@@ -109,9 +112,6 @@ def read_run(path: Path) -> Run:
             _columns(path / "optimization.csv"),
             tensors["cells"].tolist() if "cells" in tensors else [],
         )
-    except FileNotFoundError as error:
-        name = Path(error.filename).name
-        raise InvsetError(f"{path} lacks {name}, which a run writes; run it again: {_command(summary_file)}") from error
     except (ValueError, KeyError, csv.Error) as error:
         raise InvsetError(f"a file of {path} is damaged ({error}); run it again: {_command(summary_file)}") from error
     lost = [s for s in run.samples if not run.picture(s).is_file()]

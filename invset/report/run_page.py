@@ -129,7 +129,6 @@ def _card(run: Run, sample: Sample, thumbs: Thumbnails, place: int, keys: dict[s
         "number": sample.number,
         "in_range": sample.in_range or run.is_ladder,
         "src": thumbs.pictures[place],
-        "icon": thumbs.icons[place],
         "width": thumbs.width,
         "height": thumbs.height,
         "alt": f"Sample {sample.number}: {activations}",
@@ -263,7 +262,7 @@ def _map(shown: _Shown) -> dict[str, Any]:
         "Each point is a sample's encoding on the two directions along which the encodings differ most. Pictures are drawn where there is "
         "room; what lies close here may still differ in other directions."
     )
-    places = [(shown.cards[i], round(100 * drawn.places[i, 0], 2), round(100 * drawn.places[i, 1], 2)) for i in some]
+    places = [(_with_icon(shown, i), round(100 * drawn.places[i, 0], 2), round(100 * drawn.places[i, 1], 2)) for i in some]
     return {"map": Markup(drawn.svg), "about_map": about, "icon": 100 * _ICON, "places": places}
 
 
@@ -288,11 +287,15 @@ def _groups(shown: _Shown) -> dict[str, Any]:
                 "share": f"{len(members)} samples, {len(members) / len(shown.samples):.0%}",
                 "activations": f"activation {activation(f.min())} to {activation(f.max())}, mean {activation(f.mean())}",
                 "medoid": shown.cards[members[0]],
-                "next": [shown.cards[i] for i in members[1:13]],
+                "next": [_with_icon(shown, i) for i in members[1:13]],
                 "histogram": Markup(charts.small_histogram(f, low - pad, high + pad, f"group {k + 1}")),
             }
         )
     return {"groups": made, "about_groups": about}
+
+
+def _with_icon(shown: _Shown, place: int) -> dict[str, Any]:
+    return {**shown.cards[place], "icon": shown.thumbs.icon(place)}
 
 
 def _files(folder: Path) -> list[Path]:

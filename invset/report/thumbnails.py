@@ -25,19 +25,23 @@ class Thumbnails:
     """Data URIs of pictures.
 
     Attributes:
+        files: what they were made of.
         pictures: one each.
-        icons: small copies; the pictures themselves if these are small.
         width, height: of a picture, in pixels of the file.
         pixelated: whether pictures are so small that they are enlarged pixel by pixel.
         shrunk: whether the pictures are smaller than their files.
     """
 
+    files: Sequence[Path]
     pictures: list[str]
-    icons: list[str]
     width: int
     height: int
     pixelated: bool
     shrunk: bool
+
+    def icon(self, place: int) -> str:
+        """A small copy of a picture, or the picture itself if it is small."""
+        return self.pictures[place] if self.pixelated else _webp(_shrunk(_open(self.files[place]), ICON), 70)
 
 
 def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
@@ -49,8 +53,7 @@ def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
     if max(width, height) <= SMALL:
         pictures = [_webp(image) for image in images]
         if sum(map(len, pictures)) <= budget:
-            return Thumbnails(pictures, pictures, width, height, True, False)
-    icons = [_webp(_shrunk(image, ICON), 70) for image in images]
+            return Thumbnails(files, pictures, width, height, True, False)
     some = images[:: max(1, len(images) // 16)]
     for side, quality in _LOSSY:
         if side > max(width, height) and side != _LOSSY[-1][0]:
@@ -61,7 +64,7 @@ def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
             pictures = [_webp(_shrunk(image, side), quality) for image in images]
             if sum(map(len, pictures)) <= 1.1 * budget or side == _LOSSY[-1][0]:
                 break
-    return Thumbnails(pictures, icons, width, height, False, side < max(width, height))
+    return Thumbnails(files, pictures, width, height, False, side < max(width, height))
 
 
 def _open(file: Path) -> Image.Image:
@@ -80,7 +83,7 @@ def _webp(image: Image.Image, quality: int | None = None) -> str:
     """A data URI; without loss unless a quality is given."""
     buffer = io.BytesIO()
     if quality is None:
-        image.save(buffer, "WEBP", lossless=True, quality=50, method=3, exact=True)
+        image.save(buffer, "WEBP", lossless=True, quality=50, method=3)
     else:
         image.save(buffer, "WEBP", quality=quality, method=3)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
