@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from report_folders import write_run
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from invset.commands.report import main
 from invset.errors import InvsetError
@@ -215,6 +215,29 @@ def test_many_samples_are_thinned_and_it_is_said(tmp_path: Path, monkeypatch: py
     assert len(shown) == 10
     assert (min(shown), max(shown)) == (f[0], f[-1])
     assert "This page shows 10 of the 30 samples" in (folder / "report.html").read_text()
+
+
+def test_pictures_that_are_a_display_say_so(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", 3)
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "picture": "stretch"}))
+    assert "8-bit images that the network sees, not on this display of them" in text(page(folder).find(".//main"))
+
+
+def test_a_run_of_an_older_version(tmp_path: Path) -> None:
+    """It has no configuration beside it, no figures of real images, and a ladder has no table of its cells."""
+    folder = write_run(tmp_path / "run", 4, ranges=((1.0, 2.0), (3.0, 4.0)), cells=[[0, 1], [2, 3]])
+    tensors = load_file(folder / "samples.safetensors")
+    del tensors["cells"]
+    save_file(tensors, folder / "samples.safetensors")
+    tree = page(folder)
+    assert len([e for e in tree.iter("li") if e.get("data-number")]) == 4
+    plain = write_run(tmp_path / "plain", 4)
+    summary = json.loads((plain / "summary.json").read_text())
+    summary["quality"]["real"] = None
+    del summary["quality"]["distinct"], summary["quality"]["samples_as_many_as_real"]
+    (plain / "summary.json").write_text(json.dumps(summary))
+    assert len(list(page(plain).find(".//table").iter("tr"))) == 2
 
 
 def test_folders_that_hold_no_run(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ LADDER = [
     "sampler.ranges=[[1,2],[3,4],[5,6]]",
     "K=2",
     "animation=false",
+    "report=false",
     "progress=false",
 ]
 
@@ -121,7 +122,7 @@ LADDER = [
 @pytest.mark.parametrize("when", ["first round", "later round", "between two rounds"])
 @pytest.mark.parametrize("sampler", ["stream", "ladder"])
 def test_ctrl_c_may_come_at_any_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sampler: str, when: str) -> None:
-    words = LADDER if sampler == "ladder" else [*HORSE, "animation=false"]
+    words = LADDER if sampler == "ladder" else [*HORSE, "animation=false", "report=false"]
     kind = Ladder if sampler == "ladder" else Stream
     assert run(monkeypatch, tmp_path / "whole", *words) == 0
     original, calls = kind.round, []
@@ -152,7 +153,16 @@ def test_ctrl_c_may_come_at_any_time(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_a_signal_ends_a_process_with_a_whole_folder(tmp_path: Path) -> None:
     # a shell's background jobs, and so their children, ignore SIGINT
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from invset.cli import main; main()"
-    words = ["run", *HORSE[:4], "n=20000", "K=3", "animation=false", "checkpoint_seconds=0", f"hydra.run.dir={tmp_path}/cut"]
+    words = [
+        "run",
+        *HORSE[:4],
+        "n=20000",
+        "K=3",
+        "animation=false",
+        "report=false",
+        "checkpoint_seconds=0",
+        f"hydra.run.dir={tmp_path}/cut",
+    ]
     process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, cwd=tmp_path, text=True)
     deadline = time.monotonic() + 120
     while not (tmp_path / "cut" / "state.pt").exists() and time.monotonic() < deadline:
@@ -169,14 +179,14 @@ def test_a_signal_ends_a_process_with_a_whole_folder(tmp_path: Path) -> None:
 
 def test_a_new_run_in_an_old_folder_leaves_nothing_of_the_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, tmp_path / "a", *HORSE) == 0
-    assert run(monkeypatch, tmp_path / "a", *HORSE, "n=3", "animation=false") == 0
+    assert run(monkeypatch, tmp_path / "a", *HORSE, "n=3", "animation=false", "report=false") == 0
     assert len(list((tmp_path / "a" / "samples").iterdir())) == 3
     assert not (tmp_path / "a" / "animation.gif").exists()
 
 
 def test_two_runs_in_one_second_have_two_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [*HORSE, "n=3", "animation=false", "hydra.run.dir='${unused:outputs/now}'"]
+    words = [*HORSE, "n=3", "animation=false", "report=false", "hydra.run.dir='${unused:outputs/now}'"]
     for _ in range(2):
         monkeypatch.setattr(sys, "argv", ["invset", "run", *words])
         GlobalHydra.instance().clear()
@@ -259,12 +269,21 @@ def test_a_range_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, c
 
 def test_intersections_hidden_neurons_and_ladders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     several = "neurons=[{neuron: horse, z1: 2, z2: 4}, {layer: conv5, neuron: 20, z1: 0, z2: 3}]"
-    assert run(monkeypatch, tmp_path / "a", "network=mini", several, "n=3", "K=3", "animation=false", "progress=false") == 0
+    assert run(monkeypatch, tmp_path / "a", "network=mini", several, "n=3", "K=3", "animation=false", "report=false", "progress=false") == 0
     f = load_file(tmp_path / "a" / "samples.safetensors")["activations"]
     assert f.shape == (3, 2)
     assert ((f >= torch.tensor([2.0, 0.0])) & (f <= torch.tensor([4.0, 3.0]))).all()
 
-    words = ["sampler=ladder", "network=mini", "neuron=horse", "sampler.ranges=[[1,3],[4,6]]", "K=2", "animation=false", "progress=false"]
+    words = [
+        "sampler=ladder",
+        "network=mini",
+        "neuron=horse",
+        "sampler.ranges=[[1,3],[4,6]]",
+        "K=2",
+        "animation=false",
+        "report=false",
+        "progress=false",
+    ]
     assert run(monkeypatch, tmp_path / "b", *words) == 0
     assert "rungs" in json.loads((tmp_path / "b" / "summary.json").read_text())["quality"]
     f = load_file(tmp_path / "b" / "samples.safetensors")["activations"][:, 0]
@@ -286,7 +305,7 @@ def test_a_ladder_with_a_rung_out_of_reach_has_a_blank_row(monkeypatch: pytest.M
 
 def test_a_direction_on_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     save_file({"horse": torch.eye(10)[7]}, tmp_path / "d.safetensors")
-    words = ["network=mini", "z1=4", "z2=6", "n=3", "K=3", "progress=false", "animation=false"]
+    words = ["network=mini", "z1=4", "z2=6", "n=3", "K=3", "progress=false", "animation=false", "report=false"]
     assert run(monkeypatch, tmp_path / "a", "neuron=8", *words) == 0
     assert run(monkeypatch, tmp_path / "b", f"direction={tmp_path}/d.safetensors:horse", *words) == 0
     plain, direction = (load_file(tmp_path / n / "samples.safetensors") for n in ("a", "b"))
@@ -315,6 +334,6 @@ def test_a_direction_is_a_neuron(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [["generator=pixels", "prior=none"], ["generator=fourier", "prior=none"], ["prior=clip"]], ids=" ".join)
 def test_other_generators_and_regions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]) -> None:
-    asked = ["network=mini", "neuron=horse", "z1=0", "z2=2", "n=3", "K=3", "animation=false", "progress=false"]
+    asked = ["network=mini", "neuron=horse", "z1=0", "z2=2", "n=3", "K=3", "animation=false", "report=false", "progress=false"]
     assert run(monkeypatch, tmp_path / "a", *asked, *words) in (0, 3)
     assert json.loads((tmp_path / "a" / "summary.json").read_text())["status"] in ("reached", "budget", "unreachable")

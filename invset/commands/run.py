@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from invset.samplers.base import State
 
 
+#: Numbers in all pictures from which on writing them takes seconds, so that it is announced.
+_MUCH = 20_000_000
+
+
 def main(cfg: DictConfig, folder: Path | None = None, resume: bool = False) -> int:
     """Run one job; return 0, 3 if the range was not reached, or 130 after Ctrl-C.
 
@@ -135,6 +139,8 @@ class _Run:
     def _write(self, result: Any) -> None:
         from invset.commands.outputs import write_run
 
+        if result.images.numel() > _MUCH:
+            print(f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}", file=sys.stderr)
         write_run(self.rundir, self.cfg, self.problem, self.region, self.sampler, self.reference, result, self.last[2])
         if self.cfg.get("report", False):  # a run that is resumed may be older than the option
             from invset.report.run_page import write_report
