@@ -16,8 +16,8 @@ from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
 from invset.prior import Free
 from invset.samplers.base import State, Status
-from invset.samplers.steps import Normalized, Plain
-from invset.samplers.two_stage import SAMPLING_ROUND, TwoStage
+from invset.samplers.steps import Adam, Normalized, Plain
+from invset.samplers.two_stage import SAMPLING_ROUND, SEEDS_LOOK, TwoStage
 
 #: Every published choice (``experiment=paper/base``), with small numbers.
 PAPER = {
@@ -387,3 +387,50 @@ def test_chains_of_equal_codes_start_at_different_ones() -> None:
 def test_bad_numbers_of_chains_are_refused(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(InvsetError, match=message):
         TwoStage(K=10, n=30, **bad)
+
+
+def test_seeds_to_the_end_are_farther_apart_than_just_inside() -> None:
+    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
+    options: dict[str, Any] = {"K": 10, "n": 10, "epsilon0": 0.9, "mu_max": 10.0, "diversity": 1.0, "step": Adam(0.1)}
+    inside, settled = (run(TwoStage(until=until, max_outer=200, **options), target) for until in ("inside", "settled"))
+    assert inside.status is settled.status is Status.REACHED
+    assert inside.steps < settled.steps < 200 * 10
+    near, far = (mean_distance(state.kept.trimmed()["u"]) for state in (inside, settled))
+    assert far > 1.1 * near
+    # at a maximum of eq. (6) over the slab in the cube no code has more than one coordinate off the faces
+    u = settled.kept.trimmed()["u"]
+    assert (((u > 0.02) & (u < 0.98)).sum(1) <= 1).double().mean() > 0.8
+
+
+@pytest.mark.parametrize("chains", [1, 3])
+def test_each_chain_settles_by_itself(chains: int) -> None:
+    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
+    sampler = TwoStage(K=4, n=40, chains=chains, until="settled", max_outer=100, epsilon0=0.9, mu_max=10.0)
+    state, rng = sampler.init(target, seeded()), seeded(1)
+    while len(state.u) == 4 * chains and state.extra["stage"] == "seeds":
+        state, _ = sampler.round(target, state, rng)
+        codes = state.u if state.extra["stage"] == "seeds" and len(state.u) == 4 * chains else None
+        if codes is not None:
+            assert state.extra["settled"].shape == (4 * chains,)
+            assert (state.extra["settled"].view(chains, 4) == state.extra["settled"].view(chains, 4)[:, :1]).all()
+            assert (state.extra["settled"] < 3).all()
+    assert state.extra["outer"] > 3
+
+
+def test_inner_steps_end_soon_after_all_seeds_are_inside() -> None:
+    calls = 0
+
+    def f(c: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return c @ linear()
+
+    target = plain_set(f, [(-100.0, 100.0)], cube())
+    sampler = TwoStage(K=4, n=40, inner_steps=1000)
+    state = sampler.init(target, seeded())
+    calls = 0
+    state, rows = sampler.round(target, state, seeded())
+    assert calls == SEEDS_LOOK + 1  # and the look at the end
+    assert len(rows) == 1
+    assert state.steps == 0
+    assert state.code_steps == 4  # inside at the first pass: what came after it is not counted

@@ -14,6 +14,9 @@ from invset.samplers.kept import Kept
 from invset.samplers.steps import Adam, StepRule
 from invset.samplers.stream import MARGIN
 
+#: Outer iterations in a row without a change before the codes count as settled: one may be a turning point.
+SETTLED = 3
+
 
 @dataclass(frozen=True)
 class AugmentedLagrangian:

@@ -23,13 +23,10 @@ from torch import Tensor
 from invset.diversity import Moments, cross
 from invset.inverse_set import InverseSet
 from invset.lagrangian import penalty, slack
-from invset.samplers.augmented_lagrangian import AugmentedLagrangian
+from invset.samplers.augmented_lagrangian import SETTLED, AugmentedLagrangian
 from invset.samplers.base import State, Status, closest
 from invset.samplers.kept import Kept
 from invset.samplers.steps import Adam, StepRule
-
-#: Outer iterations in a row without a change before the codes count as settled: one may be a turning point.
-SETTLED = 3
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Every published choice can be selected (``experiment=paper/base`` selects them a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,12 +21,15 @@ from invset.diversity import Moments, cross, pairwise
 from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
 from invset.lagrangian import penalty, slack
-from invset.samplers.augmented_lagrangian import AugmentedLagrangian
+from invset.samplers.augmented_lagrangian import SETTLED, AugmentedLagrangian
 from invset.samplers.base import State, Status, closest
 from invset.samplers.kept import Kept
 
 #: Sampling steps between two looks at how many samples there are.
 SAMPLING_ROUND = 5
+
+#: Inner steps of the seeds between two looks at whether all of them are inside.
+SEEDS_LOOK = 10
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,17 @@ class TwoStage(AugmentedLagrangian):
     Attributes:
         K: seeds.
         n: samples, the seeds among them.
+        until: seeds are optimised until they are "inside" (paper, section 3.4) or "settled": all inside and the sum of eq. (6) at rest
+            (section 4.3, "all the way"), or to `max_outer`.
+        tolerance: change of that sum in an outer iteration, as a share of it, up to which it is at rest.
         earlier: C0 of eq. (7): the "last" codes that were inside (paper, step 4) or "all" samples so far.
         max_sampling: gradient steps of the second stage, in multiples of the fewest possible, (n - K) / K.
         chains: runs of K seeds side by side, each as if it were alone, for one set of n samples: so that a pass has chains K codes
             and fills a device. 1 (paper).
     """
 
+    until: str = "inside"
+    tolerance: float = 1e-3
     earlier: str = "last"
     max_sampling: float = 20.0
     chains: int = 1
@@ -56,7 +65,7 @@ class TwoStage(AugmentedLagrangian):
             )
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
-        return {**super()._choices(), "earlier": ("last", "all")}
+        return {**super()._choices(), "earlier": ("last", "all"), "until": ("inside", "settled")}
 
     def init(self, target: InverseSet, rng: torch.Generator) -> State:
         u = target.region.sample(self.chains * self.K, rng)
@@ -72,6 +81,8 @@ class TwoStage(AugmentedLagrangian):
             "mu": torch.full_like(u[:, :1], float(self.mu0)),
             "memory": {},
             "parent": torch.arange(len(u), device=u.device),
+            "scatter": torch.full_like(u[:, 0], math.nan),
+            "settled": torch.zeros_like(u[:, 0]),
             "ready": [],
             "moments": [none, self._by_chain(torch.zeros_like(self._compared(u, e)))[:, 0], none],
             "seed_steps": 0,
@@ -130,7 +141,8 @@ class TwoStage(AugmentedLagrangian):
             u = u.detach().requires_grad_()
             f, e = target(u)
             inside = self._inside(target, f)
-            done = done | self._by_chain(inside).all(1)  # from here on a chain stands still: no branch, so no waiting for the device
+            if self.until == "inside":
+                done = done | self._by_chain(inside).all(1)  # from here on a chain stands still: no branch, so no waiting for the device
             stays = done.repeat_interleave(self.K, output_size=len(u)).unsqueeze(1)
             g = self._constraints(target, f.detach())
             if inner == 0 and x["outer"] > 0:
@@ -146,12 +158,25 @@ class TwoStage(AugmentedLagrangian):
             taken = taken + (~done).long()
             best = closest(target, best, f)
             rows.append(self._row(f, (parts[0], parts[1]), (x["lambda_"], x["mu"].mean()), inside, state.kept))
+            if len(rows) % SEEDS_LOOK == 0 and bool(done.all()):
+                break
+        if self.until == "settled":
+            done = self._settled(x, self._compared(u, e).detach(), inside)
         # the pass in which all of a chain were inside counts too
         evaluated = (taken + done.long()).clamp_max(self.inner_steps).tolist()
         x["outer"] += 1
         after = replace(state, u=u.detach(), steps=state.steps + int(taken.max()), best_f=best, extra=x)
         after = replace(after, code_steps=state.code_steps + self.K * sum(evaluated))
         return self._judge_seeds(target, after, done), torch.stack(rows[: max(evaluated)])
+
+    def _settled(self, x: dict[str, Any], compared: Tensor, inside: Tensor) -> Tensor:
+        """Which chains have their codes inside and the sum of eq. (6) at rest for some outer iterations, with shape (chains,)."""
+        (scatter,) = _each(lambda rows: Moments.of(rows).scatter, self._by_chain(compared))
+        calm = (scatter - x["scatter"][:: self.K]).abs() <= self.tolerance * scatter
+        calm = (calm & self._by_chain(inside).all(1)).repeat_interleave(self.K)
+        x["scatter"] = scatter.repeat_interleave(self.K)
+        x["settled"] = torch.where(calm, x["settled"] + 1, 0)
+        return x["settled"][:: self.K] >= SETTLED
 
     def _judge_seeds(self, target: InverseSet, state: State, done: Tensor) -> State:
         """Keep the seeds of the chains that are done, which then wait for the others; the last of them begin the sampling."""
@@ -254,7 +279,7 @@ def _each(function: Callable[..., Tensor | tuple[Tensor, ...]], *tensors: Tensor
 
 
 def _batch(state: State) -> dict[str, Any]:
-    return {"u": state.u, **{name: state.extra[name] for name in ("lambda_", "mu", "parent", "memory")}}
+    return {"u": state.u, **{name: state.extra[name] for name in ("lambda_", "mu", "parent", "memory", "scatter", "settled")}}
 
 
 def _with(state: State, batch: dict[str, Any]) -> State:
