@@ -118,7 +118,7 @@ def _card(run: Run, sample: Sample, thumbs: Thumbnails, place: int, keys: dict[s
         for name, before, after in zip(run.names, sample.before, sample.after, strict=True)
     ]
     facts += [["In range", "yes" if sample.in_range else "no"]] if not run.is_ladder else []
-    facts += [["Found at", f"gradient step {sample.step}"], ["Parent", f"{origin} {sample.parent + 1}"]]
+    facts += [["Found at", f"gradient step {sample.step}"], ["Parent", f"{origin} {sample.parent}"]]
     if "nearest" in keys:
         facts.append(["Distance to the nearest sample", f"{float(keys['nearest']):.3g}"])
         facts.append(["Distance to the mean", f"{float(keys['mean']):.3g}"])
