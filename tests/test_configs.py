@@ -103,13 +103,13 @@ def test_the_default_run() -> None:
     }
 
 
-@pytest.mark.parametrize("option", ["stream", "two_stage", "full", "ladder", "ppgn"])
+@pytest.mark.parametrize("option", ["stream", "two_stage", "paper", "full", "ladder", "ppgn"])
 def test_every_sampler_instantiates(option: str) -> None:
     extra = ["sampler.ranges=[[1,2],[3,4]]"] if option == "ladder" else []
     sampler = hydra.utils.instantiate(config("run", f"sampler={option}", "K=3", "n=7", *extra).sampler)
     assert sampler.K == 3
     assert sampler.n == (6 if option == "ladder" else 7)
-    assert {p.stem for p in (CONFIGS / "sampler").glob("*.yaml")} == {"stream", "two_stage", "full", "ladder", "ppgn"}
+    assert {p.stem for p in (CONFIGS / "sampler").glob("*.yaml")} == {"stream", "two_stage", "paper", "full", "ladder", "ppgn"}
 
 
 @pytest.mark.parametrize("option", [p.stem for p in sorted((CONFIGS / "method").glob("*.yaml"))])
