@@ -189,3 +189,16 @@ def test_mistakes(message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert message in error
     assert len(error.splitlines()) == 1
     assert not list(tmp_path.rglob("*"))
+
+
+def test_a_run_out_of_reach_says_what_to_probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["network=mini", "neuron=horse", "z1=900", "z2=901", "prior=natural", "n=2", "sampler.max_age=2", "sampler.patience=1"]
+    quick = ["report=false", "animation=false", "progress=false", f"hydra.run.dir={tmp_path}/out"]
+    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, *quick])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 3
+    said = capsys.readouterr().out
+    assert "p90 … p99 of 2000 real images: z1=4.99 z2=16.4; the largest: 21.3" in said
+    assert "invset probe network=mini prior=natural neuron=horse\n" in said
