@@ -179,7 +179,9 @@ def test_several_neurons(tmp_path: Path) -> None:
     assert text(tree.find(".//h1")) == "fc8:8 horse in [3, 4] and conv5:20 in [-1, 0.5]"
     labels = [e.get("aria-label", "") for e in tree.iter() if e.get("role") == "img"]
     assert sum(label.startswith("histogram of the activations of") for label in labels) == 2
-    assert len(text(next(e for e in tree.iter("li")))) > len("3.14 0.00") - 2
+    row = next(csv.DictReader((folder / "activations.csv").read_text().splitlines()))
+    assert text(next(e for e in tree.iter("li"))) == f"{float(row['fc8:8 horse']):.2f} {float(row['conv5:20']):.2f}"
+    assert "activation of fc8:8 horse" in [text(e) for e in tree.iter("option")]
 
 
 def test_a_ladder_has_its_rungs_as_rows(tmp_path: Path) -> None:

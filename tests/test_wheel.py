@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from report_folders import write_run
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,8 @@ def wheel(tmp_path_factory) -> Path:
 def test_wheel_holds_configs_and_assets(wheel):
     expected = {Path("invset/py.typed")}
     expected |= {"invset" / file.relative_to(ROOT) for file in (ROOT / "configs").rglob("*.yaml")}
-    expected |= {file.relative_to(ROOT) for file in (ROOT / "invset" / "assets").rglob("*") if file.is_file()}
+    folders = [ROOT / "invset" / "assets", ROOT / "invset" / "report" / "templates"]
+    expected |= {file.relative_to(ROOT) for folder in folders for file in folder.rglob("*") if file.is_file()}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {path.as_posix() for path in expected} - names == set()
@@ -52,3 +54,8 @@ def test_installed_wheel_runs_anywhere(wheel, tmp_path):
     assert str(ROOT) not in paths
 
     assert "sampler" in run("-S", "-m", "invset.cli", "run", "--cfg", "job", cwd=elsewhere, env=env)
+
+    # the templates of reports are found
+    folder = write_run(tmp_path / "run", 3)
+    run("-S", "-m", "invset.cli", "report", folder, cwd=elsewhere, env=env)
+    assert (folder / "report.html").stat().st_size > 10_000

@@ -144,7 +144,7 @@ def encodings_map(points: np.ndarray, explained: tuple[float, float], encoder: s
     spread = np.ptp(points, axis=0)
     ratio = float(np.clip(spread[1] / max(spread[0], 1e-12), 0.45, 1.0))
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(9.0, 9.0 * ratio + 0.6, left=0.06, right=0.02, bottom=0.55 / (9.0 * ratio + 0.6), top=0.02)
+        figure, axes = _figure(9.0, 9.0 * ratio + 0.6, left=0.07, right=0.02, bottom=0.55 / (9.0 * ratio + 0.6), top=0.02)
         axes.scatter(points[:, 0], points[:, 1], s=9, color=_SECOND, linewidth=0)
         axes.margins(0.06)
         axes.set_aspect("equal", adjustable="datalim")

@@ -79,7 +79,7 @@ def _context(run: Run) -> dict[str, Any]:
         "samples": shown.cards,
         "about_samples": _about_samples(shown),
         "rungs": _rungs(shown) if run.cells and shown.cards else None,
-        "orders": [o for o in _ORDERS if shown.cards and o[0] in shown.cards[0]["order"]],
+        "orders": _orders(shown),
         "cell": max(1, 96 // shown.thumbs.width) * shown.thumbs.width if shown.thumbs.pixelated else 112,
         "details": {card["number"]: card["details"] for card in shown.cards},
         **_activations(run),
@@ -201,6 +201,13 @@ def _diversity(run: Run) -> tuple[list[str], list[list[str]], str] | None:
 
 def _diversity_row(name: str, d: dict[str, Any]) -> list[str]:
     return [name, str(d["samples"]), *(number(d[key], 3) for key in ("nearest_neighbour", "vendi", "mean_pairwise_distance"))]
+
+
+def _orders(shown: _Shown) -> list[tuple[str, str]]:
+    """What the samples can be sorted by: a key and its name."""
+    names = shown.run.names
+    several = {"activation": f"activation of {names[0]}"} if len(names) > 1 else {}
+    return [(key, several.get(key, text)) for key, text in _ORDERS if shown.cards and key in shown.cards[0]["order"]]
 
 
 def _about_samples(shown: _Shown) -> str:
