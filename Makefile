@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 BENCHMARKS := step peak torch_lucent steps full startup runtime
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint bench clean figures fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -41,6 +41,30 @@ bench: $(STAMP)  ## run benchmarks/ in turn, results in outputs/benchmarks (half
 		echo "benchmarks/$$name.py"; \
 		$(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
+
+# A figure is a sweep, configs/experiment/figures/NETWORK/NAME.yaml, and then a picture of it, which is drawn again without sampling
+# when outputs/figures/NETWORK/NAME/figure.png is deleted. A sweep that did not reach a range (exit code 3) is drawn as it is.
+NETWORK ?= mini
+SWEEPS  := $(notdir $(basename $(filter-out %/ladder.yaml,$(wildcard configs/experiment/figures/$(NETWORK)/*.yaml))))
+FIGURES := outputs/figures/$(NETWORK)
+
+figures: $(SWEEPS)  ## make all figures of the paper (NETWORK=mini; or caffenet, places205), in outputs/figures
+
+fig1: $(FIGURES)/ladder/samples.png
+
+$(SWEEPS): %: $(FIGURES)/%/figure.png
+
+$(FIGURES)/%/figure.png: $(FIGURES)/%/sweep.csv
+	$(BIN)/invset figure $(@D)
+
+$(FIGURES)/%/sweep.csv: configs/experiment/figures/$(NETWORK)/%.yaml | $(STAMP)
+	rm -rf $(@D)
+	$(BIN)/invset run -m experiment=figures/$(NETWORK)/$* $(ARGS) || test $$? -eq 3
+
+$(FIGURES)/ladder/samples.png: configs/experiment/figures/$(NETWORK)/ladder.yaml | $(STAMP)
+	$(BIN)/invset run experiment=figures/$(NETWORK)/ladder $(ARGS) || test $$? -eq 3
+
+.SECONDARY:
 
 clean:  ## delete .venv, caches, builds and EVERY run in outputs/
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache

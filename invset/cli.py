@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
     "train generator": ("invset.commands.train_generator", "train_generator", "train a generator for a network:  G(E(x)) = x"),
     "fit prior": ("invset.commands.fit_prior", "fit_prior", "fit the natural region of a generator's codes to real images"),
     "fit reference": ("invset.commands.fit_reference", "fit_reference", "measure what real images do, to compare samples with"),
+    "figure": ("invset.commands.figure", None, "the picture and table of a figure's sweep:  invset figure outputs/figures/mini/fig1"),
     "fetch": ("invset.commands.fetch", None, "bring published weights into the cache:  invset fetch caffenet"),
 }
 

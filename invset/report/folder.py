@@ -83,6 +83,10 @@ class Run:
         target = (self.config.get("sampler") or {}).get("_target_", "")
         return target.split(".")[-2] if target.startswith("invset.samplers.") else target
 
+    def codes(self) -> np.ndarray:
+        """Codes of the samples, with shape (n, code_dim), read from the folder."""
+        return load_file(self.path / "samples.safetensors")["codes"]
+
     def picture(self, sample: Sample) -> Path:
         return self.path / "samples" / f"{sample.number:05d}.png"
 

@@ -1,0 +1,43 @@
+"""``invset figure FOLDER``: the picture and the table of a figure's sweep, without sampling again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invset.commands.sweep import job_folders
+from invset.errors import InvsetError
+
+
+def main(words: list[str]) -> int:
+    """Write ``figure.png``, ``figure.csv`` and ``figure.md`` into each folder.
+
+    Args:
+        words: folders of sweeps ``invset run -m experiment=figures/…``.
+
+    Raises:
+        InvsetError: no folder, or one that holds no such sweep.
+    """
+    if not words or any(word.startswith("-") for word in words):
+        print("usage: invset figure outputs/figures/mini/fig1 …    (folders of invset run -m experiment=figures/NETWORK/FIGURE)")
+        return 0 if set(words) & {"-h", "--help"} else 2
+    for word in words:
+        _compose(Path(word))
+    return 0
+
+
+def _compose(folder: Path) -> None:
+    from invset.report.figure import Figure, draw, rows
+    from invset.report.sweep_folder import read_job
+    from invset.report.table import markdown
+    from invset.rundir import RunDir
+
+    jobs = [read_job(path) for path in job_folders(folder)]
+    if not jobs:
+        raise InvsetError(f"{folder} holds no jobs of a sweep; make them with: invset run -m experiment=figures/mini/fig1")
+    figure = Figure.of(jobs, folder)
+    out, table = RunDir(folder), rows(figure, jobs)
+    out.write("figure.png", draw(figure, jobs).save)
+    out.write_csv("figure.csv", list(table[0]), [list(row.values()) for row in table])
+    text = "\n".join(markdown(table)) + "\n"
+    out.write("figure.md", lambda path: path.write_text(text, encoding="utf-8"))
+    print(text + str(out / "figure.png"))
