@@ -37,7 +37,7 @@ def ink(frame: Image.Image) -> int:
 def test_a_gif_holds_every_sample_in_order(tmp_path: Path) -> None:
     save_gif(tmp_path / "a.gif", shades(32), captions())
     with Image.open(tmp_path / "a.gif") as gif:
-        assert (gif.n_frames, gif.size, gif.info["duration"]) == (12, (192, 216), 400)
+        assert (gif.n_frames, gif.size, gif.info["duration"]) == (12, (192, 224), 400)
         frames = []
         for i in range(12):
             gif.seek(i)
@@ -62,12 +62,10 @@ def test_an_mp4_holds_every_sample_in_order(tmp_path: Path) -> None:
     save_mp4(tmp_path / "a.mp4", shades(33), captions())  # an odd side: 5 times 33 is 165
     with av.open(str(tmp_path / "a.mp4")) as film:
         stream = film.streams.video[0]
-        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 166, 190)
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 176, 192)
         frames = [frame.to_image() for frame in film.decode(video=0)]
     assert len(frames) == 12
     assert greens(frames) == pytest.approx(GREENS, abs=6)
-    save_mp4(tmp_path / "b.mp4", shades(33), captions())
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
 def test_how_long_a_frame_stands() -> None:

@@ -42,7 +42,10 @@ def save_gif(path: Path, images: Tensor, captions: Sequence[str]) -> None:
 
 
 def save_mp4(path: Path, images: Tensor, captions: Sequence[str]) -> None:
-    """An H.264 film of all 8-bit images, with shape (n, 3, H, W), each with its number and caption; needs PyAV."""
+    """An H.264 film of all 8-bit images, with shape (n, 3, H, W), each with its number and caption; needs PyAV.
+
+    Its bytes may differ between two calls: FFmpeg's conversion of colours is not exact to the bit. What one sees does not.
+    """
     import av
     from av.video.frame import VideoFrame
 
@@ -50,7 +53,7 @@ def save_mp4(path: Path, images: Tensor, captions: Sequence[str]) -> None:
         stream = None
         for frame in _frames(images, captions, range(len(images))):
             if stream is None:
-                # one thread: the same film on every machine; 18: no loss that can be seen
+                # 18: no loss that can be seen; one thread, as other processes may use the other cores
                 options = {"crf": "18", "preset": "veryfast", "threads": "1"}
                 stream = film.add_stream("libx264", rate=round(1000 / milliseconds(len(images))), options=options)
                 stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
@@ -60,14 +63,18 @@ def save_mp4(path: Path, images: Tensor, captions: Sequence[str]) -> None:
 
 
 def _frames(images: Tensor, captions: Sequence[str], chosen: Sequence[int]) -> Iterator[Image.Image]:
-    """Pictures with a line of text below; both sides are even, as H.264 wants."""
+    """Pictures with a line of text below; sides are multiples of 16, the blocks that H.264 works in."""
     small, large, digits = font(11), font(14), len(str(len(images)))
     for i in chosen:
         picture = enlarge(images[i], SIDE)
-        width, height = picture.width + picture.width % 2, picture.height + picture.height % 2
-        frame = Image.new("RGB", (width, height + _BAR), PAPER)
-        frame.paste(picture, (0, 0))
-        draw = ImageDraw.Draw(frame)
-        draw.text((6, height + _BAR / 2), f"{i + 1:>{digits}}/{len(images)}", fill=FAINT, font=small, anchor="lm")
-        draw.text((width - 6, height + _BAR / 2), captions[i], fill=INK, font=large, anchor="rm")
+        width, height = _up(picture.width), _up(picture.height + _BAR)
+        frame = Image.new("RGB", (width, height), PAPER)
+        frame.paste(picture, ((width - picture.width) // 2, 0))
+        draw, middle = ImageDraw.Draw(frame), (picture.height + height) / 2
+        draw.text((6, middle), f"{i + 1:>{digits}}/{len(images)}", fill=FAINT, font=small, anchor="lm")
+        draw.text((width - 6, middle), captions[i], fill=INK, font=large, anchor="rm")
         yield frame
+
+
+def _up(length: int) -> int:
+    return -(-length // 16) * 16
