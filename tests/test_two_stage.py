@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,7 @@ PAPER = {
     "alpha": 10.0,
     "mu_max": float("inf"),
     "diversity": 1.0,
+    "walk": 0.0,
 }
 
 
@@ -193,7 +195,7 @@ def exact_samples(target: InverseSet, dim: int = 8) -> Tensor:
 def test_slab_of_a_linear_unit() -> None:
     w = linear()
     target = plain_set(lambda c: c @ w, [SLAB], cube())
-    state = run(TwoStage(K=10, n=200, epsilon0=1.0), target)
+    state = run(TwoStage(K=10, n=200, epsilon0=1.0, walk=0.0), target)
     kept = state.kept.trimmed()
     assert state.status is Status.REACHED
     assert len(kept["u"]) == 200
@@ -220,10 +222,10 @@ def test_half_space_of_a_logistic_unit() -> None:
 def test_the_published_constraint_leaves_through_the_upper_end_and_both_does_not() -> None:
     w = linear()
     target = plain_set(lambda c: c @ w, [SLAB], cube())
-    published = run(TwoStage(K=10, n=200, constraint="paper"), target).kept.trimmed()["f"]
+    published = run(TwoStage(K=10, n=200, constraint="paper", walk=0.0), target).kept.trimmed()["f"]
     assert (published >= SLAB[0]).all()
     assert (published > SLAB[1]).double().mean() > 0.3
-    both = run(TwoStage(K=10, n=200), target).kept.trimmed()["f"]
+    both = run(TwoStage(K=10, n=200, walk=0.0), target).kept.trimmed()["f"]
     assert target.range.contains(both).all()
 
 
@@ -242,7 +244,7 @@ def test_three_neurons_at_once(objective: str) -> None:
 
 def test_diversity_spreads_the_samples() -> None:
     target = plain_set(lambda c: c @ linear(), [SLAB], cube())
-    runs = [run(TwoStage(K=10, n=100, objective=objective, epsilon0=1.0), target) for objective in ("none", "encodings")]
+    runs = [run(TwoStage(K=10, n=100, objective=objective, epsilon0=1.0, walk=0.0), target) for objective in ("none", "encodings")]
     without, spread = (mean_distance(state.kept.trimmed()["u"]) for state in runs)
     assert spread > 1.2 * without
 
@@ -314,7 +316,7 @@ def test_each_chain_is_a_run_of_its_own(name: str) -> None:
     f, K, chains = tanh_net(p=2), 4, 3
     target = plain_set(f, [(0.1, 0.3), (-0.2, 0.1)], cube())
     start = uniform(chains * K, 8, seed=11)
-    together = TwoStage(K=K, n=72, chains=chains, **CHOICES[name])
+    together = TwoStage(K=K, n=72, chains=chains, **{"walk": 0.0, **CHOICES[name]})
     first = starting_at(together, target, start)
     state = run_all(together, target, first)
     kept = state.kept.trimmed()
@@ -434,3 +436,37 @@ def test_inner_steps_end_soon_after_all_seeds_are_inside() -> None:
     assert len(rows) == 1
     assert state.steps == 0
     assert state.code_steps == 4  # inside at the first pass: what came after it is not counted
+
+
+def test_walks_of_a_linear_unit_all_end_inside() -> None:
+    # its slope is the same everywhere, so every sampling step gives K samples, which is the fewest steps possible
+    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], replace(cube(), low=-math.inf, high=math.inf))
+    walks = run(TwoStage(K=10, n=200, walk=0.6, longest=9.0), target)
+    assert walks.status is Status.REACHED
+    assert walks.steps - walks.extra["seed_steps"] <= 19 + SAMPLING_ROUND
+    assert target.range.contains(walks.kept.trimmed()["f"]).all()
+    u = walks.kept.trimmed()["u"][10:]
+    assert set(walks.kept.trimmed()["parent"].tolist()) == set(range(10))
+    assert (u[10:] - u[:-10]).norm(dim=1).mean() > 0.4  # from sample to sample of one seed; draws are 1.1 apart
+    # and through the middle, where they aim
+    torch.testing.assert_close(walks.kept.trimmed()["f"][10:], torch.full((190, 1), 0.25, dtype=torch.float64), rtol=0, atol=1e-5)
+
+
+def test_walks_find_distinct_samples_where_steps_of_eq_11_repeat_them() -> None:
+    f = tanh_net(p=1)
+    ends = f(uniform(2000, 8, seed=5)).quantile(torch.tensor([0.8, 0.9], dtype=torch.float64), dim=0).T.tolist()
+    target = plain_set(f, [(z1, z2) for z1, z2 in ends], cube())
+    nearest = []
+    for walk in (0.0, 0.6):
+        state = run(TwoStage(K=10, n=200, walk=walk), target)
+        assert state.status is Status.REACHED
+        u = state.kept.trimmed()["u"]
+        assert target.range.contains(f(u)).all()
+        nearest.append((torch.cdist(u, u) + 9 * torch.eye(len(u))).min(1).values.mean().item())
+    assert nearest[1] > 3 * nearest[0]
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.5])
+def test_bad_shares_of_a_walk_are_refused(bad: float) -> None:
+    with pytest.raises(InvsetError, match=r"sampler\.walk must be at least 0 and at most 1"):
+        TwoStage(walk=bad)

@@ -23,7 +23,9 @@ from invset.inverse_set import InverseSet
 from invset.lagrangian import penalty, slack
 from invset.samplers.augmented_lagrangian import SETTLED, AugmentedLagrangian
 from invset.samplers.base import State, Status, closest
+from invset.samplers.gauss_newton import gauss_newton_step, jacobian, tangent
 from invset.samplers.kept import Kept
+from invset.samplers.walk import Walk
 
 #: Sampling steps between two looks at how many samples there are.
 SAMPLING_ROUND = 5
@@ -42,20 +44,28 @@ class TwoStage(AugmentedLagrangian):
         until: seeds are optimised until they are "inside" (paper, section 3.4) or "settled": all inside and the sum of eq. (6) at rest
             (section 4.3, "all the way"), or to `max_outer`.
         tolerance: change of that sum in an outer iteration, as a share of it, up to which it is at rest.
+        walk: 0 (paper): sampling steps are gradient steps of eq. (11), which hardly move a code. Above 0, up to 1: a code that is
+            inside goes on a long random way back to the middle of the range (`Walk`), one that is not the shortest way, both by
+            the slopes of f alone; the share of a fresh draw in the way.
+        longest: limit of a step back to the middle, in standard deviations in root mean square.
         earlier: C0 of eq. (7): the "last" codes that were inside (paper, step 4) or "all" samples so far.
         max_sampling: gradient steps of the second stage, in multiples of the fewest possible, (n - K) / K.
         chains: runs of K seeds side by side, each as if it were alone, for one set of n samples: so that a pass has chains K codes
-            and fills a device. 1 (paper).
+            and fills a device. 1 (paper). With `walk` they share random numbers.
     """
 
     until: str = "inside"
     tolerance: float = 1e-3
+    walk: float = 0.6
+    longest: float = 0.7
     earlier: str = "last"
     max_sampling: float = 20.0
     chains: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.walk <= 1:
+            raise InvsetError(f"sampler.walk must be at least 0 and at most 1, not {self.walk}; 0 takes the steps of eq. (11)")
         if isinstance(self.chains, bool) or not isinstance(self.chains, int) or self.chains < 1:
             raise InvsetError(f"sampler.chains must be a whole number of at least 1, not {self.chains}; for example sampler.chains=4")
         if self.chains * self.K > self.n:
@@ -83,6 +93,9 @@ class TwoStage(AugmentedLagrangian):
             "parent": torch.arange(len(u), device=u.device),
             "scatter": torch.full_like(u[:, 0], math.nan),
             "settled": torch.zeros_like(u[:, 0]),
+            "walks": Walk.empty(target.p, u).state(),
+            "walked": torch.zeros(len(u), dtype=torch.bool, device=u.device),
+            "promised": torch.zeros(len(u), target.p, device=u.device, dtype=u.dtype),
             "ready": [],
             "moments": [none, self._by_chain(torch.zeros_like(self._compared(u, e)))[:, 0], none],
             "seed_steps": 0,
@@ -92,7 +105,7 @@ class TwoStage(AugmentedLagrangian):
         return State(u, kept, 0, 0, Status.RUNNING, closest(target, f[0], f), extra)
 
     def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        return self._seeds(target, state) if state.extra["stage"] == "seeds" else self._sampling(target, state)
+        return self._seeds(target, state) if state.extra["stage"] == "seeds" else self._sampling(target, state, rng)
 
     # what both stages compute
 
@@ -160,7 +173,7 @@ class TwoStage(AugmentedLagrangian):
             rows.append(self._row(f, (parts[0], parts[1]), (x["lambda_"], x["mu"].mean()), inside, state.kept))
             if len(rows) % SEEDS_LOOK == 0 and bool(done.all()):
                 break
-        if self.until == "settled":
+        if self.until == "settled" and inside is not None:
             done = self._settled(x, self._compared(u, e).detach(), inside)
         # the pass in which all of a chain were inside counts too
         evaluated = (taken + done.long()).clamp_max(self.inner_steps).tolist()
@@ -212,7 +225,7 @@ class TwoStage(AugmentedLagrangian):
 
     # stage 2
 
-    def _sampling(self, target: InverseSet, state: State) -> tuple[State, Tensor]:
+    def _sampling(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
         """A few single steps with lambda and mu frozen; after each, the codes that are inside are kept."""
         x, u, kept, best = dict(state.extra), state.u, state.kept, state.best_f
         rows: list[Tensor] = []
@@ -228,16 +241,37 @@ class TwoStage(AugmentedLagrangian):
                 kept = kept.add(inside, u, f, e, state.steps + len(rows), x["parent"])
                 compared = self._by_chain(self._compared(u, e).detach())
                 x["moments"] = _each(next_moments, compared, self._by_chain(inside), *x["moments"])
-            s = slack(self._constraints(target, f.detach()), x["lambda_"], x["mu"])
-            gradient, *parts = self._gradient(target, u, f, e, s, x, x["moments"])
-            step, x["memory"] = self.step(gradient, x["memory"])
-            u = target.region.project(u.detach() - target.region.scale * step)
+            parts = (f.new_zeros(()), f.new_zeros(()))
+            if self.walk:
+                u = self._walk(target, u, f, inside, x, rng)
+            else:
+                u, parts = self._eq11(target, u, f, e, x)
             x["moved"] = True
             best = closest(target, best, f)
             rows.append(self._row(f, (parts[0], parts[1]), (x["lambda_"], x["mu"].mean()), inside, kept))
         kept = kept.confirmed(target, state.kept, len(u), lambda f: self._inside(target, f))
         after = replace(state, u=u, kept=kept, steps=state.steps + len(rows), best_f=best, extra=x)
         return self._judge_sampling(replace(after, code_steps=state.code_steps + len(u) * len(rows))), torch.stack(rows)
+
+    def _eq11(self, target: InverseSet, u: Tensor, f: Tensor, e: Tensor, x: dict[str, Any]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One gradient step of eq. (11); the codes after it, and the two parts of its value."""
+        s = slack(self._constraints(target, f.detach()), x["lambda_"], x["mu"])
+        gradient, objective, terms = self._gradient(target, u, f, e, s, x, x["moments"])
+        step, x["memory"] = self.step(gradient, x["memory"])
+        return target.region.project(u.detach() - target.region.scale * step), (objective, terms)
+
+    def _walk(self, target: InverseSet, u: Tensor, f: Tensor, inside: Tensor, x: dict[str, Any], rng: torch.Generator) -> Tensor:
+        """The codes after a long way, if they were inside, or after the shortest step to the middle of the range."""
+        region, width = target.region, target.range.width
+        rows = jacobian(f, u) / width.unsqueeze(1) * region.scale
+        u, place = u.detach(), ((f.detach() - target.range.z1) / width).to(u.dtype)
+        walk = Walk(*x["walks"]).seen(x["walked"], place, x["promised"])
+        mixed = region.mixed(u, region.sample(len(u), rng).to(u), self.walk)
+        onward, promised = walk.onward(region, u, mixed, rows, place, torch.full_like(place, 0.5), self.longest)
+        firm = torch.full_like(u[:, 0], 1e6)
+        back = gauss_newton_step(tangent(rows, u, getattr(region, "radius", math.inf)), place - 0.5, firm, self.longest)
+        x |= {"walks": walk.state(), "walked": inside, "promised": promised}
+        return torch.where(inside.unsqueeze(1), onward, region.project(u + region.scale * back))
 
     def _next_moments(self, earlier: Moments, compared: Tensor, inside: Tensor) -> list[Tensor]:
         """C0 after a step: with "last", the codes that are inside now, or as it was if none is."""
@@ -279,7 +313,8 @@ def _each(function: Callable[..., Tensor | tuple[Tensor, ...]], *tensors: Tensor
 
 
 def _batch(state: State) -> dict[str, Any]:
-    return {"u": state.u, **{name: state.extra[name] for name in ("lambda_", "mu", "parent", "memory", "scatter", "settled")}}
+    names = ("lambda_", "mu", "parent", "memory", "scatter", "settled", "walked", "promised")
+    return {"u": state.u, **{name: state.extra[name] for name in names}}
 
 
 def _with(state: State, batch: dict[str, Any]) -> State:
