@@ -25,6 +25,9 @@ from invset.tensorfile import read_tensors
 #: Fewer real images in a range than this say little about their diversity: the images nearest to the range are taken.
 ENOUGH = 50
 
+#: Images that are taken then, at most: those farther from the range would say nothing about it.
+NEAREST = 100
+
 #: Levels of the stored quantiles.
 LEVELS = torch.linspace(0, 1, 51)
 
@@ -124,7 +127,7 @@ class Reference:
         inside = outside == 0
         count = int(inside.sum())
         enough = count >= min(ENOUGH, samples)
-        wanted = inside.nonzero().squeeze(1) if enough else outside.argsort(stable=True)[:samples]
+        wanted = inside.nonzero().squeeze(1) if enough else outside.argsort(stable=True)[: min(samples, NEAREST)]
         spread = torch.linspace(0, len(wanted) - 1, min(samples, len(wanted))).round().long()
         e = self.encodings[wanted[spread]]
         threshold = nearest_neighbours(e).median().item() / 2

@@ -119,7 +119,7 @@ def test_diversity_spreads_the_samples(step: str) -> None:
     target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
     without, spread = (
         mean_distance(run(Stream(K=10, n=200, step=step, diversity=d), target).kept.trimmed()["u"])
-        for d in (0.0, 0.1 if step == "gauss_newton" else 30.0)
+        for d in (0.0, 0.2 if step == "gauss_newton" else 30.0)
     )
     assert spread > 1.05 * without
 
@@ -307,7 +307,7 @@ def test_thousands_of_codes_need_no_more_steps_a_sample(p: int) -> None:
     few, many = run(Stream(K=10, n=3000), target), run(Stream(K=300, n=3000), target)
     assert few.status is many.status is Status.REACHED
     assert many.code_steps < 1.25 * few.code_steps
-    assert many.steps < few.steps / 20
+    assert many.steps < few.steps / 15
     kept = many.kept.trimmed()
     assert target.range.contains(kept["f"]).all()
     counts = torch.stack([torch.histc((kept["f"][:, j] - z1) / (z2 - z1), 10, 0, 1) for j, (z1, z2) in enumerate(ends)])

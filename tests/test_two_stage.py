@@ -17,6 +17,7 @@ from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
 from invset.prior import Free
 from invset.samplers.base import State, Status
+from invset.samplers.full import Full
 from invset.samplers.steps import Adam, Normalized, Plain
 from invset.samplers.two_stage import SAMPLING_ROUND, SEEDS_LOOK, TwoStage
 
@@ -253,6 +254,26 @@ def test_same_start_begins_with_one_code() -> None:
     target = plain_set(lambda c: c @ linear(), [SLAB], cube())
     state = TwoStage(K=5, n=10, same_start=True).init(target, seeded())
     assert (state.u == state.u[0]).all()
+
+
+@pytest.mark.parametrize("sampler", [TwoStage(K=200, n=400, chains=2, same_start=True), Full(K=10, n=400, same_start=True)])
+def test_equal_codes_stay_equal_without_noise_and_part_with_it(sampler: TwoStage | Full) -> None:
+    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], replace(cube(), low=-math.inf, high=math.inf))
+    parts = 2 if isinstance(sampler, TwoStage) else 1
+    equal = sampler.init(target, seeded()).u.unflatten(0, (parts, -1))
+    assert (equal == equal[:, :1]).all()
+    noisy = replace(sampler, start_noise=0.01).init(target, seeded()).u.unflatten(0, (parts, -1))
+    torch.testing.assert_close((noisy - equal).std().item(), 0.01 * cube().scale, rtol=0.1, atol=0)
+    few = TwoStage(K=6, n=6, same_start=True, until="settled", max_outer=60, epsilon0=0.9, mu_max=10.0, diversity=1.0, step=Adam(0.1))
+    slab = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
+    apart = []
+    for noise in (0.0, 1e-3):
+        state = replace(few, start_noise=noise).init(slab, seeded())
+        for _ in range(3):
+            state, _ = few.round(slab, state, seeded())
+        apart.append(mean_distance(state.u))
+    assert apart[0] < 1e-6
+    assert apart[1] > 0.05
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(100.0, 0.0), (0.01, 0.0), (1.0, 50.0)])

@@ -38,6 +38,8 @@ class AugmentedLagrangian:
         diversity: weight of the objective; 1 (paper).
         diversity_units: "raw" (paper) or "relative" to the encodings' mean square and the number of pairs.
         same_start: all codes start alike, as in section 4.2.
+        start_noise: standard deviation of what is added to each code of such a start, in the region's scale: between equal codes the
+            gradient of eq. (6) is zero, and they stay equal until rounding parts them.
         step: step rule.
     """
 
@@ -56,6 +58,7 @@ class AugmentedLagrangian:
     diversity: float = 0.2
     diversity_units: str = "relative"
     same_start: bool = False
+    start_noise: float = 0.0
     step: StepRule = field(default_factory=lambda: Adam(0.15))
 
     columns = ("f_min", "f_mean", "f_max", "objective", "penalty", "lambda_mean", "mu", "inside", "kept")
@@ -75,9 +78,14 @@ class AugmentedLagrangian:
             "diversity_units": ("relative", "raw"),
         }
 
-    def _start(self, target: InverseSet, count: int, rng: torch.Generator) -> Tensor:
+    def _start(self, target: InverseSet, count: int, each: int, rng: torch.Generator) -> Tensor:
+        """Codes to start at, `each` of them in a row alike if `same_start` says so."""
         u = target.region.sample(count, rng)
-        return u[:1].expand_as(u).contiguous() if self.same_start else u
+        if not self.same_start:
+            return u
+        noise = torch.randn(u.shape, generator=rng, device=rng.device).to(u) if self.start_noise else torch.zeros_like(u)
+        alike = u[::each].repeat_interleave(each, 0, output_size=count)
+        return target.region.project(alike + self.start_noise * target.region.scale * noise)
 
     def _constraints(self, target: InverseSet, f: Tensor) -> Tensor:
         return constraints(f, target.range, self.epsilon0, self.constraint == "both", self.units == "range")

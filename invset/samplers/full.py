@@ -94,7 +94,7 @@ class Full(AugmentedLagrangian):
         return {**super()._choices(), "until": ("settled", "inside")}
 
     def init(self, target: InverseSet, rng: torch.Generator) -> State:
-        u = self._start(target, self.n, rng)
+        u = self._start(target, self.n, self.n, rng)
         look = self._look(target, u, keep_at=0)
         assert look.kept is not None
         extra: dict[str, Any] = {

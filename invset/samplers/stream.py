@@ -67,11 +67,11 @@ class Stream:
     inner_steps: int = 10
     step: str = "gauss_newton"
     tolerance: float = 0.1
-    walk: float = 0.8
+    walk: float = 0.9
     longest: float = 0.7
     relaxation: float = 1.5
     lr: float = 0.2
-    diversity: float = 0.1
+    diversity: float = 0.05
     max_age: int = 40
     budget: float = 200.0
     patience: int = 5

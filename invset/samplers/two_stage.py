@@ -78,9 +78,7 @@ class TwoStage(AugmentedLagrangian):
         return {**super()._choices(), "earlier": ("last", "all"), "until": ("inside", "settled")}
 
     def init(self, target: InverseSet, rng: torch.Generator) -> State:
-        u = target.region.sample(self.chains * self.K, rng)
-        if self.same_start:
-            u = u[:: self.K].repeat_interleave(self.K, 0)
+        u = self._start(target, self.chains * self.K, self.K, rng)
         with torch.no_grad():
             f, e = target(u)
         g, none = self._constraints(target, f), u.new_zeros(self.chains)
