@@ -200,7 +200,7 @@ def _beside_real(problem: Problem, reference: Reference | None, result: Result) 
         "real": {"kind": real.kind, "in_range": real.in_range, "images": real.images, **real.diversity.as_dict()},
         # nearest neighbours and Vendi depend on the number: the same number of samples as there are real images
         "samples_as_many_as_real": Diversity.of(e[: real.diversity.samples]).as_dict(),
-        "distinct": count_distinct(e, real.threshold),
+        "distinct": count_distinct(e[result.in_range.cpu()], real.threshold),
         "distinct_threshold": real.threshold,
         # of the stored activations: the stored quantiles have no level between 98 % and the largest
         "percentiles_real": [
