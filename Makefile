@@ -7,7 +7,8 @@ STAMP  := $(VENV)/.installed
 BENCHMARKS := step peak torch_lucent steps full startup runtime
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean figures fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1
+PAPER := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1
+.PHONY: help install demo test lint bench clean figures $(PAPER)
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -48,11 +49,16 @@ NETWORK ?= mini
 SWEEPS  := $(notdir $(basename $(filter-out %/ladder.yaml,$(wildcard configs/experiment/figures/$(NETWORK)/*.yaml))))
 FIGURES := outputs/figures/$(NETWORK)
 
-figures: $(SWEEPS)  ## make all figures of the paper (NETWORK=mini; or caffenet, places205), in outputs/figures
+figures: $(or $(SWEEPS),fig1)  ## make all figures of the paper (NETWORK=mini; or caffenet, places205), in outputs/figures
 
+ifneq ($(filter fig1,$(SWEEPS)),)
 fig1: $(FIGURES)/ladder/samples.png
+endif
 
 $(SWEEPS): %: $(FIGURES)/%/figure.png
+
+$(filter-out $(SWEEPS),$(PAPER)):
+	@echo "NETWORK=$(NETWORK) has no $@, it has $(or $(SWEEPS),none): see configs/experiment/figures"; exit 1
 
 $(FIGURES)/%/figure.png: $(FIGURES)/%/sweep.csv
 	$(BIN)/invset figure $(@D)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Figure:
         """Read it from the first job that has ended.
 
         Raises:
-            InvsetError: no job has, or there is no such section.
+            InvsetError: no job has, or there is no such section, or one that can't be read.
         """
         runs = [job.run for job in jobs if job.run]
         if not runs:
@@ -46,33 +47,36 @@ class Figure:
         section = runs[0].config.get("figure")
         if not section:
             raise InvsetError(f"{folder} is no figure's: its configuration has no `figure:`; see configs/experiment/figures")
-        return cls(**section)
+        try:
+            return cls(**section)
+        except TypeError as error:
+            raise InvsetError(f"`figure:` of {folder} takes title, labels, picked and columns, but holds {', '.join(section)}") from error
 
 
 def draw(figure: Figure, jobs: list[Job]) -> Image.Image:
-    """A row, or several, for each job; a job that failed has its reason in place of pictures."""
+    """A row, or several, for each job; a job that failed has its reason there, and no pictures."""
     rows: list[tuple[str, Tensor, list[str]]] = []
     for job in jobs:
         if job.run is None or not job.run.samples:
-            rows.append((f"{_method(figure, job)}\nno samples", torch.zeros(0, 3, 1, 1, dtype=torch.uint8), []))
+            rows.append((_without_samples(figure, job), torch.zeros(0, 3, 1, 1, dtype=torch.uint8), []))
             continue
         index = chosen(torch.tensor([s.after[0] for s in job.run.samples]), figure.picked)
         for part, numbers in enumerate(index.split(figure.columns)):
             samples = [job.run.samples[i] for i in numbers.tolist()]
             captions = [" ".join(f"{v:.1f}" for v in s.after) for s in samples]
             rows.append(("" if part else label(figure, job, job.run), torch.stack([_read(job.run.picture(s)) for s in samples]), captions))
-    about = "below each picture: activation of the saved file; right of each figure, in brackets, that of real images in the same range"
+    about = "below each picture: activation of the saved file; in brackets: real images in the same range, or (*) the nearest to it"
     return label_grid(rows, figure.title, footer=about)
 
 
 def label(figure: Figure, job: Job, run: Run) -> str:
     """What stands left of a job's first row: the method, the question, and how good the samples are."""
     row = measure(run)
-    neurons = [f"{name} in [{z1:g}, {z2:g}]" for name, (z1, z2) in zip(run.names, run.ranges, strict=True)]
-    lines = [*_method(figure, job).split("\n"), *neurons, f"{row['in_range']:.0%} in range"]
-    if row["real_vendi"] is not None:
-        lines.append(f"nearest {row['nearest']:.1f} ({row['real_nearest']:.1f})")
-        lines.append(f"Vendi {row['vendi']:.1f} ({row['real_vendi']:.1f})")
+    lines = [_method(figure, job), *_neurons(run), f"{row['in_range']:.0%} in range"]
+    if row["vendi"] is not None and row["nearest"] is not None and row["real_vendi"] is not None:
+        mark = "" if row["real"] == "in range" else "*"
+        lines.append(f"nearest {row['nearest']:.1f} ({row['real_nearest']:.1f}{mark})")
+        lines.append(f"Vendi {row['vendi']:.1f} ({row['real_vendi']:.1f}{mark})")
     return "\n".join(lines)
 
 
@@ -81,20 +85,22 @@ def measure(run: Run) -> dict[str, Any]:
     counts, quality = run.summary["counts"], run.summary["quality"]
     real = quality.get("real") or {}
     alike = quality.get("samples_as_many_as_real") or quality["samples"]
-    dim = run.encodings.shape[1]
-    distance = quality["samples"]["mean_pairwise_distance"]
+    distance, real_distance = quality["samples"]["mean_pairwise_distance"], real.get("mean_pairwise_distance")
+    root_d = run.encodings.shape[1] ** 0.5
     seeds = [s.step for s in run.samples if s.stage == "seed"]
     return {
-        "neurons": "; ".join(f"{n} in [{z1:g}, {z2:g}]" for n, (z1, z2) in zip(run.names, run.ranges, strict=True)),
+        "neurons": "; ".join(_neurons(run)),
         "samples": counts["saved"],
         "in_range": counts["in_range"] / counts["saved"] if counts["saved"] else 0.0,
         "seed_steps": max(seeds) if seeds else None,
         "gradient_steps": counts["gradient_steps"],
         "code_steps": counts["code_steps"],
         "distance": distance,
-        "distance_over_root_d": distance / dim**0.5 if distance is not None else None,
-        "real_distance": real.get("mean_pairwise_distance"),
-        "real_distance_over_root_d": real["mean_pairwise_distance"] / dim**0.5 if real else None,
+        "distance_over_root_d": distance / root_d if distance is not None else None,
+        "real": real.get("kind"),
+        "real_samples": real.get("samples"),
+        "real_distance": real_distance,
+        "real_distance_over_root_d": real_distance / root_d if real_distance is not None else None,
         "nearest": alike["nearest_neighbour"],
         "real_nearest": real.get("nearest_neighbour"),
         "vendi": alike["vendi"],
@@ -111,16 +117,28 @@ def rows(figure: Figure, jobs: list[Job]) -> list[dict[str, Any]]:
     ]
 
 
+def _neurons(run: Run) -> list[str]:
+    return [f"{name} in [{z1:g}, {z2:g}]" for name, (z1, z2) in zip(run.names, run.ranges, strict=True)]
+
+
+def _without_samples(figure: Figure, job: Job) -> str:
+    """What stands left of an empty row: the question and that nothing was found, or why the job failed."""
+    if job.run:
+        return "\n".join([_method(figure, job), *_neurons(job.run), "no samples"])
+    reason = textwrap.wrap(f"failed: {job.reason}", width=40, max_lines=4, placeholder=" …")
+    return "\n".join([f"{_method(figure, job)} (job {job.path.name})", *reason])
+
+
 def _method(figure: Figure, job: Job) -> str:
     """The label of the job's sampler."""
     options = [word.removeprefix("sampler=") for word in job.words if word.startswith("sampler=")]
     return figure.labels.get(options[-1], options[-1]) if options else ""
 
 
-def _extreme_code(run: Run) -> float:
+def _extreme_code(run: Run) -> float | None:
     """Largest number of a sample's code by its size, the median over samples: section 4.1 blames bad pictures on it."""
     codes = run.codes()
-    return float(np.median(np.abs(codes).max(1))) if len(codes) else float("nan")
+    return float(np.median(np.abs(codes).max(1))) if len(codes) else None
 
 
 def _read(path: Path) -> Tensor:

@@ -21,8 +21,9 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "seconds": ("seconds", "{:.0f}".format),
 }
 
-#: Columns of real images in the same range.
+#: Columns of real images in the same range, or nearest to it.
 REAL = {
+    "samples": "real_samples",
     "distance": "real_distance",
     "distance_over_root_d": "real_distance_over_root_d",
     "nearest": "real_nearest",
@@ -31,31 +32,28 @@ REAL = {
 
 
 def markdown(rows: list[dict[str, Any]]) -> list[str]:
-    """Lines of a table: a row for each question and method, mean ± standard deviation over seeds, and one of real images."""
+    """Lines of a table: a row for each question and method, mean ± standard deviation over seeds, and one of real images.
+
+    Args:
+        rows: of `figure.rows`. The row of real images is that of the question's first run that was compared with some; a question
+            without one has no such row.
+    """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    first: dict[str, int] = {}  # questions in the order in which they come first
     for row in rows:
-        first.setdefault(row["neurons"], len(first))
         groups.setdefault((row["neurons"], row["method"]), []).append(row)
-    groups = dict(sorted(groups.items(), key=lambda item: first[item[0][0]]))
     lines = ["| neurons | method | seeds | " + " | ".join(head for head, _ in COLUMNS.values()) + " |", "|" + "---|" * (len(COLUMNS) + 3)]
-    last = ""
-    for (neurons, method), group in groups.items():
-        if last and neurons != last:
-            lines.append(_real(last, rows))
-        last = neurons
-        lines.append(_line(neurons, method, len(group), {key: [row[key] for row in group] for key in COLUMNS}))
-    return [*lines, _real(last, rows)] if last else lines
+    for question in dict.fromkeys(row["neurons"] for row in rows):  # in the order in which they come first
+        same = {method: group for (neurons, method), group in groups.items() if neurons == question}
+        for method, group in same.items():
+            lines.append(_line(question, method, str(len(group)), {key: [row[key] for row in group] for key in COLUMNS}))
+        compared = [row for row in rows if row["neurons"] == question and row["real"]]
+        if compared:
+            values = {key: [compared[0][REAL[key]]] if key in REAL else [] for key in COLUMNS}
+            lines.append(_line(question, f"real images {compared[0]['real']}", "", values))
+    return lines
 
 
-def _real(neurons: str, rows: list[dict[str, Any]]) -> str:
-    same = [row for row in rows if row["neurons"] == neurons]
-    return _line(
-        neurons, "real images", len({row["seed"] for row in same}), {key: [same[0][REAL[key]]] if key in REAL else [] for key in COLUMNS}
-    )
-
-
-def _line(neurons: str, method: str, seeds: int, values: dict[str, list[Any]]) -> str:
+def _line(neurons: str, method: str, seeds: str, values: dict[str, list[Any]]) -> str:
     return f"| {neurons} | {method} | {seeds} | " + " | ".join(_cell(values[key], form) for key, (_, form) in COLUMNS.items()) + " |"
 
 

@@ -1,0 +1,421 @@
+"""The paper's figures: their sweeps compose, run and are drawn; their tables hold what NumPy says; ``make`` types their commands."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+from report_folders import write_run
+from safetensors.numpy import load_file, save_file
+
+from invset.cli import config_dir
+from invset.cli import main as cli
+from invset.commands.checks import check_config
+from invset.commands.figure import main
+from invset.errors import InvsetError
+from invset.models.labels import find_neuron, labels
+from invset.models.load import mini_network
+from invset.report.figure import Figure, label, measure, rows
+from invset.report.sweep_folder import read_job
+from invset.report.table import COLUMNS, markdown
+from invset.samplers.ppgn import PPGN
+
+CONFIGS = config_dir()
+FIGURES = sorted(
+    p.relative_to(CONFIGS / "experiment/figures").with_suffix("").as_posix() for p in (CONFIGS / "experiment/figures").rglob("*.yaml")
+)
+SWEEPS = [name for name in FIGURES if not name.endswith("/ladder")]
+
+
+@functools.cache
+def config(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("run", list(overrides), return_hydra_config=True)
+
+
+def jobs_of(name: str) -> list[list[str]]:
+    """The words of each job, split as Hydra splits them."""
+    params = OmegaConf.to_container(config(f"experiment=figures/{name}").hydra.sweeper.params)
+    assert isinstance(params, dict)
+    words = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
+    return [list(job) for batch in BasicSweeper.split_arguments(words, max_batch_size=None) for job in batch]
+
+
+def values(jobs: list[list[str]], key: str) -> list[str]:
+    return list(dict.fromkeys(word.removeprefix(f"{key}=") for job in jobs for word in job if word.startswith(f"{key}=")))
+
+
+#: Jobs of each figure: methods times questions, and times seeds in Table 1.
+COUNTS = {"fig1": 2 * 6, "fig2": 3 * 3, "fig3": 2 * 2, "fig4": 2 * 3, "fig5": 2 * 2, "fig6": 2 * 2, "fig7": 3, "fig8": 3, "fig9": 4}
+COUNTS["table1"] = 3 * 3 * 3
+
+
+def test_every_figure_is_there() -> None:
+    of = {
+        network: {name.split("/")[1] for name in FIGURES if name.startswith(f"{network}/")} for network in ("mini", "caffenet", "places205")
+    }
+    here = {*COUNTS, "ladder"} - {"fig6"}
+    assert of == {"mini": here, "caffenet": here, "places205": {"fig6"}}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_job_of_a_figure_composes(name: str) -> None:
+    jobs = jobs_of(name)
+    network, figure = name.split("/")
+    assert len(jobs) == COUNTS[figure] == len({tuple(job) for job in jobs})
+    for option in values(jobs, "sampler"):
+        job = next(job for job in jobs if f"sampler={option}" in job)
+        cfg = config(f"experiment=figures/{name}", *job)
+        assert hydra.utils.instantiate(cfg.sampler).n == cfg.n == (100 if figure == "fig9" else 500)
+        assert cfg.hydra.sweep.dir == f"outputs/figures/{name}"  # where the Makefile looks for it
+        assert cfg.network.name == network if network != "mini" else cfg.network._target_.endswith("mini_network")
+    for question in values(jobs, "neurons") or values(jobs, "range"):
+        check_config(config(f"experiment=figures/{name}", next(word for job in jobs for word in job if word.endswith(f"={question}"))))
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_method_of_a_figure_has_a_label(name: str) -> None:
+    figure = Figure(**OmegaConf.to_container(config(f"experiment=figures/{name}").figure))  # type: ignore[arg-type]
+    assert list(figure.labels) == values(jobs_of(name), "sampler") or set(figure.labels) == set(values(jobs_of(name), "sampler"))
+    assert len(set(figure.labels.values())) == len(figure.labels)
+    assert figure.picked >= figure.columns
+
+
+#: The paper's neurons, by number from 1, and what its figures call them.
+PAPER = {
+    "caffenet": {981: "volcano", 947: "cardoon", 1000: "toilet tissue", 664: "monastery", 862: "toilet seat"},
+    "places205": {88: "gas_station", 141: "phone_booth"},
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_neurons_of_figures_are_known(name: str) -> None:
+    network = name.split("/")[0]
+    cfg = config(f"experiment=figures/{name}")
+    asked: list[dict[str, Any]] = [{"layer": cfg.layer, "neuron": cfg.neuron}] if cfg.neuron is not None else []
+    for text in [] if name.endswith("/ladder") else values(jobs_of(name), "neurons"):
+        asked += OverridesParser.create().parse_override(f"neurons={text}").value()  # type: ignore[arg-type,operator]
+    assert asked
+    for one in asked:
+        layer = one.get("layer") or "fc8"
+        if network == "mini":
+            mini = mini_network()
+            find_neuron(one["neuron"], mini.shape(layer)[0], mini.labels if layer == mini.output else None, layer)
+        elif layer == "conv5":
+            assert one["neuron"] == 197
+        else:
+            names = labels("imagenet" if network == "caffenet" else network)
+            assert PAPER[network][one["neuron"]] in names[one["neuron"] - 1]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["invset", *words])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        cli()
+    return int(end.value.code or 0)
+
+
+LITTLE = ["n=4", "K=2", "inner_steps=2", "report=false", "progress=false"]
+SAMPLED = [
+    pytest.param("fig3", ["range=[1,2]"], ["as published", "ours"], id="fig3"),
+    pytest.param("fig8", [], ["eq. (15): no distances, one start", "eq. (6), one start", "ours, many starts"], id="fig8"),
+    pytest.param("table1", ["neurons=[{neuron: horse, z1: 3, z2: 5}]", "sampler=stream,ppgn", "seed=0,1"], ["ours", "PPGN"], id="table1"),
+    pytest.param("fig1", [], ["as published", "ours"], id="fig1", marks=pytest.mark.slow),
+    pytest.param("fig2", [], ["ours", "as published", "PPGN"], id="fig2", marks=pytest.mark.slow),
+    pytest.param("fig4", [], ["as published", "ours"], id="fig4", marks=pytest.mark.slow),
+    pytest.param("fig5", [], ["as published", "ours"], id="fig5", marks=pytest.mark.slow),
+    pytest.param("fig7", [], ["eq. (14): codes", "eq. (6): encodings", "ours"], id="fig7", marks=pytest.mark.slow),
+    pytest.param(
+        "fig9",
+        [],
+        ["eq. (16) to the end", "seeds to the end, then eq. (7)", "the fast way, section 3.4", "ours"],
+        id="fig9",
+        marks=pytest.mark.slow,
+    ),
+]
+
+
+@pytest.mark.parametrize(("figure", "words", "methods"), SAMPLED)
+def test_a_figure_is_sampled_and_drawn(
+    figure: str, words: list[str], methods: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = PPGN.__init__
+    monkeypatch.setattr(PPGN, "__init__", lambda self, **options: original(self, **{**options, "n_iters": 2}))  # one option of few samplers
+    folder = tmp_path / figure
+    assert run(monkeypatch, "run", "-m", f"experiment=figures/mini/{figure}", *LITTLE, *words, f"hydra.sweep.dir={folder}") in (0, 3)
+    capsys.readouterr()
+    assert run(monkeypatch, "figure", str(folder)) == 0
+    printed = capsys.readouterr().out
+    assert printed == (folder / "figure.md").read_text() + f"{folder / 'figure.png'}\n"
+    jobs = [path for path in folder.iterdir() if path.name.isdigit()]
+    table = read(folder / "figure.csv")
+    assert len(table) == len(jobs) == (COUNTS[figure] if not words else 2 if figure == "fig3" else 4)
+    assert list(dict.fromkeys(row["method"] for row in table)) == methods
+    for job, row in zip(sorted(jobs, key=lambda path: int(path.name)), table, strict=True):
+        tensors, activations = (
+            load_file(job / "samples.safetensors"),
+            list(csv.DictReader((job / "activations.csv").read_text().splitlines())),
+        )
+        assert int(row["samples"]) == len(tensors["codes"]) == len(activations) > 0
+        assert float(row["in_range"]) == np.mean([r["in_range"] == "True" for r in activations])
+        assert float(row["extreme_code"]) == pytest.approx(np.median(np.abs(tensors["codes"]).max(1)))
+        e = tensors["encodings"].astype(float)
+        pairs = [np.linalg.norm(a - b) for i, a in enumerate(e) for b in e[:i]]
+        assert float(row["distance_over_root_d"]) == pytest.approx(np.mean(pairs) / np.sqrt(e.shape[1]), rel=1e-4, abs=1e-6)
+    with Image.open(folder / "figure.png") as picture:
+        assert picture.height > len(jobs) * 96
+
+    # once more, without sampling: the same bytes
+    names = ("figure.png", "figure.csv", "figure.md")
+    first = [(folder / name).read_bytes() for name in names]
+    monkeypatch.setattr("invset.samplers.base.drive", None)
+    assert main([str(folder)]) == 0
+    assert first == [(folder / name).read_bytes() for name in names]
+
+
+SECTION = {"title": "Figure 0", "labels": {"paper": "as published", "stream": "ours"}}
+
+
+def write_job(folder: Path, sampler: str, reason: str = "", section: dict[str, Any] | None = SECTION, **options: Any) -> Path:
+    """A job's folder; with a reason it failed."""
+    if not reason:
+        write_run(folder, **options)
+        encodings = load_file(folder / "samples.safetensors")["encodings"]
+        codes = np.random.default_rng(1).normal(size=(len(encodings), 7)).astype(np.float32)
+        save_file({"encodings": encodings, "codes": codes}, folder / "samples.safetensors")
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(["network=mini", f"sampler={sampler}"]))
+    (folder / ".hydra" / "config.yaml").write_text(json.dumps({"figure": section} if section else {}))
+    if reason:
+        (folder / "failed.json").write_text(json.dumps({"exit_code": 2, "reason": reason}))
+    return folder
+
+
+def ink(picture: Image.Image, row: int, left: int = 0) -> int:
+    """Pixels of a row of the figure that are not paper; rows are 96 pixels, a caption of 16 and a gap of 4 apart, below 40."""
+    pixels = np.array(picture)[40 + row * 116 : 40 + row * 116 + 96, left:]
+    return int((pixels < 250).any(-1).sum())
+
+
+def test_jobs_without_samples_are_drawn(tmp_path: Path) -> None:
+    write_job(tmp_path / "0", "paper", n=12)
+    write_job(tmp_path / "1", "stream", reason="z1 must be below z2")
+    write_job(tmp_path / "2", "stream", n=0)
+    nothing = json.loads((tmp_path / "2" / "summary.json").read_text())
+    none = {"samples": 0, "mean_pairwise_distance": None, "nearest_neighbour": None, "vendi": None}
+    nothing["quality"] |= {"samples": none, "samples_as_many_as_real": none}
+    (tmp_path / "2" / "summary.json").write_text(json.dumps(nothing))
+    write_job(tmp_path / "3", "paper", n=1)
+    one = json.loads((tmp_path / "3" / "summary.json").read_text())
+    one["quality"]["samples_as_many_as_real"] |= {"nearest_neighbour": None, "vendi": 1.0}
+    (tmp_path / "3" / "summary.json").write_text(json.dumps(one))
+    assert main([str(tmp_path)]) == 0
+    with Image.open(tmp_path / "figure.png") as picture:
+        width, shown = picture.width, [ink(picture, row, left=picture.width - 10 * 100 - 10) for row in range(4)]
+        named = [ink(picture, row) for row in range(4)]
+    assert width > 10 * 100
+    assert shown[0] > 9 * 96 * 96  # ten pictures
+    assert shown[1] == shown[2] == 0
+    assert 0 < shown[3] < 2 * 96 * 96
+    assert min(named) > 200  # each row is labelled
+    table = read(tmp_path / "figure.csv")
+    assert [row["samples"] for row in table] == ["12", "0", "1"]  # the job that failed has no figures
+    assert [row["extreme_code"] for row in table][1] == ""
+    assert "nan" not in (tmp_path / "figure.md").read_text()
+
+
+def test_labels_of_jobs_without_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from invset.report import figure
+
+    drawn: list[Any] = []
+    original = figure.label_grid
+    monkeypatch.setattr(figure, "label_grid", lambda grid, *rest, **options: drawn.extend(grid) or original(grid, *rest, **options))
+    write_job(tmp_path / "0", "paper", n=12)
+    write_job(tmp_path / "1", "stream", reason="z1 must be below z2, but z1=4 and z2=3; for example z1=3 z2=4")
+    write_job(tmp_path / "2", "stream", n=0)
+    assert main([str(tmp_path)]) == 0
+    texts = [text for text, _, _ in drawn]
+    assert texts[1] == "ours (job 1)\nfailed: z1 must be below z2, but z1=4\nand z2=3; for example z1=3 z2=4"
+    assert texts[2] == "ours\nfc8:8 horse in [3, 4]\nno samples"
+
+    # ten of twelve, evenly spaced from the lowest activation to the highest
+    samples = sorted(read(tmp_path / "0" / "activations.csv"), key=lambda row: float(row["fc8:8 horse"]))
+    picked = [samples[i] for i in (0, 1, 2, 4, 5, 6, 7, 9, 10, 11)]  # 11 i / 9, rounded
+    assert drawn[0][2] == [f"{float(row['fc8:8 horse']):.1f}" for row in picked]
+    for image, row in zip(drawn[0][1], picked, strict=True):
+        with Image.open(tmp_path / "0" / "samples" / f"{int(row['sample']):05d}.png") as picture:
+            np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), np.array(picture))
+
+
+def test_what_a_row_measures(tmp_path: Path) -> None:
+    job = read_job(write_job(tmp_path / "0", "paper", n=5))
+    assert job.run
+    summary = job.run.summary
+    summary["counts"] |= {"saved": 5, "in_range": 4}
+    row = measure(job.run)
+    codes = load_file(tmp_path / "0" / "samples.safetensors")["codes"]
+    assert row["in_range"] == 0.8
+    assert row["extreme_code"] == pytest.approx(np.sort(np.abs(codes).max(1))[2])
+    assert row["distance_over_root_d"] == pytest.approx(25.6 / np.sqrt(12))  # encodings have 12 numbers
+    assert row["real_distance_over_root_d"] == pytest.approx(25.6 / np.sqrt(12))
+    assert row["seed_steps"] == 12  # seeds of steps 10, 11 and 12
+    assert (row["gradient_steps"], row["code_steps"], row["real_samples"]) == (47, 435, 41)
+    figure = Figure(**SECTION)  # type: ignore[arg-type]
+    assert label(figure, job, job.run) == "as published\nfc8:8 horse in [3, 4]\n80% in range\nnearest 17.9 (17.9)\nVendi 12.3 (11.1)"
+    summary["quality"]["real"]["kind"] = "nearest to the range"
+    assert label(figure, job, job.run).endswith("Vendi 12.3 (11.1*)")
+    summary["quality"]["real"] = None
+    assert label(figure, job, job.run).endswith("80% in range")
+    assert measure(job.run)["real_distance_over_root_d"] is None
+    assert rows(figure, [job])[0] | {"method": "as published", "seed": 5} == rows(figure, [job])[0]
+
+
+ROW = dict.fromkeys(COLUMNS) | {f"real_{key}": None for key in ("samples", "distance", "distance_over_root_d", "nearest", "vendi")}
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_table_has_means_and_deviations() -> None:
+    rng = np.random.default_rng(0)
+    distance, vendi = rng.uniform(10, 30, (2, 3)), rng.uniform(2, 9, (2, 3))
+    table: list[dict[str, Any]] = []
+    for seed in range(3):
+        for m, method in enumerate(("ours", "PPGN")):
+            found = {"distance": distance[m, seed], "vendi": vendi[m, seed], "seed_steps": [7, None, 9][seed] if m == 0 else None}
+            real = {"real": "in range", "real_samples": 41, "real_distance": 26.04, "real_vendi": 11.1}
+            table.append({**ROW, **found, **real, "neurons": "b", "method": method, "seed": seed})
+    alone = {**ROW, "distance": 12.0, "real": None, "neurons": "a", "method": "ours", "seed": 0}
+    lines = markdown([*table[:1], alone, *table[1:]])
+    head = cells(lines[0])
+    assert head[:3] == ["neurons", "method", "seeds"]
+    assert {len(cells(line)) for line in lines} == {len(COLUMNS) + 3}
+    found = [dict(zip(head, cells(line), strict=True)) for line in lines[2:]]
+    # questions in the order in which they come first; real images once a question, where there are any
+    assert [(row["neurons"], row["method"], row["seeds"]) for row in found] == [
+        ("b", "ours", "3"),
+        ("b", "PPGN", "3"),
+        ("b", "real images in range", ""),
+        ("a", "ours", "1"),
+    ]
+    for m in range(2):
+        assert found[m]["mean distance"] == f"{distance[m].mean():.1f} ± {distance[m].std(ddof=1):.1f}"
+        assert found[m]["Vendi"] == f"{vendi[m].mean():.1f} ± {vendi[m].std(ddof=1):.1f}"
+    assert found[0]["steps to seeds"] == f"8 ± {np.std([7, 9], ddof=1):.0f}"  # of the two that are known
+    assert found[1]["steps to seeds"] == found[0]["nearest neighbour"] == ""
+    assert (found[2]["samples"], found[2]["mean distance"], found[2]["Vendi"], found[2]["in range"]) == ("41", "26.0", "11.1", "")
+    assert (found[3]["mean distance"], found[3]["Vendi"]) == ("12.0", "")  # one seed has no deviation
+
+
+@pytest.mark.parametrize("case", ["no folder", "no jobs", "no section", "a section of other keys", "no job ended"])
+def test_what_is_no_figure(case: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    if case == "no jobs":
+        folder.mkdir()
+    elif case == "no job ended":
+        write_job(folder / "0", "paper", reason="z1 must be below z2")
+    elif case != "no folder":
+        write_job(folder / "0", "paper", section=None if case == "no section" else {**SECTION, "rows": 3}, n=2)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InvsetError) as error:
+        main([str(folder)])
+    said = {
+        "no section": "is no figure's",
+        "a section of other keys": "takes title, labels, picked and columns, but holds title, labels, rows",
+        "no job ended": "has ended",
+    }
+    assert said.get(case, "holds no jobs of a sweep") in str(error.value)
+    assert "\n" not in str(error.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (main(["--help"]), main(["-h"]), main([]), main(["--redo"])) == (0, 0, 2, 2)
+    said = capsys.readouterr().out.splitlines()
+    assert len(set(said)) == 1
+    assert said[0].startswith("usage: invset figure outputs/figures/mini/fig1")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The Makefile, the figures' files and a virtual environment that counts as installed."""
+    if not shutil.which("make"):
+        pytest.skip("needs make")
+    source = CONFIGS.parent
+    if not (source / "Makefile").is_file():
+        pytest.skip("needs the checkout's Makefile")
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy2(source / name, tmp_path / name)
+    shutil.copytree(CONFIGS / "experiment/figures", tmp_path / "configs/experiment/figures")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/.installed").touch()
+    return tmp_path
+
+
+def make(checkout: Path, *words: str) -> tuple[int, list[str]]:
+    """Exit code, and the lines that would be typed."""
+    done = subprocess.run(["make", "--no-print-directory", *words], cwd=checkout, capture_output=True, text=True, check=False)
+    return done.returncode, [re.sub(" +", " ", line) for line in done.stdout.splitlines()]
+
+
+def commands(figure: str, network: str = "mini") -> list[str]:
+    folder = f"outputs/figures/{network}/{figure}"
+    sample = f".venv/bin/invset run -m experiment=figures/{network}/{figure} || test $? -eq 3"
+    return [f"rm -rf {folder}", sample, f".venv/bin/invset figure {folder}"]
+
+
+def ladder(network: str = "mini") -> str:
+    return f".venv/bin/invset run experiment=figures/{network}/ladder || test $? -eq 3"
+
+
+def test_make_types_the_commands(checkout: Path) -> None:
+    assert make(checkout, "-n", "fig3") == (0, commands("fig3"))
+    assert make(checkout, "-n", "fig1") == (0, [ladder(), *commands("fig1")])
+    assert make(checkout, "-n", "fig6", "NETWORK=places205") == (0, commands("fig6", "places205"))
+    code, typed = make(checkout, "-n", "figures", "NETWORK=caffenet")
+    names = [f"fig{i}" for i in (1, 2, 3, 4, 5, 7, 8, 9)] + ["table1"]
+    assert code == 0
+    assert sorted(typed) == sorted([ladder("caffenet"), *(line for name in names for line in commands(name, "caffenet"))])
+    for name in names:  # a figure is drawn after its sweep
+        first, second, third = (typed.index(line) for line in commands(name, "caffenet"))
+        assert first < second < third
+    assert "n=4 || test $? -eq 3" in make(checkout, "-n", "fig3", "ARGS=n=4")[1][1]
+
+
+def test_make_draws_again_without_sampling(checkout: Path) -> None:
+    folder = checkout / "outputs/figures/mini/fig3"
+    folder.mkdir(parents=True)
+    (folder / "sweep.csv").touch()
+    assert make(checkout, "-n", "fig3") == (0, commands("fig3")[2:])
+    (folder / "figure.png").touch()
+    code, typed = make(checkout, "-n", "fig3")
+    assert (code, [line for line in typed if "invset" in line]) == (0, [])
+
+
+@pytest.mark.parametrize("words", [["fig6"], ["fig1", "NETWORK=places205"], ["figures", "NETWORK=nothing"]], ids=" ".join)
+def test_make_says_which_figures_a_network_has(checkout: Path, words: list[str]) -> None:
+    code, said = make(checkout, *words)
+    assert code == 2
+    assert re.match(r"NETWORK=\w+ has no fig\d, it has (fig1 fig2 .* table1|fig6|none): see configs/experiment/figures", said[0])
