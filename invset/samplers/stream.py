@@ -67,7 +67,7 @@ class Stream:
     inner_steps: int = 10
     step: str = "gauss_newton"
     tolerance: float = 0.1
-    walk: float = 0.9
+    walk: float = 0.85
     longest: float = 0.7
     relaxation: float = 1.5
     lr: float = 0.2
