@@ -118,9 +118,13 @@ def test_every_sampler_instantiates(option: str) -> None:
 
 @pytest.mark.parametrize("option", [p.stem for p in sorted((CONFIGS / "method").glob("*.yaml"))])
 def test_every_method_instantiates(option: str) -> None:
-    method = OmegaConf.load(CONFIGS / "method" / f"{option}.yaml")
-    assert hydra.utils.instantiate(method.sampler)(n=20).n == 20
-    assert option in config("compare").methods
+    assert hydra.utils.instantiate(config("compare").methods[option].sampler)(n=20).n == 20
+
+
+def test_the_published_method_at_both_ends_differs_in_that_alone() -> None:
+    one, both = (hydra.utils.instantiate(config("compare").methods[name].sampler)(n=20) for name in ("paper_base", "paper_both"))
+    assert (one.constraint, both.constraint) == ("paper", "both")
+    assert replace(one, constraint="both") == both
 
 
 OWN = """

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from invset.report.grid import chosen, enlarge, grid_shape, label_grid
+from invset.report.grid import enlarge, grid_shape, label_grid
 
 RED = torch.tensor([255, 0, 0], dtype=torch.uint8)
 
@@ -60,13 +60,6 @@ def test_large_images_are_shrunk_and_small_ones_stay_sharp() -> None:
     pixel = torch.zeros(3, 2, 2, dtype=torch.uint8)
     pixel[:, 0, 0] = 255
     assert sorted(set(np.asarray(enlarge(pixel)).ravel())) == [0, 255]
-
-
-def test_chosen_samples_are_spread_evenly_from_low_to_high() -> None:
-    f = torch.arange(100.0).flip(0)
-    assert f[chosen(f, 5)].tolist() == [0, 25, 50, 74, 99]
-    assert chosen(f[:3], 5).tolist() == [2, 1, 0]
-    assert chosen(f, 100).unique().numel() == 100
 
 
 @pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (20, (1, 20)), (21, (2, 20)), (100, (5, 20))])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from invset.report.layout import apart, from_mean, groups, nearest, plane, silhouette, spread
+from invset.report.layout import apart, from_mean, groups, nearest, plane, silhouette
+from invset.report.selection import spread
 
 RNG = np.random.default_rng(0)
 
@@ -77,4 +78,7 @@ def test_spread_from_low_to_high() -> None:
     values = np.array([5.0, 1.0, 4.0, 2.0, 3.0])
     assert spread(values, 3) == [1, 4, 0]
     assert spread(values, 9) == [1, 3, 4, 2, 0]
-    assert spread(np.array([]), 3) == []
+    assert spread([], 3) == []
+    falling = np.arange(100.0)[::-1]
+    assert falling[spread(falling, 5)].tolist() == [0, 25, 50, 74, 99]
+    assert len(set(spread(falling, 100))) == 100

@@ -28,7 +28,8 @@ from invset.prior import CodePrior, Region
 from invset.problem import Problem
 from invset.reference import Reference
 from invset.report.animation import has_encoder, save_gif, save_mp4
-from invset.report.grid import chosen, grid_shape, label_grid
+from invset.report.grid import grid_shape, label_grid
+from invset.report.selection import spread
 from invset.rundir import RunDir
 from invset.samplers.base import Sampler
 from invset.samplers.ladder import Ladder
@@ -290,9 +291,10 @@ def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: 
             rows.append((f"[{z1:g}, {z2:g}]", images[[max(c, 0) for c in cells]], texts))
         title = f"{problem.network.name}  {problem.names[0]}: the same codes (columns) at rising activation (rows, upwards)"
     else:
-        index = chosen(f, 100)
+        index = spread(f.numpy(), 100)
         _, columns = grid_shape(len(index))
-        rows = [("", images[part], [captions[i] for i in part.tolist()]) for part in index.split(columns)]
+        parts = [index[i : i + columns] for i in range(0, len(index), columns)]
+        rows = [("", images[part], [captions[i] for i in part]) for part in parts]
         title = f"{problem.network.name}  {problem.question}: {len(result)} samples, from low to high"
     measured = "saved 8-bit file" if problem.generator.display is None else "8-bit image that the network sees, not on this display of it"
     grid = label_grid(rows, title, footer=f"below each image: activation as measured on the {measured}")

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from invset.errors import InvsetError
 from invset.report.folder import Run
-from invset.report.grid import chosen, label_grid
+from invset.report.grid import label_grid
+from invset.report.selection import spread
 from invset.report.sweep_folder import Job
 
 
@@ -60,11 +61,11 @@ def draw(figure: Figure, jobs: list[Job]) -> Image.Image:
         if job.run is None or not job.run.samples:
             rows.append((_without_samples(figure, job), torch.zeros(0, 3, 1, 1, dtype=torch.uint8), []))
             continue
-        index = chosen(torch.tensor([s.after[0] for s in job.run.samples]), figure.picked)
-        for part, numbers in enumerate(index.split(figure.columns)):
-            samples = [job.run.samples[i] for i in numbers.tolist()]
+        index = spread([s.after[0] for s in job.run.samples], figure.picked)
+        for start in range(0, len(index), figure.columns):
+            samples = [job.run.samples[i] for i in index[start : start + figure.columns]]
             captions = [" ".join(f"{v:.1f}" for v in s.after) for s in samples]
-            rows.append(("" if part else label(figure, job, job.run), torch.stack([_read(job.run.picture(s)) for s in samples]), captions))
+            rows.append(("" if start else label(figure, job, job.run), torch.from_numpy(job.run.pixels(samples)), captions))
     about = "below each picture: activation of the saved file; in brackets: real images in the same range, or (*) the nearest to it"
     return label_grid(rows, figure.title, footer=about)
 
@@ -139,8 +140,3 @@ def _extreme_code(run: Run) -> float | None:
     """Largest number of a sample's code by its size, the median over samples: section 4.1 blames bad pictures on it."""
     codes = run.codes()
     return float(np.median(np.abs(codes).max(1))) if len(codes) else None
-
-
-def _read(path: Path) -> Tensor:
-    with Image.open(path) as picture:
-        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
+from PIL import Image
 from safetensors.numpy import load_file
 
 from invset.errors import InvsetError
@@ -89,6 +91,17 @@ class Run:
 
     def picture(self, sample: Sample) -> Path:
         return self.path / "samples" / f"{sample.number:05d}.png"
+
+    def pixels(self, samples: Sequence[Sample]) -> np.ndarray:
+        """8-bit RGB pictures of samples, with shape (N, 3, H, W); N x 3 x 1 x 1 without any."""
+        images = [np.asarray(open_picture(self.picture(s))) for s in samples]
+        return np.stack(images).transpose(0, 3, 1, 2) if images else np.zeros((0, 3, 1, 1), np.uint8)
+
+
+def open_picture(file: Path) -> Image.Image:
+    """An RGB picture, read whole."""
+    with Image.open(file) as image:
+        return image.convert("RGB")
 
 
 def read_run(path: Path) -> Run:

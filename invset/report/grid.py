@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -69,12 +68,6 @@ def label_grid(rows: Sequence[tuple[str, Tensor, Sequence[str]]], title: str, si
     if footer:
         draw.text((_MARGIN, height - 22), footer, fill=FAINT, font=small)
     return canvas
-
-
-def chosen(f: Tensor, count: int) -> Tensor:
-    """Indices of `count` samples spread evenly over the activations f, with shape (N,), from low to high."""
-    order = f.argsort(stable=True)
-    return order[torch.linspace(0, len(order) - 1, min(count, len(order))).round().long()]
 
 
 def grid_shape(count: int, most_columns: int = 20) -> tuple[int, int]:

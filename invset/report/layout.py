@@ -118,9 +118,3 @@ def apart(points: np.ndarray, size: float, order: Sequence[int]) -> list[int]:
         if not chosen or (np.abs(points[chosen] - points[i]).max(1) >= size).all():
             chosen.append(i)
     return chosen
-
-
-def spread(values: np.ndarray, count: int) -> list[int]:
-    """Places of `count` of the values, with shape (n,), evenly from the lowest to the highest."""
-    order = np.argsort(values, kind="stable")
-    return order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)].tolist() if len(order) else []

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from invset.report import charts, layout
 from invset.report.folder import PARENTS, Run, Sample, read_run
 from invset.report.page import activation, duration, interval, number, render
+from invset.report.selection import spread
 from invset.report.thumbnails import Thumbnails, thumbnails
 from invset.rundir import RunDir
 
@@ -92,7 +93,7 @@ def _context(run: Run) -> dict[str, Any]:
 
 
 def _shown(run: Run) -> _Shown:
-    places = layout.spread(np.array([s.after[0] for s in run.samples]), MOST) if len(run.samples) > MOST else range(len(run.samples))
+    places = spread([s.after[0] for s in run.samples], MOST) if len(run.samples) > MOST else range(len(run.samples))
     places = sorted(places)
     samples, encodings = [run.samples[i] for i in places], run.encodings[places]
     thumbs = thumbnails([run.picture(s) for s in samples])

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from invset.report import layout
 from invset.report.folder import Run, Sample
 from invset.report.page import activation, duration, number, render
 from invset.report.run_page import question
+from invset.report.selection import spread
 from invset.report.sweep_folder import Job
 from invset.report.thumbnails import BUDGET, thumbnails
 from invset.rundir import RunDir
@@ -30,17 +28,13 @@ def write_sweep_report(rundir: RunDir, jobs: Sequence[Job]) -> Path:
 def write_picture(rundir: RunDir, jobs: Sequence[Job]) -> Path:
     """Write ``sweep.png``, a row a job, at least one of which has samples; return its path."""
     import torch
-    from PIL import Image
 
     from invset.report.grid import label_grid
 
     rows = []
     for job in jobs:
         some = _some(job.run) if job.run else []
-        images = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
-        if job.run and some:
-            pixels = [np.asarray(Image.open(job.run.picture(s)).convert("RGB")) for s in some]
-            images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+        images = torch.from_numpy(job.run.pixels(some)) if job.run else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
         label = "\n".join(textwrap.wrap(_label(job, jobs), 30)) + ("" if job.run else "\nfailed")
         rows.append((label, images, [_caption(s) for s in some]))
     title = f"{len(jobs)} jobs, a row each: samples from low to high activation"
@@ -50,7 +44,7 @@ def write_picture(rundir: RunDir, jobs: Sequence[Job]) -> Path:
 
 
 def _some(run: Run) -> list[Sample]:
-    return [run.samples[i] for i in layout.spread(np.array([s.after[0] for s in run.samples]), PICTURES)]
+    return [run.samples[i] for i in spread([s.after[0] for s in run.samples], PICTURES)]
 
 
 def _caption(sample: Sample) -> str:

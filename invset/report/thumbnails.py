@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from invset.report.folder import open_picture
+
 #: Bytes of base64 that all pictures of a page may take together.
 BUDGET = 3_600_000
 #: Pictures up to this side are embedded as they are, without loss.
@@ -41,12 +43,12 @@ class Thumbnails:
 
     def icon(self, place: int) -> str:
         """A small copy of a picture, or the picture itself if it is small."""
-        return self.pictures[place] if self.pixelated else _webp(_shrunk(_open(self.files[place]), ICON), 70)
+        return self.pictures[place] if self.pixelated else _webp(_shrunk(open_picture(self.files[place]), ICON), 70)
 
 
 def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
     """Embed pictures, all of one size, in at most `budget` bytes."""
-    images = [_open(file) for file in files]
+    images = [open_picture(file) for file in files]
     if not images:
         return Thumbnails([], [], 1, 1, False, False)
     width, height = images[0].size
@@ -65,11 +67,6 @@ def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
             if sum(map(len, pictures)) <= 1.1 * budget or side == _LOSSY[-1][0]:
                 break
     return Thumbnails(files, pictures, width, height, False, side < max(width, height))
-
-
-def _open(file: Path) -> Image.Image:
-    with Image.open(file) as image:
-        return image.convert("RGB")
 
 
 def _shrunk(image: Image.Image, side: int) -> Image.Image:

@@ -83,8 +83,10 @@ class AugmentedLagrangian:
         u = target.region.sample(count, rng)
         if not self.same_start:
             return u
-        noise = torch.randn(u.shape, generator=rng, device=rng.device).to(u) if self.start_noise else torch.zeros_like(u)
         alike = u[::each].repeat_interleave(each, 0, output_size=count)
+        if not self.start_noise:
+            return alike
+        noise = torch.randn(u.shape, generator=rng, device=rng.device).to(u)
         return target.region.project(alike + self.start_noise * target.region.scale * noise)
 
     def _constraints(self, target: InverseSet, f: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from invset.samplers.augmented_lagrangian import SETTLED, AugmentedLagrangian
 from invset.samplers.base import State, Status, closest
 from invset.samplers.gauss_newton import gauss_newton_step, jacobian, tangent
 from invset.samplers.kept import Kept
-from invset.samplers.walk import Walk
+from invset.samplers.walk import FIRM, Walk
 
 #: Sampling steps between two looks at how many samples there are.
 SAMPLING_ROUND = 5
@@ -266,7 +266,7 @@ class TwoStage(AugmentedLagrangian):
         walk = Walk(*x["walks"]).seen(x["walked"], place, x["promised"])
         mixed = region.mixed(u, region.sample(len(u), rng).to(u), self.walk)
         onward, promised = walk.onward(region, u, mixed, rows, place, torch.full_like(place, 0.5), self.longest)
-        firm = torch.full_like(u[:, 0], 1e6)
+        firm = torch.full_like(u[:, 0], FIRM)
         back = gauss_newton_step(tangent(rows, u, getattr(region, "radius", math.inf)), place - 0.5, firm, self.longest)
         x |= {"walks": walk.state(), "walked": inside, "promised": promised}
         return torch.where(inside.unsqueeze(1), onward, region.project(u + region.scale * back))

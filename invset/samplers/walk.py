@@ -18,6 +18,8 @@ from invset.samplers.gauss_newton import gauss_newton_step
 
 #: Ends of walks after which their mean miss is trusted by half.
 DOUBT = 5.0
+#: Penalty of steps that are to end at their level.
+FIRM = 1e6
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,12 @@ class Walk:
             level: places to go to, with shape (K, p).
             longest: limit of the way back to the level, in the region's scale, in root mean square.
         """
-        promised = place + _along(rows, mixed - u) / region.scale
+        promised = place + _change(rows, mixed - u) / region.scale
         aimed = promised + self.count / (self.count + DOUBT) * self.miss
-        back = gauss_newton_step(rows, aimed - level, torch.full_like(u[:, 0], 1e6), longest)
-        return region.project(mixed + region.scale * back), promised + _along(rows, back)
+        back = gauss_newton_step(rows, aimed - level, torch.full_like(u[:, 0], FIRM), longest)
+        return region.project(mixed + region.scale * back), promised + _change(rows, back)
 
 
-def _along(rows: Tensor, move: Tensor) -> Tensor:
+def _change(rows: Tensor, move: Tensor) -> Tensor:
     """What a move does to the places to first order, with shape (K, p)."""
     return (rows @ move.unsqueeze(2)).squeeze(2)
