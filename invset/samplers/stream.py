@@ -150,11 +150,10 @@ class Stream:
         level = levels.next(x["level"], passes_on, ticket)
         fresh = target.region.sample(K, rng).to(u)
         walk, walks = Walk(*x["walk"]).seen(x["walked"] & (x["age"] == 0), place, x["promised"]), arrived & (self.walk < 1)
-        mixed = target.region.mixed(u.detach(), fresh, self.walk)
-        if push is not None:
-            mixed = mixed + target.region.scale * self.diversity * _along(rows, push)
-        onward, promised = walk.onward(target.region, u.detach(), mixed, rows, place, _goal(level), self.longest)
-        fresh = torch.where(walks.unsqueeze(1), onward, fresh)
+        promised = x["promised"]
+        if self.walk < 1:
+            onward, promised = self._onward(target, walk, u.detach(), fresh, push, rows, place, level)
+            fresh = torch.where(walks.unsqueeze(1), onward, fresh)
         extra = {
             **x,
             "ticket": ticket,
@@ -199,6 +198,15 @@ class Stream:
         due = (x["age"] + 1) % self.inner_steps == 0
         lambda_ = torch.where(due.unsqueeze(1), lambda_ - mu.unsqueeze(1) * residual, lambda_)
         return target.region.project(u.detach() - scale * delta), memory, lambda_
+
+    def _onward(
+        self, target: InverseSet, walk: Walk, u: Tensor, fresh: Tensor, push: Tensor | None, rows: Tensor, place: Tensor, level: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Where a walk from each code leads, and the places that it promises."""
+        mixed = target.region.mixed(u, fresh, self.walk)
+        if push is not None:
+            mixed = mixed + target.region.scale * self.diversity * _along(rows, push)
+        return walk.onward(target.region, u, mixed, rows, place, _goal(level), self.longest)
 
     def _push(self, u: Tensor, e: Tensor, earlier: Moments) -> Tensor:
         """Gradient of eq. (7), relative to the encodings' mean square, so that its weight means the same everywhere."""
