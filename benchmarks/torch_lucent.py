@@ -40,7 +40,7 @@ from invset.allocator import keep_freed_memory
 from invset.images import to_uint8
 from invset.metrics import Diversity, count_distinct
 from invset.models.fourier import fourier_generator
-from invset.models.load import ASSETS
+from invset.models.load import embedded
 from invset.reference import Reference
 from invset.samplers.base import drive
 from invset.samplers.stream import Stream
@@ -135,7 +135,7 @@ def stream(problem: Problem, reference: Reference, n: int, steps: int, seed: int
 
 def runs(n: int, arguments: argparse.Namespace, which: int) -> dict[str, Callable[[int], dict[str, float]]]:
     """What is compared: name -> a run with a seed."""
-    network, reference = mini_network(), Reference.load(ASSETS / "mini-reference.safetensors")
+    network, reference = mini_network(), Reference.load(embedded("mini", "reference"))
 
     def question(generator: Generator) -> Problem:
         return Problem(network, generator, "fc6", [Neuron(LAYER, UNIT, (arguments.z1, arguments.z2))])

@@ -24,7 +24,7 @@ import torch_lucent
 
 from invset import Generator, Network, Neuron, Problem, mini_generator, mini_network
 from invset.models.caffenet import CaffeNet
-from invset.models.load import ASSETS
+from invset.models.load import embedded
 from invset.models.upconv_fc6 import UpConvFc6
 from invset.reference import Reference
 
@@ -202,7 +202,7 @@ def test_every_option_of_the_runtime_has_its_step() -> None:
 
 def test_stream_beside_lucent() -> None:
     problem = Problem(mini_network(), mini_generator(), "fc6", [Neuron("fc8", "horse", (4.0, 8.0))])
-    reference = Reference.load(ASSETS / "mini-reference.safetensors")
+    reference = Reference.load(embedded("mini", "reference"))
     found = torch_lucent.stream(problem, reference, 3, 20, seed=0, which=0)
     assert (found["in_range"], found["distinct"]) == (1, 3)
     assert 3 <= found["image_steps"] <= 60

@@ -114,8 +114,13 @@ def test_wrong_files(tmp_path, build, content):
 @pytest.mark.parametrize("build", [load.mini_network, load.mini_generator])
 def test_missing_embedded_weights(tmp_path, monkeypatch, build):
     monkeypatch.setattr(load, "ASSETS", tmp_path)
-    with pytest.raises(InvsetError, match="lacks its embedded weights"):
+    with pytest.raises(InvsetError, match=r"lacks its embedded (network|generator)"):
         build()
+
+
+def test_a_pair_that_does_not_come_with_the_package():
+    with pytest.raises(InvsetError, match=r"'mini46'.*mini64"):
+        load.mini_network(name="mini46")
 
 
 def test_prior_of_other_codes_is_an_error(tmp_path):

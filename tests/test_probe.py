@@ -16,7 +16,7 @@ from PIL import Image
 from invset import Neuron, Problem, mini_generator, mini_network
 from invset.cli import main
 from invset.errors import InvsetError
-from invset.models.load import ASSETS
+from invset.models.load import embedded
 from invset.prior import CodePrior, Free
 from invset.problem import ANY
 from invset.reach import LEVELS, percentiles, reach, rounded
@@ -67,7 +67,7 @@ def test_the_best_on_the_way_counts_not_the_last() -> None:
 
 
 def test_percentiles_are_those_of_numpy_on_the_stored_activations() -> None:
-    f = Reference.load(ASSETS / "mini-reference.safetensors").activations["fc8"][:, 7]
+    f = Reference.load(embedded("mini", "reference")).activations["fc8"][:, 7]
     np.testing.assert_allclose(percentiles(f).numpy(), np.quantile(f.numpy().astype(np.float64), LEVELS), rtol=1e-12)
 
 
@@ -116,7 +116,7 @@ def test_several_neurons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
     found = probe(monkeypatch, tmp_path / "a", "neuron=[horse,ship,3]")
     assert list(found) == ["fc8:8 horse", "fc8:9 ship", "fc8:3 bird"]
     said = capsys.readouterr().out
-    stored = Reference.load(ASSETS / "mini-reference.safetensors").activations["fc8"][:, 7].numpy().astype(np.float64)
+    stored = Reference.load(embedded("mini", "reference")).activations["fc8"][:, 7].numpy().astype(np.float64)
     horse = found["fc8:8 horse"]
     assert horse["populations"]["real images"]["percentiles"] == pytest.approx(np.quantile(stored, LEVELS).tolist(), rel=1e-12)
     assert {name: row["count"] for name, row in horse["populations"].items()} == {

@@ -22,7 +22,7 @@ from invset.errors import InvsetError
 from invset.images import to_uint8
 from invset.inverse_set import ActivationRange
 from invset.metrics import Diversity, count_distinct
-from invset.models.load import ASSETS
+from invset.models.load import embedded
 from invset.models.weights import checksum
 from invset.prior import CodePrior, Region
 from invset.problem import Problem
@@ -47,11 +47,10 @@ def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
                 f"{problem.encoder} of {problem.encoder_network.name}; make one with: invset fit reference, or type reference=null"
             )
         return reference
-    embedded = cfg.network.get("_target_", "").endswith("mini_network") and cfg.network.get("weights") is None
-    path = ASSETS / "mini-reference.safetensors"
-    if not (embedded and cfg.encoder in (None, "fc6") and cfg.encoder_network is None and path.is_file()):
+    of_package = cfg.network.get("_target_", "").endswith("mini_network") and cfg.network.get("weights") is None
+    if not (of_package and cfg.encoder in (None, "fc6") and cfg.encoder_network is None):
         return None
-    return Reference.load(path)
+    return Reference.load(embedded(problem.network.name, "reference"))
 
 
 def write_run(

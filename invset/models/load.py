@@ -26,6 +26,9 @@ from invset.prior import CodePrior
 #: The weights that come with the package.
 ASSETS = Path(__file__).parents[1] / "assets"
 
+#: The pairs of network and generator among them.
+EMBEDDED = ("mini", "mini64")
+
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 #: Per RGB channel, pixels in [0, 1].
@@ -35,28 +38,59 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Networks and generators that invset trains itself
 
 
-def mini_network(weights: str | Path | None = None, device: str | torch.device = "cpu") -> Network:
+def mini_network(weights: str | Path | None = None, device: str | torch.device = "cpu", name: str = "mini") -> Network:
     """CaffeNet in small.
 
     Args:
-        weights: a file written by ``invset train network`` (`weights.save_mini`); None is the embedded one, trained on CIFAR-10.
+        weights: a file written by ``invset train network`` (`weights.save_mini`); None is the embedded one.
         device: where the weights go.
+        name: the embedded pair: "mini" (CIFAR-10, 32 pixels) or "mini64" (Tiny ImageNet, 64 pixels).
+
+    Raises:
+        InvsetError: no pair of that name, or `weights` can't be read.
     """
-    net, arguments = load_trained(MiniNet, "mini", weights, ASSETS / "mini-network.safetensors")
+    net, arguments = load_trained(MiniNet, "mini", weights or embedded(name, "network"))
     labels = arguments.get("labels", CIFAR10 if weights is None else None)
     size = arguments.get("size", 32)
-    return Network(net, name="mini", image_size=size, aliases=LAYER_ALIASES, labels=labels, output="fc8", encoder="fc6", device=device)
+    return Network(net, name=name, image_size=size, aliases=LAYER_ALIASES, labels=labels, output="fc8", encoder="fc6", device=device)
 
 
-def mini_generator(weights: str | Path | None = None, prior: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:
+def mini_generator(
+    weights: str | Path | None = None,
+    prior: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    name: str = "mini",
+) -> Generator:
     """The generator of `mini_network`'s fc6 and the natural region of its codes.
 
     Args:
         weights: a file written by `weights.save_upconv`; None is the embedded one.
         prior: a file written by ``invset fit prior``; None is the embedded one.
         device: where the weights go.
+        name: the embedded pair, as in `mini_network`.
+
+    Raises:
+        InvsetError: no pair of that name, or a file can't be read or does not fit.
     """
-    return _upconv("mini", weights, prior or ASSETS / "mini-prior.safetensors", device)
+    return _upconv(name, weights or embedded(name, "generator"), prior or embedded(name, "prior"), device)
+
+
+def embedded(name: str, part: str) -> Path:
+    """A file that comes with the package.
+
+    Args:
+        name: "mini" or "mini64".
+        part: "network", "generator", "prior" or "reference".
+
+    Raises:
+        InvsetError: no such pair, or the installation lacks the file.
+    """
+    if name not in EMBEDDED:
+        raise InvsetError(f"no pair {name!r} comes with the package.{did_you_mean(name, EMBEDDED)} There are {', '.join(EMBEDDED)}")
+    path = ASSETS / f"{name}-{part}.safetensors"
+    if not path.is_file():
+        raise InvsetError(f"this installation lacks its embedded {part} {path}; install invset again")
+    return path
 
 
 def upconv_generator(weights: str | Path, prior: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:
@@ -70,8 +104,8 @@ def upconv_generator(weights: str | Path, prior: str | Path | None = None, devic
     return _upconv("upconv", weights, prior, device)
 
 
-def _upconv(name: str, weights: str | Path | None, prior: str | Path | None, device: str | torch.device) -> Generator:
-    module, _ = load_trained(UpConv, "upconv", weights, ASSETS / "mini-generator.safetensors")
+def _upconv(name: str, weights: str | Path, prior: str | Path | None, device: str | torch.device) -> Generator:
+    module, _ = load_trained(UpConv, "upconv", weights)
     region = load_prior(prior, module.code_dim)
     return Generator(module, module.code_dim, name=name, prior=region, device=device)
 

@@ -61,23 +61,21 @@ def _save_trained(path: str | Path, module: nn.Module, key: str, arguments: Mapp
     os.replace(temporary, path)
 
 
-def load_trained(kind: type[Trained], key: str, weights: str | Path | None, embedded: Path) -> tuple[Trained, dict[str, Any]]:
+def load_trained(kind: type[Trained], key: str, weights: str | Path) -> tuple[Trained, dict[str, Any]]:
     """Return the module that a file of `save_mini` or `save_upconv` holds, in float32 and channels-last, and its arguments.
 
     Args:
         kind: the module's class.
         key: of its arguments in the file's metadata.
-        weights: the file; None is `embedded`.
-        embedded: the file that comes with the package.
+        weights: the file.
 
     Raises:
         InvsetError: no such file, or not one of these.
     """
-    path = Path(weights).expanduser() if weights is not None else embedded
+    path = Path(weights).expanduser()
     command = "invset train network" if kind is MiniNet else "invset train generator"
     if not path.is_file():
-        told = f"no weights at {path}" if weights is not None else f"this installation lacks its embedded weights {path}"
-        raise InvsetError(f"{told}; make some with: {command}, and give the file as weights=")
+        raise InvsetError(f"no weights at {path}; make some with: {command}, and give the file as weights=")
     try:
         with safe_open(path, framework="pt") as file:
             arguments = json.loads((file.metadata() or {}).get(key, "{}"))

@@ -26,7 +26,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def enlarge(image: Tensor, side: int = SIDE) -> Image.Image:
     """8-bit RGB, with shape (3, H, W), as a picture of about `side` pixels: each pixel a square, or shrunk if it is larger."""
     picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
-    factor = max(1, side // max(picture.size))
+    factor = max(1, round(side / max(picture.size)))
     if max(picture.size) > 2 * side:
         return picture.resize((side, side), Image.Resampling.LANCZOS)
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

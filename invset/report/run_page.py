@@ -81,7 +81,7 @@ def _context(run: Run) -> dict[str, Any]:
         "about_samples": _about_samples(shown),
         "rungs": _rungs(shown) if run.cells and shown.cards else None,
         "orders": _orders(shown),
-        "cell": max(1, 96 // shown.thumbs.width) * shown.thumbs.width if shown.thumbs.pixelated else 112,
+        "cell": max(1, round(96 / shown.thumbs.width)) * shown.thumbs.width if shown.thumbs.pixelated else 112,
         "details": {card["number"]: card["details"] for card in shown.cards},
         **_activations(run),
         **_curves(run),
