@@ -59,10 +59,10 @@ def test_large_pictures_are_thinned_evenly(tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_mp4_holds_every_sample_in_order(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
-    save_mp4(tmp_path / "a.mp4", shades(33), captions())  # an odd side: 5 times 33 is 165
+    save_mp4(tmp_path / "a.mp4", shades(33), captions())  # an odd side: 6 times 33 is 198
     with av.open(str(tmp_path / "a.mp4")) as film:
         stream = film.streams.video[0]
-        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 176, 192)
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 208, 224)
         frames = [frame.to_image() for frame in film.decode(video=0)]
     assert len(frames) == 12
     assert greens(frames) == pytest.approx(GREENS, abs=6)

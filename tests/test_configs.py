@@ -19,8 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from invset.cli import COMMANDS, config_dir, main
 from invset.commands import build
-from invset.models.load import ASSETS
+from invset.models.load import EMBEDDED, embedded
 from invset.problem import find_unit
+from invset.reference import Reference
 
 CONFIGS = config_dir()
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -146,12 +147,11 @@ def test_the_custom_and_trained_options_instantiate(monkeypatch: pytest.MonkeyPa
     assert generator.prior is not None
     torchvision = config("run", "network=torchvision", "network.name=squeezenet1_1", "network.weights=null").network
     assert hydra.utils.instantiate(torchvision, device="cpu").output
-    trained = config("run", "generator=upconv", f"generator.weights={ASSETS}/mini-generator.safetensors").generator
+    trained = config("run", "generator=upconv", f"generator.weights={embedded('mini', 'generator')}").generator
     assert hydra.utils.instantiate(trained, device="cpu").code_dim == 1024
-    assert hydra.utils.instantiate(config("run", "network=mini").network, device="cpu").output == "fc8"
-    assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {"mini", "custom", "torchvision", *CAFFE["network"]}
+    assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {*EMBEDDED, "custom", "torchvision", *CAFFE["network"]}
     assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
-        "mini",
+        *EMBEDDED,
         "custom",
         "upconv",
         "pixels",
@@ -161,7 +161,7 @@ def test_the_custom_and_trained_options_instantiate(monkeypatch: pytest.MonkeyPa
     }
 
 
-#: Options of configs/generator that are called as a network is, beside mini and custom -> the name of what they build.
+#: Options of configs/generator that are called as a network is, beside the embedded ones and custom -> the name of what they build.
 OF_A_NETWORK = {"caffenet": "ppgn_generator", "places205": "ppgn_generator", "alexnet": "ppgn_generator", "torchvision": "fourier"}
 
 
@@ -176,9 +176,15 @@ def test_a_network_brings_its_generator(option: str, small: Path) -> None:
     assert config("run", f"network={option}", "generator=pixels").generator._target_ == "invset.models.pixels.pixels_generator"
 
 
-def test_mini_brings_mini() -> None:
-    cfg = config("run", "network=mini")
-    assert (cfg.network._target_, cfg.generator._target_) == ("invset.models.load.mini_network", "invset.models.load.mini_generator")
+@pytest.mark.parametrize(("option", "size", "units"), [("mini", 32, 10), ("mini64", 64, 200)])
+def test_an_embedded_network_brings_its_generator(option: str, size: int, units: int) -> None:
+    cfg = config("run", f"network={option}")
+    network, generator = (hydra.utils.instantiate(part, device="cpu") for part in (cfg.network, cfg.generator))
+    assert (network.name, network.image_size, network.shape("fc8"), len(network.labels)) == (option, size, (units,), units)
+    assert generator.name == option
+    assert generator(torch.zeros(1, *network.shape("fc6"))).shape == (1, 3, size, size)
+    assert generator.prior is not None
+    assert Reference.load(embedded(option, "reference")).about["network"] == option
 
 
 REGIONS: dict[str, tuple[str, tuple[float, float] | None]] = {
@@ -242,7 +248,7 @@ def test_settings_of_training_instantiate() -> None:
         assert hydra.utils.instantiate(config(command).settings)
 
 
-@pytest.mark.parametrize("option", ["mini", "pixels", "fourier"])
+@pytest.mark.parametrize("option", ["mini", "mini64", "pixels", "fourier"])
 def test_generators_instantiate(option: str) -> None:
     generator = hydra.utils.instantiate(config("run", f"generator={option}").generator, device="cpu")
     assert generator.code_dim >= 1024
