@@ -68,6 +68,17 @@ def test_an_mp4_holds_every_sample_in_order(tmp_path: Path) -> None:
     assert greens(frames) == pytest.approx(GREENS, abs=6)
 
 
+def test_the_same_samples_make_the_same_film(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    noise = torch.randint(0, 256, (30, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    texts = [str(i) for i in range(30)]
+    films = set()
+    for i in range(4):  # as many differed when x264's mbtree was on
+        save_mp4(tmp_path / f"{i}.mp4", noise, texts)
+        films.add((tmp_path / f"{i}.mp4").read_bytes())
+    assert len(films) == 1
+
+
 def test_how_long_a_frame_stands() -> None:
     # 25 s in all, but a frame no shorter than 50 ms and no longer than 400 ms
     assert [milliseconds(n) for n in (2, 100, 250, 500, 2000)] == [400, 250, 100, 50, 50]
