@@ -147,3 +147,11 @@ def test_names_of_classes(tmp_path):
         class_names(str(file), ["n1", "n4", "n5"])
     with pytest.raises(InvsetError, match=r"can't read data\.names="):
         class_names(str(tmp_path / "nowhere"), ["n1"])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_trains_on_cuda(tmp_path):
+    settings = NetworkSettings(**{**TINY, "epochs": 8})
+    net = train_network(tiny_net(), two_classes(), two_classes(seed=1), settings, tmp_path, device="cuda")
+    assert next(net.parameters()).is_cuda
+    assert accuracy(net, two_classes(seed=1)) == float(rows(tmp_path)[-1]["val_accuracy"]) > 0.9

@@ -9,6 +9,7 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from invset.commands import build
 from invset.errors import InvsetError
 from invset.images import load_images, to_float
 from invset.models.mini import MiniNet, fold_batch_norm
@@ -20,7 +21,7 @@ from invset.training.network import accuracy, train_network
 
 def main(cfg: DictConfig) -> None:
     """Train, fold the batch norm, and write ``network.safetensors``."""
-    out = RunDir(cfg.out).path
+    out, device = RunDir(cfg.out).path, build.choose_device(cfg.device)
     settings = hydra.utils.instantiate(cfg.settings)
     train, val = (load_images(cfg.data[part], cfg.data.size) for part in ("train", "val"))
     labels = class_names(cfg.data.names, train.classes)  # a file that can't be read is told before training
@@ -37,7 +38,8 @@ def main(cfg: DictConfig) -> None:
     }
     torch.manual_seed(settings.seed)  # torch draws a module's first weights from its global generator alone
     net = MiniNet(**arguments, batch_norm=True, dropout=cfg.model.dropout)
-    folded = fold_batch_norm(cast(MiniNet, train_network(net, train, val, settings, out)))
+    trained = train_network(net, train, val, settings, out, device)
+    folded = fold_batch_norm(cast(MiniNet, trained.cpu()))
     save_mini(out / "network.safetensors", folded, {**arguments, "labels": labels})
     panels = {"loss (nats)": ["train_loss"], "top-1 on held-out pictures": ["val_accuracy"], "learning rate": ["lr"]}
     plot_log(out / "log.csv", "epoch", panels, out / "curves.png", "network")

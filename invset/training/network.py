@@ -68,8 +68,9 @@ class NetworkSettings:
 
 @torch.no_grad()
 def predict(net: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
-    """Logits of 8-bit pictures, with shape (N, n_out)."""
-    return torch.cat([net(to_float(batch)) for batch in images.split(batch_size)])
+    """Logits of 8-bit pictures, with shape (N, n_out), on the CPU."""
+    device = next(net.parameters()).device
+    return torch.cat([net(to_float(batch).to(device)).cpu() for batch in images.split(batch_size)])
 
 
 def accuracy(net: nn.Module, data: ImageSet) -> float:
@@ -77,15 +78,80 @@ def accuracy(net: nn.Module, data: ImageSet) -> float:
     return (predict(net, data.images).argmax(1) == data.labels).float().mean().item()
 
 
-def _optimizer(net: nn.Module, s: NetworkSettings) -> torch.optim.SGD:
-    decay = [p for p in net.parameters() if p.ndim > 1]
-    plain = [p for p in net.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": s.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    # the one-cycle schedule moves the momentum between 0.95 and 0.85, against the rate
-    return torch.optim.SGD(groups, lr=s.lr, momentum=0.95, nesterov=True, foreach=True)
+class NetworkTraining:
+    """A network, the average of its weights, its optimiser and schedule: what a checkpoint holds.
+
+    Args:
+        net: float RGB images in [0, 1], with shape (N, 3, H, W), to logits.
+        settings: see `NetworkSettings`.
+        steps: optimiser steps an epoch.
+        device: where the network is trained; pictures are drawn and augmented on the CPU.
+    """
+
+    def __init__(self, net: nn.Module, settings: NetworkSettings, steps: int, device: str | torch.device = "cpu") -> None:
+        s = settings
+        self.settings, self.steps, self.device = s, steps, torch.device(device)
+        self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(net, avg_fn=warm_ema(s.ema), use_buffers=True)
+        decay = [p for p in net.parameters() if p.ndim > 1]
+        plain = [p for p in net.parameters() if p.ndim <= 1]
+        groups = [{"params": decay, "weight_decay": s.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        # the one-cycle schedule moves the momentum between 0.95 and 0.85, against the rate
+        self.optimizer = torch.optim.SGD(groups, lr=s.lr, momentum=0.95, nesterov=True, foreach=True)
+        total = s.epochs * steps + 1
+        warmup = max(0.2, 2 / total)  # at least one step: torch divides by its length
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, max_lr=s.lr, total_steps=total, pct_start=warmup)
+        self.rng = torch.Generator().manual_seed(s.seed)
+        self.epoch = 0
+        self.seconds = 0.0
+
+    _parts = ("net", "average", "optimizer", "schedule")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on."""
+        parts = {name: getattr(self, name).state_dict() for name in self._parts}
+        return {**parts, "rng": self.rng.get_state(), "epoch": self.epoch, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in self._parts:
+            getattr(self, name).load_state_dict(state[name])
+        self.rng.set_state(state["rng"])
+        self.epoch, self.seconds = state["epoch"], state["seconds"]
+
+    def augmented(self, images: Tensor) -> Tensor:
+        """8-bit pictures, with shape (N, 3, H, W), as the network gets them: floats, each with its own draws."""
+        s, rng = self.settings, self.rng
+        x = random_zoom(random_crop(to_float(images), s.crop, rng), s.zoom, rng)
+        return cutout(random_flip(x, rng), s.cutout, rng)
+
+    def train_epoch(self, train: ImageSet) -> float:
+        """One pass over the pictures; return the mean loss in nats."""
+        s, start = self.settings, time.monotonic()
+        self.net.train()
+        order = torch.randperm(len(train), generator=self.rng)
+        total = torch.zeros((), device=self.device)
+        about = f"epoch {self.epoch + 1}/{s.epochs}"
+        for step in tqdm(range(self.steps), desc=about, unit="image", unit_scale=s.batch_size, leave=False):
+            index = order[step * s.batch_size : (step + 1) * s.batch_size]
+            x = self.augmented(train.images[index]).to(self.device).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=s.autocast == "bf16"):
+                logits = self.net(x)
+            loss = F.cross_entropy(logits.float(), train.labels[index].to(self.device), label_smoothing=s.label_smoothing)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            self.schedule.step()
+            self.average.update_parameters(self.net)
+            total += loss.detach()
+        self.average.eval()
+        self.epoch += 1
+        self.seconds += time.monotonic() - start
+        return total.item() / self.steps
 
 
-def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: NetworkSettings, out: Path) -> nn.Module:
+def train_network(
+    net: nn.Module, train: ImageSet, val: ImageSet, settings: NetworkSettings, out: Path, device: str | torch.device = "cpu"
+) -> nn.Module:
     """Train `net` in place of its random weights and return the average of its weights, in evaluation mode.
 
     Args:
@@ -94,6 +160,7 @@ def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: Netw
         val: pictures to measure on after every epoch; never learnt from.
         settings: see `NetworkSettings`.
         out: folder for ``checkpoint.pt`` (resumed from if it is there) and ``log.csv``.
+        device: where the network is trained.
 
     Raises:
         InvsetError: fewer pictures than a batch, or `out` holds a run with other settings.
@@ -103,63 +170,29 @@ def train_network(net: nn.Module, train: ImageSet, val: ImageSet, settings: Netw
         raise InvsetError(
             f"batch_size={s.batch_size} is more than the {len(train)} training pictures; give batch_size={len(train)} or less"
         )
-    rng = torch.Generator().manual_seed(s.seed)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(net, avg_fn=warm_ema(s.ema), use_buffers=True)
-    optimizer = _optimizer(net, s)
-    steps = len(train) // s.batch_size
-    total_steps = s.epochs * steps + 1
-    warmup = max(0.2, 2 / total_steps)  # at least one step: torch divides by its length
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=s.lr, total_steps=total_steps, pct_start=warmup)
-    parts: dict[str, Any] = {"net": net, "average": average, "optimizer": optimizer, "schedule": schedule}
-
+    training = NetworkTraining(net, s, len(train) // s.batch_size, device)
     checkpoint = out / "checkpoint.pt"
     config = {**asdict(s), "pictures": fingerprint(train.images), "model": shapes(net)}
     state = load_checkpoint(checkpoint, config)
-    first, seconds = 0, 0.0
     if state:
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        rng.set_state(state["rng"])
-        first, seconds = state["epoch"], state["seconds"]
+        training.load_state_dict(state)
     out.mkdir(parents=True, exist_ok=True)
-    log = Log(out / "log.csv", rows=first)
-
-    for epoch in range(first, s.epochs):
-        start = time.monotonic()
-        net.train()
-        order = torch.randperm(len(train), generator=rng)
-        total = torch.zeros(())
-        bar = tqdm(range(steps), desc=f"epoch {epoch + 1}/{s.epochs}", unit="image", unit_scale=s.batch_size, leave=False)
-        for step in bar:
-            index = order[step * s.batch_size : (step + 1) * s.batch_size]
-            x = random_zoom(random_crop(to_float(train.images[index]), s.crop, rng), s.zoom, rng)
-            x = random_flip(x, rng)
-            x = cutout(x, s.cutout, rng).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16, enabled=s.autocast == "bf16"):
-                logits = net(x)
-            loss = F.cross_entropy(logits.float(), train.labels[index], label_smoothing=s.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            average.update_parameters(net)
-            total += loss.detach()
-        average.eval()
-        seconds += time.monotonic() - start
+    log = Log(out / "log.csv", rows=training.epoch)
+    while training.epoch < s.epochs:
+        before = training.seconds
+        loss = training.train_epoch(train)
         row: dict[str, float] = {
-            "epoch": epoch + 1,
-            "seconds": seconds,
-            "lr": float(schedule.get_last_lr()[0]),
-            "train_loss": total.item() / steps,
-            "val_accuracy": accuracy(average.module, val),
+            "epoch": training.epoch,
+            "seconds": training.seconds,
+            "lr": float(training.schedule.get_last_lr()[0]),
+            "train_loss": loss,
+            "val_accuracy": accuracy(training.average.module, val),
         }
         log.write(row)
-        left = seconds / (epoch + 1) * (s.epochs - epoch - 1)
+        left = training.seconds / training.epoch * (s.epochs - training.epoch)
         tqdm.write(
-            f"epoch {epoch + 1}/{s.epochs}  loss {row['train_loss']:.3f}  top-1 {row['val_accuracy']:.2%}  "
-            f"{steps * s.batch_size / (time.monotonic() - start):.0f} images/s  {left / 60:.0f} min left"
+            f"epoch {training.epoch}/{s.epochs}  loss {loss:.3f}  top-1 {row['val_accuracy']:.2%}  "
+            f"{training.steps * s.batch_size / (training.seconds - before):.0f} images/s  {left / 60:.0f} min left"
         )
-        saved = {name: part.state_dict() for name, part in parts.items()}
-        save_checkpoint(checkpoint, {**saved, "rng": rng.get_state(), "epoch": epoch + 1, "seconds": seconds, "config": config})
-    return average.module.eval()
+        save_checkpoint(checkpoint, {**training.state_dict(), "config": config})
+    return training.average.module.eval()
