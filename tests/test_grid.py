@@ -62,6 +62,8 @@ def test_large_images_are_shrunk_and_small_ones_stay_sharp() -> None:
     assert sorted(set(np.asarray(enlarge(pixel)).ravel())) == [0, 255]
 
 
-@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (20, (1, 20)), (21, (2, 20)), (100, (5, 20))])
-def test_grid_shape(count: int, shape: tuple[int, int]) -> None:
-    assert grid_shape(count) == shape
+@pytest.mark.parametrize(
+    ("count", "cell", "shape"), [(1, 96, (1, 1)), (20, 96, (1, 20)), (21, 96, (2, 20)), (100, 96, (5, 20)), (100, 128, (7, 15))]
+)
+def test_grid_shape(count: int, cell: int, shape: tuple[int, int]) -> None:
+    assert grid_shape(count, cell) == shape

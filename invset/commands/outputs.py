@@ -28,7 +28,7 @@ from invset.prior import CodePrior, Region
 from invset.problem import Problem
 from invset.reference import Reference
 from invset.report.animation import has_encoder, save_gif, save_mp4
-from invset.report.grid import grid_shape, label_grid
+from invset.report.grid import enlarge, grid_shape, label_grid
 from invset.report.selection import spread
 from invset.rundir import RunDir
 from invset.samplers.base import Sampler
@@ -291,7 +291,7 @@ def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: 
         title = f"{problem.network.name}  {problem.names[0]}: the same codes (columns) at rising activation (rows, upwards)"
     else:
         index = spread(f.numpy(), 100)
-        _, columns = grid_shape(len(index))
+        _, columns = grid_shape(len(index), enlarge(images[0]).width)
         parts = [index[i : i + columns] for i in range(0, len(index), columns)]
         rows = [("", images[part], [captions[i] for i in part]) for part in parts]
         title = f"{problem.network.name}  {problem.question}: {len(result)} samples, from low to high"

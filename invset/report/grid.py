@@ -70,7 +70,7 @@ def label_grid(rows: Sequence[tuple[str, Tensor, Sequence[str]]], title: str, si
     return canvas
 
 
-def grid_shape(count: int, most_columns: int = 20) -> tuple[int, int]:
-    """Rows and columns for `count` samples."""
-    columns = min(most_columns, count)
+def grid_shape(count: int, cell: int = SIDE) -> tuple[int, int]:
+    """Rows and columns for `count` samples whose cells are `cell` pixels wide, on no more than 2000 pixels."""
+    columns = min(2000 // (cell + _GAP), count)
     return math.ceil(count / columns), columns
