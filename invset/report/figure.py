@@ -73,7 +73,7 @@ def draw(figure: Figure, jobs: list[Job]) -> Image.Image:
 def label(figure: Figure, job: Job, run: Run) -> str:
     """What stands left of a job's first row: the method, the question, and how good the samples are."""
     row = measure(run)
-    lines = [_method(figure, job), *_neurons(run), f"{row['in_range']:.0%} in range"]
+    lines = [_method(figure, job), *run.questions, f"{row['in_range']:.0%} in range"]
     if row["vendi"] is not None and row["nearest"] is not None and row["real_vendi"] is not None:
         mark = "" if row["real"] == "in range" else "*"
         lines.append(f"nearest {row['nearest']:.1f} ({row['real_nearest']:.1f}{mark})")
@@ -90,7 +90,7 @@ def measure(run: Run) -> dict[str, Any]:
     root_d = run.encodings.shape[1] ** 0.5
     seeds = [s.step for s in run.samples if s.stage == "seed"]
     return {
-        "neurons": "; ".join(_neurons(run)),
+        "neurons": "; ".join(run.questions),
         "samples": counts["saved"],
         "in_range": counts["in_range"] / counts["saved"] if counts["saved"] else 0.0,
         "seed_steps": max(seeds) if seeds else None,
@@ -118,14 +118,10 @@ def rows(figure: Figure, jobs: list[Job]) -> list[dict[str, Any]]:
     ]
 
 
-def _neurons(run: Run) -> list[str]:
-    return [f"{name} in [{z1:g}, {z2:g}]" for name, (z1, z2) in zip(run.names, run.ranges, strict=True)]
-
-
 def _without_samples(figure: Figure, job: Job) -> str:
     """What stands left of an empty row: the question and that nothing was found, or why the job failed."""
     if job.run:
-        return "\n".join([_method(figure, job), *_neurons(job.run), "no samples"])
+        return "\n".join([_method(figure, job), *job.run.questions, "no samples"])
     reason = textwrap.wrap(f"failed: {job.reason}", width=40, max_lines=4, placeholder=" …")
     return "\n".join([f"{_method(figure, job)} (job {job.path.name})", *reason])
 

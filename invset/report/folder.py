@@ -76,6 +76,11 @@ class Run:
         return [(r["z1"], r["z2"]) for r in where]
 
     @property
+    def questions(self) -> list[str]:
+        """Each neuron with its range; of a ladder, whose one neuron has many, see `ranges`."""
+        return [f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in self.summary["neurons"]]
+
+    @property
     def is_ladder(self) -> bool:
         return "rungs" in self.summary["quality"]
 

@@ -64,7 +64,7 @@ def question(run: Run) -> str:
     """Which neurons in which ranges."""
     if run.is_ladder:
         return f"{run.names[0]} in {', '.join(interval(*r) for r in run.ranges)}"
-    return " and ".join(f"{name} in {interval(*r)}" for name, r in zip(run.names, run.ranges, strict=True))
+    return " and ".join(run.questions)
 
 
 def _context(run: Run) -> dict[str, Any]:
