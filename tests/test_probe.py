@@ -202,3 +202,14 @@ def test_a_run_out_of_reach_says_what_to_probe(monkeypatch: pytest.MonkeyPatch, 
     said = capsys.readouterr().out
     assert "p90 … p99 of 2000 real images: z1=4.99 z2=16.4; the largest: 21.3" in said
     assert "invset probe network=mini prior=natural neuron=horse\n" in said
+
+
+def test_a_sweep_has_a_folder_for_each_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["invset", "probe", "-m", "network=mini", "neuron=horse,ship", *SHORT])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    jobs = sorted(tmp_path.glob("outputs/*/*/[01]/probe.json"))
+    assert [json.loads(job.read_text())["neurons"][0]["name"] for job in jobs] == ["fc8:8 horse", "fc8:9 ship"]
