@@ -150,6 +150,7 @@ class Problem:
         self.encoder_network.resolve(self.encoder)
         self.neurons = list(neurons)
         self.indices = [self._check(neuron) for neuron in neurons]
+        self._check_ranges()
         # on the device already: in a step, a copy from the host would wait for it
         self.directions = [n.direction.to(network.device) if n.direction is not None else None for n in neurons]
         self.eight_bit = eight_bit
@@ -181,6 +182,21 @@ class Problem:
             raise InvsetError(f"neuron in layer {neuron.layer}: give a number, a label or a direction")
         return find_unit(self.network, neuron.layer, neuron.number)
 
+    def _check_ranges(self) -> None:
+        """A neuron that is given twice must have ranges that meet."""
+        seen: dict[tuple[str, int, str], tuple[float, float]] = {}
+        for neuron, index in zip(self.neurons, self.indices, strict=True):
+            if index is None:
+                continue
+            unit = (neuron.layer, index, str(neuron.position))
+            (a, b), (z1, z2) = seen.get(unit, ANY), neuron.range
+            if max(a, z1) > min(b, z2):
+                raise InvsetError(
+                    f"neuron {index + 1} of layer {neuron.layer} can't be in [{a:g}, {b:g}] and in [{z1:g}, {z2:g}] at once; "
+                    f"for one after the other type -m 'range=[{a:g},{b:g}],[{z1:g},{z2:g}]'"
+                )
+            seen[unit] = (max(a, z1), min(b, z2))
+
     @property
     def names(self) -> list[str]:
         """What reports call each neuron, for example ``fc8:8 horse``."""
@@ -190,6 +206,11 @@ class Problem:
             number = "direction" if index is None else index + 1
             names.append(neuron.name or f"{neuron.layer}:{number} {label}".strip())
         return names
+
+    @property
+    def centred(self) -> list[bool]:
+        """Whether each neuron is read where a `Reference` reads it: a channel at the centre, a unit anywhere."""
+        return [n.position == "center" or len(self.network.shape(n.layer)) == 1 for n in self.neurons]
 
     @property
     def question(self) -> str:

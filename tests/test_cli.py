@@ -73,6 +73,8 @@ MISTAKES = {
     "no direction at": ["direction=/nowhere.safetensors", "z1=3", "z2=4"],
     "neurons= for several, not both": ["neuron=1", "neurons=[{neuron: 1, z1: 1, z2: 2}]"],
     "neurons= is a list": ["neurons=[horse]"],
+    "neuron= is one neuron here": ["neuron=[horse,ship]", "z1=3", "z2=4"],
+    "can't be in [4, 6] and in [14, 16] at once": ["neurons=[{neuron: horse, z1: 4, z2: 6}, {neuron: 8, z1: 14, z2: 16}]"],
     "neuron=-1 is out of range": ["neuron=-1", "z1=3", "z2=4"],
     "range must be two numbers, not 5": ["neuron=1", "range=5"],
     "range must be two numbers, not [5]": ["neuron=1", "range=[5]"],

@@ -242,3 +242,14 @@ def test_what_is_saved_is_in_the_set(network: Network, generator: Generator, sam
     torch.testing.assert_close(result.encodings, e)
     assert torch.equal(result.images, to_uint8(generator(result.codes)))
     assert 0 < (result.activations - result.activations_before).abs().max() < 0.05
+
+
+def test_a_neuron_given_twice_needs_ranges_that_meet(network: Network, generator: Generator) -> None:
+    def twice(*ranges: tuple[float, float], position: tuple[int, int] | str = "center") -> Problem:
+        return Problem(network, generator, neurons=[Neuron("conv", 2, r, p) for r, p in zip(ranges, ("center", position), strict=True)])
+
+    assert twice((0, 2), (2, 3)).centred == [True, True]
+    assert twice((0, 2), (5, 6), position=(0, 1)).centred == [True, False]  # at two places it can
+    with pytest.raises(InvsetError, match=r"neuron 2 of layer conv can't be in \[0, 2\] and in \[5, 6\] at once"):
+        twice((0, 2), (5, 6))
+    assert Problem(network, generator, neurons=[Neuron("fc8", 1, (0, 1), (1, 1))]).centred == [True]

@@ -58,6 +58,8 @@ def asked(cfg: DictConfig, ranged: bool = True) -> list[dict[str, Any]]:
     example = "'neurons=[{neuron: horse, z1: 2, z2: 3}, {neuron: ship, z1: 2, z2: 3}]'" if ranged else "'neuron=[horse,ship]'"
     if cfg.neurons is None:
         one = {name: cfg[name] for name in names}
+        if ranged and isinstance(cfg.neuron, ListConfig):
+            raise InvsetError(f"neuron= is one neuron here; for several at once type {example}, one after the other -m neuron=horse,ship")
         if ranged or not isinstance(cfg.neuron, ListConfig):
             return [one]
         return [{**one, "neuron": neuron} for neuron in cfg.neuron]
@@ -135,7 +137,7 @@ def ends(one: Any) -> tuple[float, float]:
             raise InvsetError(f"range must be two numbers, not {pair}; for example 'range=[3,4]'")
         z1, z2 = pair
     if z1 is None or z2 is None:
-        raise InvsetError("the range is missing; type for example z1=3 z2=4, or 'range=[3,4]'")
+        raise InvsetError("the range is missing; type for example z1=3 z2=4, or 'range=[3,4]'; invset probe shows which ranges there are")
     return z1, z2
 
 

@@ -189,8 +189,8 @@ def summarize(
 
 
 def _beside_real(problem: Problem, reference: Reference | None, result: Result) -> dict[str, Any]:
-    at_centre = all(n.position == "center" and i is not None for n, i in zip(problem.neurons, problem.indices, strict=True))
-    if reference is None or not at_centre or not all(reference.knows(n.layer) for n in problem.neurons):
+    known = all(problem.centred) and None not in problem.indices
+    if reference is None or not known or not all(reference.knows(n.layer) for n in problem.neurons):
         return {"real": None}
     pairs = [(n.layer, i) for n, i in zip(problem.neurons, problem.indices, strict=True) if i is not None]
     range_ = ActivationRange(problem.range.z1.cpu(), problem.range.z2.cpu())
@@ -216,7 +216,7 @@ def _rungs(problem: Problem, sampler: Ladder, reference: Reference | None, resul
     for (z1, z2), cells in zip(sampler.ranges, ladder_rows(result), strict=False):
         e = result.encodings[[c for c in cells if c >= 0]].cpu()
         rung: dict[str, Any] = {"z1": z1, "z2": z2, "reached": len(e), "samples": Diversity.of(e).as_dict()}
-        if reference is not None and index is not None and neuron.position == "center" and reference.knows(neuron.layer):
+        if reference is not None and index is not None and problem.centred[0] and reference.knows(neuron.layer):
             real = reference.compare([(neuron.layer, index)], ActivationRange.of([(z1, z2)]), max(len(e), 2))
             rung["real"] = {"kind": real.kind, "in_range": real.in_range, **real.diversity.as_dict()}
         rungs.append(rung)
@@ -227,10 +227,10 @@ def sentences(problem: Problem, sampler: Sampler, result: Result, summary: dict[
     """What the terminal says at the end."""
     saved, inside = summary["counts"]["saved"], summary["counts"]["in_range"]
     wanted = f"{problem.names[0]} in {len(sampler.ranges)} ranges" if isinstance(sampler, Ladder) else problem.question
-    lines = [
-        f"{saved} of {sampler.n} samples with {wanted}, {inside} of them in range as saved, "
-        f"in {result.seconds:.1f} s. {result.status.sentence}"
-    ]
+    ended = result.status.sentence
+    if result.status.value == "reached" and inside < saved and not isinstance(sampler, Ladder):
+        ended = f"The other {saved - inside} are outside: this sampler does not hold both ends of the range."
+    lines = [f"{saved} of {sampler.n} samples with {wanted}, {inside} of them in range as saved, in {result.seconds:.1f} s. {ended}"]
     if result.status.value in ("unreachable", "budget") and not isinstance(sampler, Ladder):
         lines.append(_advice(problem, result, summary))
     real = summary["quality"].get("real")
@@ -294,7 +294,9 @@ def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: 
         _, columns = grid_shape(len(index), enlarge(images[0]).width)
         parts = [index[i : i + columns] for i in range(0, len(index), columns)]
         rows = [("", images[part], [captions[i] for i in part]) for part in parts]
-        title = f"{problem.network.name}  {problem.question}: {len(result)} samples, from low to high"
+        inside = int(result.in_range.sum())
+        some = "" if inside == len(result) else f", {inside} of them in range"
+        title = f"{problem.network.name}  {problem.question}: {len(result)} samples{some}, from low to high"
     measured = "saved 8-bit file" if problem.generator.display is None else "8-bit image that the network sees, not on this display of it"
     grid = label_grid(rows, title, footer=f"below each image: activation as measured on the {measured}")
     rundir.write("samples.png", grid.save)

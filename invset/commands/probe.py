@@ -116,8 +116,7 @@ def _stored(cfg: DictConfig, problem: Problem) -> list[dict[str, Tensor]]:
     """Activations that a reference holds image by image: of units, and of channels at the centre."""
     reference = load_reference(cfg, problem)
     populations: list[dict[str, Tensor]] = []
-    for neuron, index in zip(problem.neurons, problem.indices, strict=True):
-        centre = neuron.position == "center" or len(problem.network.shape(neuron.layer)) == 1
+    for neuron, index, centre in zip(problem.neurons, problem.indices, problem.centred, strict=True):
         known = reference is not None and reference.knows(neuron.layer) and centre
         f = reference.activations[neuron.layer] if reference is not None and known else None
         populations.append({REAL: read(f, index, "center", neuron.direction)} if f is not None else {})
@@ -149,7 +148,7 @@ def _found(name: str, rows: dict[str, Tensor], command: list[str], steps: int) -
     else:
         middle = rounded(whole[0], up[3])
         half = f"; half of the ascents came to {middle[1]:g} or higher" if middle else ""
-        lines.append(f"reachable: {whole[0]:g} to {whole[1]:g}, in {steps} steps{half}")
+        lines.append(f"reachable: {whole[0]:g} to {whole[1]:g} in {steps} steps, farther in more{half}")
     words = shlex.join([*command, f"z1={suggested[0]:g}", f"z2={suggested[1]:g}"]) if suggested else None
     if words:
         lines.append(f"  {words}")
