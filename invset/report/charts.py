@@ -35,7 +35,7 @@ _STYLE: Any = {
 #: Titles of the columns of ``optimization.csv`` that are drawn, a panel each.
 _PANELS: tuple[tuple[str, Mapping[str, str]], ...] = (
     ("multipliers", {"lambda_mean": "λ, mean", "mu": "μ"}),
-    ("codes", {"inside": "in range now", "kept": "kept so far", "arrived": "arrived"}),
+    ("codes", {"inside": "in range", "kept": "kept", "arrived": "arrived"}),
 )
 
 
@@ -131,7 +131,7 @@ def _lines(axes: Axes, x: np.ndarray, lines: Sequence[tuple[str, np.ndarray, str
     axes.set_xlim(x[0] - 0.5, x[-1] + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     height = axes.transAxes.inverted().transform(axes.transData.transform([(x[-1], y[np.isfinite(y)][-1]) for _, y, _ in lines]))[:, 1]
-    gap = 0.18 * 72 / axes.get_window_extent().height  # a line of text, in heights of the axes; SVG has 72 dots an inch
+    gap = 0.25 * 72 / axes.get_window_extent().height  # a line of text, in heights of the axes; SVG has 72 dots an inch
     place = -np.inf
     for i in np.argsort(height, kind="stable"):  # from below; names that would overlap move up
         name, _, colour = lines[i]
@@ -160,7 +160,7 @@ def encodings_map(points: np.ndarray, explained: tuple[float, float], encoder: s
 
 
 def _figure(
-    width: float, height: float, left: float = 0.105, right: float = 0.12, bottom: float | None = None, top: float = 0.06
+    width: float, height: float, left: float = 0.105, right: float = 0.16, bottom: float | None = None, top: float = 0.06
 ) -> tuple[Figure, Axes]:
     """A figure of inches; margins are shares of it."""
     figure = Figure(figsize=(width, height))
