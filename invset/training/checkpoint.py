@@ -49,6 +49,26 @@ def load_checkpoint(path: Path, config: dict[str, Any]) -> dict[str, Any] | None
     return state
 
 
+class Resumable:
+    """A training whose state is that of its parts, its generator of random numbers, and what it counts."""
+
+    _parts: tuple[str, ...]  # attributes with a state dict
+    _counters: tuple[str, ...]  # attributes that are numbers
+    rng: torch.Generator
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that what follows depends on."""
+        parts = {name: getattr(self, name).state_dict() for name in self._parts}
+        return {**parts, "rng": self.rng.get_state(), **{name: getattr(self, name) for name in self._counters}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in self._parts:
+            getattr(self, name).load_state_dict(state[name])
+        self.rng.set_state(state["rng"])
+        for name in self._counters:
+            setattr(self, name, state[name])
+
+
 class Log:
     """``log.csv``: one row for each report; the columns are fixed by the first row.
 

@@ -40,7 +40,7 @@ from invset.models.upconv import UpConv
 from invset.models.weights import checksum
 from invset.training.augment import random_flip
 from invset.training.average import warm_ema
-from invset.training.checkpoint import Log, fingerprint, load_checkpoint, save_checkpoint, shapes
+from invset.training.checkpoint import Log, Resumable, fingerprint, load_checkpoint, save_checkpoint, shapes
 from invset.training.discriminator import Discriminator, hinge
 from invset.training.settings import at_least, below_one, check_autocast, positive
 
@@ -105,8 +105,11 @@ def relative_error(value: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(value.float(), target.float()) / target.float().square().mean().clamp_min(1e-12)
 
 
-class GeneratorTraining:
+class GeneratorTraining(Resumable):
     """A generator, its discriminator, their optimisers and averages: what a checkpoint holds."""
+
+    _parts = ("generator", "discriminator", "average", "optimizer", "optimizer_d")
+    _counters = ("step", "seconds")
 
     def __init__(
         self, network: Network, encoder: str, generator: UpConv, discriminator: Discriminator, settings: GeneratorSettings
@@ -122,19 +125,6 @@ class GeneratorTraining:
         self.rng = torch.Generator().manual_seed(s.seed)
         self.step = 0
         self.seconds = 0.0
-
-    _parts = ("generator", "discriminator", "average", "optimizer", "optimizer_d")
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        parts = {name: getattr(self, name).state_dict() for name in self._parts}
-        return {**parts, "rng": self.rng.get_state(), "step": self.step, "seconds": self.seconds}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in self._parts:
-            getattr(self, name).load_state_dict(state[name])
-        self.rng.set_state(state["rng"])
-        self.step, self.seconds = state["step"], state["seconds"]
 
     @property
     def averaged(self) -> UpConv:

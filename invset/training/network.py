@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from invset.errors import InvsetError
 from invset.images import ImageSet, to_float
 from invset.training.augment import cutout, random_crop, random_flip, random_zoom
 from invset.training.average import warm_ema
-from invset.training.checkpoint import Log, fingerprint, load_checkpoint, save_checkpoint, shapes
+from invset.training.checkpoint import Log, Resumable, fingerprint, load_checkpoint, save_checkpoint, shapes
 from invset.training.settings import at_least, below_one, check_autocast, positive
 
 
@@ -78,7 +77,7 @@ def accuracy(net: nn.Module, data: ImageSet) -> float:
     return (predict(net, data.images).argmax(1) == data.labels).float().mean().item()
 
 
-class NetworkTraining:
+class NetworkTraining(Resumable):
     """A network, the average of its weights, its optimiser and schedule: what a checkpoint holds.
 
     Args:
@@ -87,6 +86,9 @@ class NetworkTraining:
         steps: optimiser steps an epoch.
         device: where the network is trained; pictures are drawn and augmented on the CPU.
     """
+
+    _parts = ("net", "average", "optimizer", "schedule")
+    _counters = ("epoch", "seconds")
 
     def __init__(self, net: nn.Module, settings: NetworkSettings, steps: int, device: str | torch.device = "cpu") -> None:
         s = settings
@@ -104,19 +106,6 @@ class NetworkTraining:
         self.rng = torch.Generator().manual_seed(s.seed)
         self.epoch = 0
         self.seconds = 0.0
-
-    _parts = ("net", "average", "optimizer", "schedule")
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on."""
-        parts = {name: getattr(self, name).state_dict() for name in self._parts}
-        return {**parts, "rng": self.rng.get_state(), "epoch": self.epoch, "seconds": self.seconds}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in self._parts:
-            getattr(self, name).load_state_dict(state[name])
-        self.rng.set_state(state["rng"])
-        self.epoch, self.seconds = state["epoch"], state["seconds"]
 
     def augmented(self, images: Tensor) -> Tensor:
         """8-bit pictures, with shape (N, 3, H, W), as the network gets them: floats, each with its own draws."""
