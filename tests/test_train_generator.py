@@ -10,6 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
+from scipy.special import rel_entr, softmax
 from torch import nn
 from toys import seeded, two_classes
 
@@ -135,6 +136,39 @@ def test_cycle_asks_of_a_code_what_the_encoder_can_give(relu):
     assert float(losses["features"]) == pytest.approx(float(ratio), rel=1e-5)
 
 
+@pytest.mark.parametrize("weight", [0, 0.5])
+def test_decision_is_the_divergence_of_the_classes(weight):
+    run = training(decision=weight, layers=["conv2"], autocast="off")
+    x, picture = (300 * torch.rand(n, 3, 8, 8, generator=seeded(n)) for n in (3, 5))  # so large that its classes differ
+    real = run.network.taps(x, run.layers)
+    decision = float(run._losses(picture, x, real, torch.rand(5, 8))["decision"])
+    p, q = (softmax(run.network.taps(v, ["fc8"])["fc8"].double().numpy(), axis=1) for v in (x, picture[:3]))
+    assert decision == pytest.approx(rel_entr(p, q).sum() / 3 if weight else 0, rel=1e-4)
+    assert weight == 0 or decision > 1e-3
+
+
+def test_the_decision_has_the_features_share():
+    sure = mini()
+    with torch.no_grad():
+        sure.module.get_submodule("fc8").weight.mul_(1e3)  # a tiny random network gives every picture the same class
+    image, both = (picture_gradient(network=sure, features=f, decision=1e9, prior_share=0) for f in (0, 0.5))
+    assert float((both - image).norm() / image.norm()) == pytest.approx(0.5, rel=1e-3)
+    layers = picture_gradient(network=sure, features=0.5, prior_share=0)
+    assert (both - layers).norm() > 0.1 * image.norm()
+    nothing = picture_gradient(network=sure, features=0.5, decision=1e-9, prior_share=0)
+    torch.testing.assert_close(nothing, layers, rtol=1e-3, atol=1e-6)
+
+
+def test_zoomed_pictures_are_parts_of_pictures():
+    ramp = torch.linspace(0, 255, 16).round().to(torch.uint8).expand(64, 3, 16, 16)
+    whole, parts = (training(zoom=zoom).augmented(ramp) for zoom in (1, 0.25))
+    slopes = (parts[..., -1] - parts[..., 0]) / (whole[0, 0, 0, -1] - whole[0, 0, 0, 0]).abs()
+    assert slopes.abs().max() <= 1
+    assert slopes.abs().min() > 0.25 / (4 / 3)  # a quarter of the area, 3 : 4, is never narrower than 0.43 sides
+    assert slopes.abs().mean() < 0.85
+    assert 0.25 < (slopes > 0).float().mean() < 0.75
+
+
 def test_discriminator_scores_with_and_without_codes():
     torch.manual_seed(0)
     critic, images, codes = Discriminator(5, (4, 6)), torch.rand(3, 3, 16, 16, generator=seeded()), torch.randn(3, 5, generator=seeded())
@@ -242,6 +276,9 @@ def test_any_network_and_layer(tmp_path, encoder, code_dim, share):
         ({"prior_share": -0.1}, "prior_share must be at least 0"),
         ({"prior_share": 1.5}, "prior_share must be at most 1"),
         ({"lr": 0.0}, "lr must be above 0"),
+        ({"decision": -1}, "decision must be at least 0"),
+        ({"zoom": 0.0}, "zoom must be above 0"),
+        ({"zoom": 1.5}, "zoom must be at most 1, not 1.5"),
         ({"ema": 1.0}, "ema must be at least 0 and below 1"),
         ({"layers": []}, "layers must name at least one layer"),
         ({"autocast": "float16"}, "autocast must be"),

@@ -43,6 +43,7 @@ def main(cfg: DictConfig) -> None:
     CodePrior.fit(codes, cfg.prior.variance, cfg.prior.share).save(out / "prior.safetensors")
     panels = {
         "loss (share of the spread)": ["image", "features", "cycle"],
+        **({"divergence of the decision (nats)": ["decision"]} if settings.decision else {}),
         "hinge loss of the discriminator": ["discriminator"],
         "held-out pictures": ["val_rmse", "val_code_error", "val_same_class"],
     }

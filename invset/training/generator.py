@@ -1,14 +1,15 @@
 """Train a generator for any network and any encoder layer: G(E(x)) ≈ x (Dosovitskiy & Brox 2016, arXiv:1602.02644).
 
-Three losses on the picture y = G(c), c = E(x), each relative to the spread of real pictures so that it means the same for
+Four losses on the picture y = G(c), c = E(x), each relative to the spread of real pictures so that it means the same for
 every network:
 
     image         |y - x|² / var(x)
     features      mean over the list of layers l of |φ_l(y) - φ_l(x)|² / |φ_l(x)|²
+    decision      KL(softmax of the network's output at x ‖ the same at y), where the output are logits of classes
     adversarial   -D(y, c), a projection discriminator with the hinge loss
 
 The image loss sees what is blurred and the feature loss what is textured, but their gradients differ in length by orders of
-magnitude from network to network; so the features' gradient at the picture is scaled to a fixed share of the image loss's
+magnitude from network to network; so the gradient of features and decision at the picture is scaled to a fixed share of the image loss's
 (Esser et al. 2021 balance a discriminator so), and no weight has to be tuned for a new network. The discriminator's slope is
 bounded by its spectral norm and needs no such care.
 
@@ -38,7 +39,7 @@ from invset.images import ImageSet, to_float, to_uint8
 from invset.models.network import Network
 from invset.models.upconv import UpConv
 from invset.models.weights import checksum
-from invset.training.augment import random_flip
+from invset.training.augment import random_flip, random_zoom
 from invset.training.average import warm_ema
 from invset.training.checkpoint import Log, Resumable, fingerprint, load_checkpoint, save_checkpoint, shapes
 from invset.training.discriminator import Discriminator, hinge
@@ -58,6 +59,9 @@ class GeneratorSettings:
         features: length of the feature loss's gradient at the picture, as a share of the image loss's.
         layers: layers of the feature loss; one that is named twice counts twice. The encoder layer may be among them, and layers
             behind it, on which the network's decision depends.
+        decision: weight of the decision's divergence, in nats, beside the feature loss; 0 leaves it out.
+        zoom: smallest share of a picture's area that a random part of it has; 1 is off. Parts have codes that whole pictures have
+            not, so few pictures last longer.
         adversarial: weight of the adversarial loss.
         warmup: steps before the adversarial loss counts.
         ema: decay a step of the average of the weights that is exported.
@@ -73,6 +77,8 @@ class GeneratorSettings:
     lr_discriminator: float = 4e-4
     features: float = 1.0
     layers: Sequence[str] = ("conv2", "conv3", "conv4", "conv5", "fc6")
+    decision: float = 0.0
+    zoom: float = 1.0
     adversarial: float = 0.05
     warmup: int = 200
     ema: float = 0.999
@@ -83,8 +89,10 @@ class GeneratorSettings:
     def __post_init__(self) -> None:
         at_least(1, self, "steps", "report_every")
         at_least(2, self, "batch_size")
-        at_least(0, self, "prior_share", "features", "adversarial", "warmup", "seed")
-        positive(self, "lr", "lr_discriminator")
+        at_least(0, self, "prior_share", "features", "decision", "adversarial", "warmup", "seed")
+        positive(self, "lr", "lr_discriminator", "zoom")
+        if self.zoom > 1:
+            raise InvsetError(f"zoom must be at most 1, not {self.zoom}")
         below_one(self, "ema")
         if self.prior_share > 1:
             raise InvsetError(f"prior_share must be at most 1, not {self.prior_share}")
@@ -116,7 +124,7 @@ class GeneratorTraining(Resumable):
     ) -> None:
         s = settings
         self.network, self.encoder, self.settings = network, encoder, s
-        self.layers = list(dict.fromkeys([*s.layers, encoder]))
+        self.layers = list(dict.fromkeys([*s.layers, encoder, *([network.output] if s.decision else [])]))
         self.generator = generator.to(network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = discriminator.to(network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(generator, avg_fn=warm_ema(s.ema), use_buffers=True)
@@ -141,11 +149,15 @@ class GeneratorTraining(Resumable):
             for group in optimizer.param_groups:
                 group["lr"] = lr * factor
 
+    def augmented(self, images: Tensor) -> Tensor:
+        """8-bit pictures, with shape (B, 3, H, W), as floats: a random part of each, every other one mirrored."""
+        return random_flip(random_zoom(to_float(images), self.settings.zoom, self.rng), self.rng)
+
     def train_step(self, images: Tensor) -> dict[str, Tensor]:
         """One step of discriminator and generator on 8-bit pictures, with shape (B, 3, H, W)."""
         s, size = self.settings, len(images)
         self._set_rates()
-        x = random_flip(to_float(images), self.rng).to(self.network.device).contiguous(memory_format=torch.channels_last)
+        x = self.augmented(images).to(self.network.device).contiguous(memory_format=torch.channels_last)
         with self.autocast():
             with torch.no_grad():
                 real = self.network.taps(x, self.layers)
@@ -156,7 +168,8 @@ class GeneratorTraining(Resumable):
             loss_d = self._step_discriminator(x, fake.detach(), conditions)
             picture = fake.detach().float().requires_grad_()
             losses = self._losses(picture, x, real, codes)
-            (features,) = torch.autograd.grad(losses["features"] + losses["cycle"], picture, retain_graph=True)
+            seen = losses["features"] + s.decision * losses["decision"] + losses["cycle"]
+            (features,) = torch.autograd.grad(seen, picture, retain_graph=True)
             (image,) = torch.autograd.grad(losses["image"], picture)
             alone, with_code = self.discriminator(picture, conditions)
             critic = -alone.mean() - with_code[:size].mean()
@@ -176,10 +189,14 @@ class GeneratorTraining(Resumable):
         seen = self.network.taps(picture, self.layers)
         image = F.mse_loss(picture[:size], x) / x.var()
         features = torch.stack([relative_error(seen[layer][:size], real[layer]) for layer in self.settings.layers]).mean()
+        decision = image.new_zeros(())
+        if self.settings.decision:
+            p, q = (v[self.network.output][:size].flatten(1).float().log_softmax(1) for v in (real, seen))
+            decision = F.kl_div(q, p, reduction="batchmean", log_target=True)
         # E ends in a ReLU in most networks: the part of a drawn code below zero can't come back
         target = codes[size:].clamp_min(0) if bool((real[self.encoder] >= 0).all()) else codes[size:]
         cycle = relative_error(seen[self.encoder].flatten(1)[size:], target) if len(target) else image.new_zeros(())
-        return {"image": image, "features": features, "cycle": cycle * len(target) / size}
+        return {"image": image, "features": features, "decision": decision, "cycle": cycle * len(target) / size}
 
     def _step_discriminator(self, x: Tensor, fake: Tensor, conditions: Tensor) -> Tensor:
         size = len(x)
