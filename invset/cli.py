@@ -9,7 +9,6 @@ import errno
 import importlib
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 from invset.allocator import keep_freed_memory
 from invset.errors import InvsetError, did_you_mean
+from invset.mistakes import config_dir, one_sentence
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without a configuration, main takes the
 #: words that were typed
@@ -43,13 +43,6 @@ FLAGS = (
     *("--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--info", "-i"),
     "--experimental-rerun",
 )
-
-
-def config_dir() -> Path:
-    """configs/ lies inside an installed package, and beside it in a checkout."""
-    package = Path(__file__).parent
-    inside = package / "configs"
-    return inside if inside.is_dir() else package.parent / "configs"
 
 
 def usage() -> str:
@@ -237,7 +230,7 @@ def _bad_input(error: BaseException, config: str) -> str | None:
             return str(cause)
         cause = cause.__cause__
     if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return _one_sentence(error, config)
+        return one_sentence(error, config)
     text = str(error).lower()
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)):
         return "there is not enough memory for that; type smaller K= and n="
@@ -284,12 +277,12 @@ def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) 
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config)(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise InvsetError(_one_sentence(error, config)) from error
+        raise InvsetError(one_sentence(error, config)) from error
     except ValueError as error:  # network=null
         if begun:
             raise
         null = next((word for word in rest if word.endswith("=null")), "")
-        raise InvsetError(f"{_one_sentence(error, config)} {null} names no option".rstrip()) from error
+        raise InvsetError(f"{one_sentence(error, config)} {null} names no option".rstrip()) from error
     except OSError as error:
         if begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
             raise
@@ -314,45 +307,6 @@ class _Unused:
                 self.taken[path] = folder
                 break
         return self.taken[path]
-
-
-def _one_sentence(error: Exception, config: str) -> str:
-    """What Hydra says over several lines, in one, with the nearest keys."""
-    text = " ".join(str(error).split())
-    text = text.split(" To append to your config")[0].split(" full_key:")[0].split(" See https://hydra.cc")[0]
-    text = text.split(" Config search path")[0].rstrip(".")
-    missing = re.match(r"In '.*': Could not find '([^/']*)/([^']*)'", text)
-    if missing:
-        group, option = missing.groups()
-        known = sorted(p.relative_to(config_dir() / group).with_suffix("").as_posix() for p in (config_dir() / group).rglob("*.yaml"))
-        return f"{group} has no option {option}.{did_you_mean(option, known)} It has {', '.join(known)}"
-    key = re.search(r"Missing mandatory value: (\S+)", text)
-    if key:
-        return f"{key[1]} is missing; type {key[1]}=…, as configs/ explains"
-    text = text.split(", set env var HYDRA_FULL_ERROR")[0]
-    word = text.split("'")[1] if text.startswith("Could not override '") else ""
-    if word:
-        from hydra import compose, initialize_config_dir
-        from hydra.core.global_hydra import GlobalHydra
-
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            keys = _keys(compose(config))
-        command = "invset " + config.replace("_", " ")
-        return f"{command} has no option {word}.{did_you_mean(word, keys)} All options: {command} --help"
-    return text + "."
-
-
-def _keys(node: Any, prefix: str = "") -> list[str]:
-    from omegaconf import DictConfig
-
-    keys: list[str] = []
-    for key in node:
-        keys.append(f"{prefix}{key}")
-        value = node._get_node(key)
-        if isinstance(value, DictConfig) and not value._is_none() and not value._is_missing():
-            keys += _keys(value, f"{prefix}{key}.")
-    return keys
 
 
 if __name__ == "__main__":

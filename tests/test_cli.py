@@ -111,7 +111,12 @@ MISTAKES = {
     "one neuron, not 2": ["sampler=ladder", "sampler.ranges=[[1,2]]", "neurons=[{neuron: 1, z1: 1, z2: 2}, {neuron: 2, z1: 1, z2: 2}]"],
     "not enough memory": ["neuron=1", "z1=3", "z2=4", "n=1000000000000"],
     "no option --multirum. Did you mean --multirun": ["neuron=1", "z1=3", "z2=4", "--multirum"],
-    "missing EQUAL": ["neuron"],
+    "options are typed key=value, not neuron": ["neuron"],
+    "range got several values: a list is typed 'range=[5,6]', and a sweep over them needs -m": ["neuron=1", "range=5,6"],
+    "can't read neuron=[horse: are all brackets and quotes closed?": ["neuron=[horse", "z1=3", "z2=4"],
+    "can't read neuron='horse: are all": ["neuron='horse", "z1=3", "z2=4"],
+    "sampler.ranges is missing; type sampler.ranges=… ([z1, z2] of each row": ["neuron=1", "sampler=ladder", "K=3"],
+    "Did you mean figures/caffenet/fig1, figures/mini/fig1? All names: invset list experiments": ["experiment=fig1"],
 }
 
 

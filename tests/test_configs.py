@@ -17,8 +17,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from invset.cli import COMMANDS, config_dir, main
+from invset.cli import COMMANDS, main
 from invset.commands import build
+from invset.mistakes import config_dir
 from invset.models.load import EMBEDDED, embedded
 from invset.problem import find_unit
 from invset.reference import Reference

@@ -24,11 +24,11 @@ from PIL import Image
 from report_folders import write_run
 from safetensors.numpy import load_file, save_file
 
-from invset.cli import config_dir
 from invset.cli import main as cli
 from invset.commands.checks import check_config
 from invset.commands.figure import main
 from invset.errors import InvsetError
+from invset.mistakes import config_dir
 from invset.models.labels import find_neuron, labels
 from invset.models.load import mini_network
 from invset.report.figure import Figure, label, measure, rows

@@ -14,10 +14,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from safetensors.torch import save_file
 
-from invset.cli import config_dir, main
+from invset.cli import main
 from invset.commands.build import choose_device, load_direction
 from invset.commands.listing import KINDS, about
 from invset.errors import InvsetError
+from invset.mistakes import config_dir
 from invset.models.caffe import caffe_layers
 from invset.models.caffenet import CaffeNet
 from invset.models.load import CIFAR10, mini_network

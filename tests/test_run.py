@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 
 import invset.samplers.base as base
 from invset import Neuron, Problem, mini_generator, mini_network
-from invset.cli import config_dir, main
+from invset.cli import main
+from invset.mistakes import config_dir
 from invset.samplers.ladder import Ladder
 from invset.samplers.stream import Stream
 

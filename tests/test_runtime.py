@@ -9,10 +9,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
-from invset.cli import config_dir
 from invset.commands import build
 from invset.commands.checks import check_config
 from invset.errors import InvsetError
+from invset.mistakes import config_dir
 from invset.runtime import Runtime
 
 

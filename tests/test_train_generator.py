@@ -14,9 +14,9 @@ from scipy.special import rel_entr, softmax
 from torch import nn
 from toys import seeded, two_classes
 
-from invset.cli import config_dir
 from invset.commands.train_generator import main
 from invset.errors import InvsetError
+from invset.mistakes import config_dir
 from invset.models.load import upconv_generator
 from invset.models.mini import LAYER_ALIASES, MiniNet
 from invset.models.network import Network
