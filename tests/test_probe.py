@@ -15,13 +15,14 @@ from PIL import Image
 
 from invset import Neuron, Problem, mini_generator, mini_network
 from invset.cli import main
+from invset.commands.probe import _excited
 from invset.errors import InvsetError
 from invset.models.load import embedded
 from invset.prior import CodePrior, Free
 from invset.problem import ANY
 from invset.reach import LEVELS, percentiles, reach, rounded
 from invset.reference import Reference
-from invset.report.strip import Strip, text
+from invset.report.strip import REAL, Strip, text
 
 DIM = 12
 SHORT = ["starts=2", "steps=2", "codes=3", "progress=false"]
@@ -160,8 +161,20 @@ def test_a_folder_of_pictures_is_what_the_network_sees(monkeypatch: pytest.Monke
 
 def test_what_a_reference_does_not_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = probe(monkeypatch, tmp_path, "layer=conv5", "neuron=80", "position=max")["conv5:80"]  # stored at the centre only
-    assert (found["of"], "real images" in found["populations"]) == ("random codes", False)
+    assert (found["of"], "real images" in found["populations"]) == ("p90 … p99 of random codes", False)
     assert "type images=/path/to/images" in capsys.readouterr().out
+
+
+def test_a_neuron_that_is_silent_for_nearly_all_images() -> None:
+    silent, fires = torch.zeros(300), torch.linspace(1, 3, 20)
+    assert _excited(torch.cat([silent, fires]), REAL) == (
+        "p10 … p99 of the 20 of 320 real images that move it from 0",
+        pytest.approx(np.quantile(fires.numpy(), 0.1)),
+        pytest.approx(np.quantile(fires.numpy(), 0.99)),
+    )
+    assert _excited(torch.cat([silent, fires[:5]]), REAL)[0] == "p90 … p99 of real images"  # too few to tell
+    some = torch.cat([silent, fires, fires])
+    assert _excited(some, REAL)[1] == pytest.approx(np.quantile(some.numpy(), 0.9))
 
 
 MISTAKES = {

@@ -298,7 +298,8 @@ def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: 
         some = "" if inside == len(result) else f", {inside} of them in range"
         title = f"{problem.network.name}  {problem.question}: {len(result)} samples{some}, from low to high"
     measured = "saved 8-bit file" if problem.generator.display is None else "8-bit image that the network sees, not on this display of it"
-    grid = label_grid(rows, title, footer=f"below each image: activation as measured on the {measured}")
+    what = "activation" if len(problem.names) == 1 else f"activations of {' and '.join(problem.names)}, in this order,"
+    grid = label_grid(rows, title, footer=f"below each image: {what} as measured on the {measured}")
     rundir.write("samples.png", grid.save)
     if cfg.animation and len(result) > 1:
         rundir.write("animation.gif", lambda path: save_gif(path, images, captions))

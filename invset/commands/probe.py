@@ -19,13 +19,14 @@ from invset.images import load_images, to_float
 from invset.prior import Region
 from invset.problem import Problem, read
 from invset.reach import LEVELS, Reach, percentiles, reach, rounded
-from invset.report.strip import COLUMNS, Strip, plot, text
+from invset.report.strip import AGAIN, COLUMNS, DOWN, RANDOM, REAL, UP, Strip, plot, text
 from invset.rundir import RunDir
-
-REAL, AGAIN, RANDOM, DOWN, UP = "real images", "real images, G(E(x))", "random codes", "after descent", "after ascent"
 
 #: What is typed for a probe, but not for the run that it suggests.
 _OWN = ("neuron", "neurons", "layer", "position", "direction", "images", "limit", "codes", "starts", "steps", "length", "seed", "progress")
+
+#: Fewest images that suggest a range for a neuron that nearly all leave silent.
+_FEW = 10
 
 #: Images, or codes that are walked up and down, in one pass.
 _BATCH = 32
@@ -133,16 +134,16 @@ def _found(name: str, rows: dict[str, Tensor], command: list[str], steps: int) -
     """What ``probe.json`` says of one neuron."""
     levels: dict[str, list[float]] = {row: percentiles(f).tolist() for row, f in rows.items()}
     source = REAL if REAL in rows else RANDOM
-    q = dict(zip(COLUMNS, levels[source], strict=True))
+    of, low, high = _excited(rows[source], source)
     down, up = levels[DOWN], levels[UP]
-    suggested = rounded(q["p90"], q["p99"])
+    suggested = rounded(low, high)
     whole = rounded(down[0], up[-1])
     lines = [] if REAL in rows else ["No activations on real images are stored for it; type images=/path/to/images (folder, zip or tar)."]
     if suggested is None:
-        lines.append(f"p90 … p99 of {source}: all {q['p90']:.4g}, so there is no range to suggest.")
+        lines.append(f"{of}: all {low:.4g}, so there is no range to suggest.")
     else:
         z1, z2 = suggested
-        lines.append(f"p90 … p99 of {source}: z1={z1:g} z2={z2:g}{'' if z2 <= up[-1] else ', of which the top was not reached'}")
+        lines.append(f"{of}: z1={z1:g} z2={z2:g}{'' if z2 <= up[-1] else ', of which the top was not reached'}")
     if whole is None:
         lines.append(f"reachable: nothing moves it from {up[-1]:.4g}")
     else:
@@ -156,11 +157,22 @@ def _found(name: str, rows: dict[str, Tensor], command: list[str], steps: int) -
         "name": name,
         "populations": {row: {"count": len(f), "percentiles": levels[row]} for row, f in rows.items()},
         "suggested": suggested,
-        "of": source,
+        "of": of,
         "reachable": whole,
         "command": words,
         "sentences": lines,
     }
+
+
+def _excited(f: Tensor, source: str) -> tuple[str, float, float]:
+    """Which activations are suggested, in words and by their ends, of values with shape (N,)."""
+    moved = f[f > f.min()]
+    q = dict(zip(COLUMNS, percentiles(f).tolist(), strict=True))
+    if q["p90"] > q["p0"] or len(moved) < _FEW:
+        return f"p90 … p99 of {source}", q["p90"], q["p99"]
+    # behind a ReLU that is silent for nearly all, p90 would be 0, and so would what is sampled
+    some = dict(zip(COLUMNS, percentiles(moved).tolist(), strict=True))
+    return f"p10 … p99 of the {len(moved)} of {len(f)} {source} that move it from {q['p0']:.4g}", some["p10"], some["p99"]
 
 
 def _strip(one: dict[str, Any]) -> Strip:
@@ -192,5 +204,6 @@ def _write(rundir: RunDir, cfg: DictConfig, problem: Problem, region: Region, fo
         f"Activations of {problem.network.name}: {real}what generator {problem.generator.name} makes of random codes "
         f"(prior={region.name}),\nand how far {cfg.steps} steps down and up the gradient bring such codes"
     )
-    band = "suggested range: p90 to p99 of real images" if all(one["of"] == REAL for one in found) else "suggested range"
+    of = {one["of"] for one in found}
+    band = f"suggested range: {of.pop()}" if len(of) == 1 else "suggested range"
     rundir.write("probe.png", lambda path: plot(strips, title, band, path))

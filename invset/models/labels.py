@@ -61,7 +61,7 @@ def find_neuron(number: int | str, units: int, labels: Sequence[str] | None, lay
         synonyms = [part.strip() for label in labels for part in label.split(",")]
         raise InvsetError(
             f"no neuron of layer {layer} is called {number!r}.{did_you_mean(number, synonyms)} Numbers go from 1 to {units}; "
-            "all names: invset list labels network=…"
+            "all names: invset list labels, with the same network="
         )
     return fits[0]
 

@@ -80,7 +80,8 @@ class Network:
             known = self.layers
             listed = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
             raise InvsetError(
-                f"{self.name} has no layer {layer!r}.{did_you_mean(layer, known)} Its layers: {listed}; invset list layers network=…"
+                f"{self.name} has no layer {layer!r}.{did_you_mean(layer, known)} Its layers: {listed}; "
+                "invset list layers, with the same network=, tells more"
             )
         return path
 

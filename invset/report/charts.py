@@ -93,9 +93,8 @@ def optimisation(curves: Mapping[str, np.ndarray], ranges: Sequence[tuple[float,
     charts = []
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(6.4, 2.6)
-        if neurons == 1:  # several neurons have a range each, and the columns are over all of them
-            for z1, z2 in ranges:
-                axes.axhspan(z1, z2, color=_BAND, linewidth=0)
+        for z1, z2 in dict.fromkeys(ranges):  # several neurons have a range each, and the columns are over all of them
+            axes.axhspan(z1, z2, color=_BAND, linewidth=0)
         axes.fill_between(step, curves["f_min"], curves["f_max"], color=_SECOND, alpha=0.25, linewidth=0)
         lines = [("min", curves["f_min"], _SECOND), ("mean", curves["f_mean"], _ACCENT), ("max", curves["f_max"], _SECOND)]
         _lines(axes, step, lines)

@@ -214,7 +214,8 @@ def _orders(shown: _Shown) -> list[tuple[str, str]]:
 def _about_samples(shown: _Shown) -> str:
     run = shown.run
     files = "saved 8-bit files" if run.summary.get("picture") is None else "8-bit images that the network sees, not on this display of them"
-    text = f"Below each picture is its activation, measured on the {files}. Click a picture, or press Enter on it, to enlarge it."
+    what = "is its activation" if len(run.names) == 1 else f"are its activations of {' and '.join(run.names)}, in this order"
+    text = f"Below each picture {what}, measured on the {files}. Click a picture, or press Enter on it, to enlarge it."
     if run.cells:
         text += " A column is one starting code, a row one range: up a column, only the activation changes."
     if len(shown.samples) < len(run.samples):
@@ -254,7 +255,8 @@ def _curves(run: Run) -> dict[str, Any]:
     if "step" not in run.curves or not len(run.curves["step"]):
         return {"about_curves": "", "curves": []}
     about = "Smallest, mean and largest activation of the codes in flight at each gradient step"
-    about += "; each band is a range." if run.is_ladder else "." if len(run.names) > 1 else "; the band is the range."
+    about += ", of all neurons together" if len(run.names) > 1 else ""
+    about += "; the band is the range." if len(run.ranges) == 1 else "; the bands are the ranges."
     drawn = charts.optimisation(run.curves, run.ranges, len(run.names))
     return {"about_curves": about, "curves": [Markup(chart) for chart in drawn]}
 

@@ -18,8 +18,11 @@ from matplotlib.patches import Patch
 #: What the columns are called, for p0, p1, p10, p50, p90, p99, p100.
 COLUMNS = ("p0", "p1", "p10", "p50", "p90", "p99", "p100")
 
-#: From the last row upwards, so that a row has its colour whatever is known of real images.
-_COLOURS = ("#c2571a", "#6b7280", "#7a6bb0", "#1b6ca8", "#12324f")
+#: Rows of a probe.
+REAL, AGAIN, RANDOM, DOWN, UP = "real images", "real images, G(E(x))", "random codes", "after descent", "after ascent"
+
+#: A row has its colour whatever else is known.
+_COLOURS = {REAL: "#12324f", AGAIN: "#1b6ca8", RANDOM: "#7a6bb0", DOWN: "#6b7280", UP: "#c2571a"}
 _WIDTH = 60  # of a strip in the terminal
 
 
@@ -29,7 +32,7 @@ class Strip:
 
     Attributes:
         name: for example "fc8:8 horse".
-        rows: what was looked at -> how many, and the activations at p0 … p100, in raw units.
+        rows: what was looked at (`REAL` …) -> how many, and the activations at p0 … p100, in raw units.
         band: a range to point at, and what it is; None: none.
     """
 
@@ -96,8 +99,8 @@ def plot(strips: Sequence[Strip], title: str, band: str, out: Path) -> None:
 
 
 def _panel(axis: Axes, strip: Strip) -> None:
-    for place, (_, q) in enumerate(strip.rows.values()):
-        colour = _COLOURS[len(strip.rows) - 1 - place]
+    for place, (name, (_, q)) in enumerate(strip.rows.items()):
+        colour = _COLOURS[name]
         axis.plot([q[0], q[6]], [place, place], color=colour, lw=1, solid_capstyle="butt")
         axis.plot([q[1], q[5]], [place, place], color=colour, lw=4, alpha=0.45, solid_capstyle="butt")
         axis.plot([q[2], q[4]], [place, place], color=colour, lw=10, alpha=0.75, solid_capstyle="butt")
