@@ -59,6 +59,13 @@ def test_every_option_that_is_listed_composes(kind: str, listed: Listed) -> None
             assert compose("run", [f"{group}={option}"])
 
 
+def test_every_method_that_is_listed_can_be_compared(listed: Listed) -> None:
+    lines = [line.split(maxsplit=1) for line in listed("methods")]
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        assert {method for method, _ in lines} == set(compose("compare").methods)
+    assert "the default sampler" in dict(lines)["stream"]
+
+
 def test_what_an_option_is_its_first_line_says(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("# @package _global_\n# invset run sampler=a    (what (in brackets) it is)\nK: 1\n")
     (tmp_path / "b.yaml").write_text("# invset run sampler=b\n")

@@ -20,6 +20,7 @@ KINDS = {
     "labels": "names of the output's neurons, here those that hold a word: invset list labels network=caffenet volc",
     "generators": "options of generator=",
     "samplers": "options of sampler=",
+    "methods": "what invset compare takes: 'use=[stream,ppgn]'",
     "experiments": "options of experiment=",
 }
 
