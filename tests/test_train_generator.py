@@ -117,6 +117,13 @@ def test_the_critic_has_its_weight_after_the_warmup():
     torch.testing.assert_close(twice, 2 * once, rtol=1e-3, atol=1e-5)
 
 
+def test_without_an_adversarial_loss_there_is_no_discriminator(tmp_path):
+    run = training(adversarial=0)
+    run.discriminator.register_forward_hook(lambda *_: pytest.fail("it was computed for nothing"))
+    train_generator(run, two_classes(), two_classes(seed=1), tmp_path)
+    assert "discriminator" not in rows(tmp_path)[0]
+
+
 @pytest.mark.parametrize("relu", [True, False])
 def test_cycle_asks_of_a_code_what_the_encoder_can_give(relu):
     class Shifted(nn.Module):
@@ -316,7 +323,7 @@ def test_the_command_trains_in_parts(tmp_path, photographs):
     words = ["network=mini", f"data.train={photographs}", f"data.val={photographs}", *small, *few]
     command(*words, f"out={tmp_path}/first")
     command(*words, f"out={tmp_path}/second", f"init={tmp_path}/first/generator.safetensors", "seed=5")
-    command(*words, f"out={tmp_path}/other", "seed=5")
+    command(*words, f"out={tmp_path}/other", "seed=5", "settings.adversarial=0", "settings.decision=0.1")
     codes = torch.rand(3, 1024, generator=seeded())
     first, second, other = (upconv_generator(tmp_path / name / "generator.safetensors")(codes) for name in ("first", "second", "other"))
     # the rate is next to zero: what a training began with it ends with, to the precision of its file

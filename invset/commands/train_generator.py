@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> None:
     panels = {
         "loss (share of the spread)": ["image", "features", "cycle"],
         **({"divergence of the decision (nats)": ["decision"]} if settings.decision else {}),
-        "hinge loss of the discriminator": ["discriminator"],
+        **({"hinge loss of the discriminator": ["discriminator"]} if settings.adversarial else {}),
         "held-out pictures": ["val_rmse", "val_code_error", "val_same_class"],
     }
     plot_log(out / "log.csv", "images", panels, out / "curves.png", "generator")

@@ -62,7 +62,7 @@ class GeneratorSettings:
         decision: weight of the decision's divergence, in nats, beside the feature loss; 0 leaves it out.
         zoom: smallest share of a picture's area that a random part of it has; 1 is off. Parts have codes that whole pictures have
             not, so few pictures last longer.
-        adversarial: weight of the adversarial loss.
+        adversarial: weight of the adversarial loss; 0 leaves the discriminator out.
         warmup: steps before the adversarial loss counts.
         ema: decay a step of the average of the weights that is exported.
         report_every: steps between rows of the log, validation pictures and checkpoints.
@@ -163,26 +163,24 @@ class GeneratorTraining(Resumable):
                 real = self.network.taps(x, self.layers)
             codes = real[self.encoder].flatten(1).float()
             codes = torch.cat([codes, gaussian_codes(codes, round(s.prior_share * size), self.rng)])
-            conditions = codes / self.generator.code_scale
             fake = self.generator(codes)
-            loss_d = self._step_discriminator(x, fake.detach(), conditions)
             picture = fake.detach().float().requires_grad_()
             losses = self._losses(picture, x, real, codes)
             seen = losses["features"] + s.decision * losses["decision"] + losses["cycle"]
             (features,) = torch.autograd.grad(seen, picture, retain_graph=True)
             (image,) = torch.autograd.grad(losses["image"], picture)
-            alone, with_code = self.discriminator(picture, conditions)
-            critic = -alone.mean() - with_code[:size].mean()
-            (adversarial,) = torch.autograd.grad(critic, picture)
+            if s.adversarial:  # without, the discriminator would be computed for nothing
+                adversarial, told = self._judged(x, picture, codes / self.generator.code_scale)
+                losses |= told
         gradient = image + s.features * features * (image.norm() / features[:size].norm().clamp_min(1e-12))
-        if self.step >= s.warmup:
+        if s.adversarial and self.step >= s.warmup:
             gradient = gradient + s.adversarial * adversarial
         self.optimizer.zero_grad(set_to_none=True)
         fake.backward(gradient.to(fake.dtype))
         self.optimizer.step()
         self.average.update_parameters(self.generator)
         self.step += 1
-        return {**losses, "critic": critic, "discriminator": loss_d}
+        return losses
 
     def _losses(self, picture: Tensor, x: Tensor, real: dict[str, Tensor], codes: Tensor) -> dict[str, Tensor]:
         size = len(x)
@@ -197,6 +195,14 @@ class GeneratorTraining(Resumable):
         target = codes[size:].clamp_min(0) if bool((real[self.encoder] >= 0).all()) else codes[size:]
         cycle = relative_error(seen[self.encoder].flatten(1)[size:], target) if len(target) else image.new_zeros(())
         return {"image": image, "features": features, "decision": decision, "cycle": cycle * len(target) / size}
+
+    def _judged(self, x: Tensor, picture: Tensor, conditions: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """One step of the discriminator; the adversarial loss's gradient at the pictures, and both losses."""
+        loss = self._step_discriminator(x, picture.detach(), conditions)
+        alone, with_code = self.discriminator(picture, conditions)
+        critic = -alone.mean() - with_code[: len(x)].mean()
+        (gradient,) = torch.autograd.grad(critic, picture)
+        return gradient, {"critic": critic, "discriminator": loss}
 
     def _step_discriminator(self, x: Tensor, fake: Tensor, conditions: Tensor) -> Tensor:
         size = len(x)
