@@ -1,13 +1,17 @@
-"""Crops, zooms, flips and cutouts, compared with pictures cut by hand."""
+"""Crops, zooms, flips, cutouts and colours, compared with pictures cut by hand."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 from torch.nn import functional as F
 from toys import seeded
 
-from invset.training.augment import cutout, random_crop, random_flip, random_zoom
+from invset.training.augment import color_jitter, color_matrix, cutout, random_crop, random_flip, random_zoom
 
 
 @pytest.fixture
@@ -91,9 +95,48 @@ def test_zoom_of_the_whole_area_is_off(images):
     assert torch.equal(random_zoom(images, 1.0, seeded()), images)
 
 
+@pytest.mark.parametrize("hue", [-2.0, 0.0, 0.4])
+def test_a_colour_matrix_is_a_turn_around_grey(hue):
+    turn = Rotation.from_rotvec(hue * np.ones(3) / math.sqrt(3)).as_matrix()
+    matrix = color_matrix(torch.tensor([1.0]), torch.tensor([1.0]), torch.tensor([hue]))[0].numpy()
+    np.testing.assert_allclose(matrix, turn, atol=1e-6)
+    matrix = color_matrix(torch.tensor([2.0]), torch.tensor([0.5]), torch.tensor([hue]))[0].numpy()
+    np.testing.assert_allclose(matrix @ np.ones(3), 2 * np.ones(3), atol=1e-6)
+    chroma = np.array([1.0, -1, 0])
+    np.testing.assert_allclose(matrix @ chroma, turn @ chroma, atol=1e-6)  # twice the contrast, half the saturation
+
+
+def test_jittered_colours():
+    flat = torch.tensor([0.45, 0.5, 0.55]).view(1, 3, 1, 1).expand(2000, 3, 2, 2)
+    jittered = color_jitter(flat, 0.3, seeded())
+    assert torch.equal(jittered, jittered[..., :1, :1].expand_as(jittered))  # one draw a picture
+    shift = jittered[:, :, 0, 0].mean(1) - 0.5
+    assert 0.14 < shift.abs().max() < 0.15 + 1e-6
+    chroma = jittered[:, :, 0, 0] - jittered[:, :, 0, 0].mean(1, keepdim=True)
+    factor = chroma.norm(dim=1) / math.sqrt(0.005)
+    assert math.exp(-0.6) < factor.min() < 0.65
+    assert 1.6 < factor.max() < math.exp(0.6)
+    turned = (chroma @ torch.tensor([-1.0, 0, 1]) / (chroma.norm(dim=1) * math.sqrt(2))).clamp(max=1).acos()
+    assert 0.28 < turned.max() < 0.3 + 1e-3
+    whites = color_jitter(torch.ones(200, 3, 2, 2), 0.3, seeded())
+    assert whites.max() == 1
+    assert whites.min() > 0.5 + 0.5 * math.exp(-0.3) - 0.16
+    torch.testing.assert_close(whites.amin(1), whites.amax(1))  # grey stays grey
+
+
+def test_no_jitter_is_off(images):
+    assert torch.equal(color_jitter(images, 0.0, seeded()), images)
+
+
 @pytest.mark.parametrize(
     "change",
-    [random_flip, lambda x, rng: random_zoom(x, 0.3, rng), lambda x, rng: random_crop(x, 3, rng), lambda x, rng: cutout(x, 4, rng)],
+    [
+        random_flip,
+        lambda x, rng: random_zoom(x, 0.3, rng),
+        lambda x, rng: random_crop(x, 3, rng),
+        lambda x, rng: cutout(x, 4, rng),
+        lambda x, rng: color_jitter(x, 0.3, rng),
+    ],
 )
 def test_the_seed_decides(images, change):
     before = images.clone()

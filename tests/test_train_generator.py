@@ -176,6 +176,14 @@ def test_zoomed_pictures_are_parts_of_pictures():
     assert 0.25 < (slopes > 0).float().mean() < 0.75
 
 
+def test_jittered_pictures_have_other_colours():
+    red = torch.tensor([200, 30, 30], dtype=torch.uint8).view(1, 3, 1, 1).expand(64, 3, 16, 16)
+    same, other = (training(jitter=amount).augmented(red) for amount in (0, 0.3))
+    torch.testing.assert_close(same, red / 255)
+    assert (other - same).flatten(1).abs().amax(1).min() > 0.01
+    assert (other[:, 0] > other[:, 1:].amax(1)).all()
+
+
 def test_discriminator_scores_with_and_without_codes():
     torch.manual_seed(0)
     critic, images, codes = Discriminator(5, (4, 6)), torch.rand(3, 3, 16, 16, generator=seeded()), torch.randn(3, 5, generator=seeded())
@@ -286,6 +294,7 @@ def test_any_network_and_layer(tmp_path, encoder, code_dim, share):
         ({"decision": -1}, "decision must be at least 0"),
         ({"zoom": 0.0}, "zoom must be above 0"),
         ({"zoom": 1.5}, "zoom must be at most 1, not 1.5"),
+        ({"jitter": -0.1}, "jitter must be at least 0"),
         ({"ema": 1.0}, "ema must be at least 0 and below 1"),
         ({"layers": []}, "layers must name at least one layer"),
         ({"autocast": "float16"}, "autocast must be"),

@@ -1,6 +1,8 @@
-"""Random crops, zooms, flips and cutouts of a batch of pictures, each picture with its own draw from one seeded generator."""
+"""Random crops, zooms, flips, cutouts and colours of a batch of pictures, each picture with its own draw from one seeded generator."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -56,3 +58,32 @@ def random_zoom(images: Tensor, area: float, rng: torch.Generator) -> Tensor:
     left, top = x * (w - width), y * (h - height)
     boxes = torch.stack([torch.arange(n, dtype=images.dtype), left, top, left + width, top + height], dim=1)
     return roi_align(images, boxes, (h, w), sampling_ratio=1, aligned=True)
+
+
+def color_matrix(contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
+    """The 3x3 matrix that changes RGB about mid-grey (Karras et al. 2020, arXiv:2006.06676, appendix B).
+
+    Args:
+        contrast: factor of all colours, with shape (N,).
+        saturation: factor of their distance to the axis of greys, with shape (N,).
+        hue: turn around that axis, in radians, with shape (N,).
+    """
+    grey = torch.full((3, 3), 1 / 3)
+    turn = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # cross product with the axis of greys
+    c, s, h = (v.view(-1, 1, 1) for v in (contrast, saturation, hue))
+    return c * (grey + s * (h.cos() * (torch.eye(3) - grey) + h.sin() * turn))
+
+
+def color_jitter(images: Tensor, amount: float, rng: torch.Generator) -> Tensor:
+    """Change each picture's contrast and saturation by factors e^±amount, its brightness by ±amount / 2, its hue by ±amount radians.
+
+    Args:
+        images: float in [0, 1], with shape (N, 3, H, W).
+        amount: at least 0; 0 is off.
+        rng: of every draw; each of the four is uniform (the factors in their logarithm).
+    """
+    if amount == 0:
+        return images
+    contrast, saturation, hue, brightness = amount * (2 * torch.rand(4, len(images), generator=rng) - 1)
+    mixed = color_matrix(contrast.exp(), saturation.exp(), hue) @ (images - 0.5).flatten(2)
+    return (mixed.view_as(images) + 0.5 + brightness.view(-1, 1, 1, 1) / 2).clamp(0, 1)

@@ -39,7 +39,7 @@ from invset.images import ImageSet, to_float, to_uint8
 from invset.models.network import Network
 from invset.models.upconv import UpConv
 from invset.models.weights import checksum
-from invset.training.augment import random_flip, random_zoom
+from invset.training.augment import color_jitter, random_flip, random_zoom
 from invset.training.average import warm_ema
 from invset.training.checkpoint import Log, Resumable, fingerprint, load_checkpoint, save_checkpoint, shapes
 from invset.training.discriminator import Discriminator, hinge
@@ -62,6 +62,8 @@ class GeneratorSettings:
         decision: weight of the decision's divergence, in nats, beside the feature loss; 0 leaves it out.
         zoom: smallest share of a picture's area that a random part of it has; 1 is off. Parts have codes that whole pictures have
             not, so few pictures last longer.
+        jitter: how far each picture's colours are changed (`color_jitter`); 0 is off. A network's codes of pictures that it was
+            trained on are tidier than those of new ones; in colours that it never saw they are new to it.
         adversarial: weight of the adversarial loss; 0 leaves the discriminator out.
         warmup: steps before the adversarial loss counts.
         ema: decay a step of the average of the weights that is exported.
@@ -79,6 +81,7 @@ class GeneratorSettings:
     layers: Sequence[str] = ("conv2", "conv3", "conv4", "conv5", "fc6")
     decision: float = 0.0
     zoom: float = 1.0
+    jitter: float = 0.0
     adversarial: float = 0.05
     warmup: int = 200
     ema: float = 0.999
@@ -89,7 +92,7 @@ class GeneratorSettings:
     def __post_init__(self) -> None:
         at_least(1, self, "steps", "report_every")
         at_least(2, self, "batch_size")
-        at_least(0, self, "prior_share", "features", "decision", "adversarial", "warmup", "seed")
+        at_least(0, self, "prior_share", "features", "decision", "jitter", "adversarial", "warmup", "seed")
         positive(self, "lr", "lr_discriminator", "zoom")
         if self.zoom > 1:
             raise InvsetError(f"zoom must be at most 1, not {self.zoom}")
@@ -150,8 +153,9 @@ class GeneratorTraining(Resumable):
                 group["lr"] = lr * factor
 
     def augmented(self, images: Tensor) -> Tensor:
-        """8-bit pictures, with shape (B, 3, H, W), as floats: a random part of each, every other one mirrored."""
-        return random_flip(random_zoom(to_float(images), self.settings.zoom, self.rng), self.rng)
+        """8-bit pictures, with shape (B, 3, H, W), as floats: a random part of each, half of them mirrored, in other colours."""
+        parts = random_flip(random_zoom(to_float(images), self.settings.zoom, self.rng), self.rng)
+        return color_jitter(parts, self.settings.jitter, self.rng)
 
     def train_step(self, images: Tensor) -> dict[str, Tensor]:
         """One step of discriminator and generator on 8-bit pictures, with shape (B, 3, H, W)."""
