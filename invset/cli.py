@@ -188,12 +188,17 @@ def _remove_empty_run() -> None:
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     if not _sweeping() and [p.name for p in folder.iterdir()] == [".hydra"]:
-        shutil.rmtree(folder)
-        day, outputs = folder.parent, folder.parent.parent
-        if outputs.name == "outputs" and not any(day.iterdir()):
-            day.rmdir()
-            if not any(outputs.iterdir()):
-                outputs.rmdir()
+        shutil.rmtree(folder / ".hydra")
+        _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Delete an empty folder, and those of its day and of all days if nothing else is in them."""
+    day = folder.parent
+    for empty in (folder, day, day.parent) if day.parent.name == "outputs" else (folder,):
+        if not empty.is_dir() or any(empty.iterdir()):
+            return
+        empty.rmdir()
 
 
 def _guarded(run: Callable[[], int | None], config: str, note: Callable[[int, str], None] | None = None) -> int:
@@ -263,7 +268,8 @@ def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) 
         flag = word.split("=")[0]
         if flag.startswith("-") and flag not in FLAGS:
             raise InvsetError(f"invset {name} has no option {flag}.{did_you_mean(flag, FLAGS)} Options are typed key=value")
-    OmegaConf.register_new_resolver("unused", _Unused(), replace=True)
+    unused = _Unused()
+    OmegaConf.register_new_resolver("unused", unused, replace=True)
     begun: list[bool] = []
 
     def job(cfg: Any) -> int:
@@ -287,6 +293,9 @@ def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) 
         if begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
             raise
         raise InvsetError(f"can't write to {error.filename} ({error.strerror}); type hydra.run.dir=/a/folder/of/yours") from error
+    finally:  # Hydra asks for the folder of a sweep also where an experiment names another
+        for folder in unused.taken.values():
+            _remove_if_empty(Path(folder))
 
 
 class _Unused:

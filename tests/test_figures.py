@@ -166,8 +166,10 @@ def test_a_figure_is_sampled_and_drawn(
 ) -> None:
     original = PPGN.__init__
     monkeypatch.setattr(PPGN, "__init__", lambda self, **options: original(self, **{**options, "n_iters": 2}))  # one option of few samplers
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / figure
     assert run(monkeypatch, "run", "-m", f"experiment=figures/mini/{figure}", *LITTLE, *words, f"hydra.sweep.dir={folder}") in (0, 3)
+    assert [path.name for path in tmp_path.iterdir()] == [figure]  # no folder of another name is left
     capsys.readouterr()
     assert run(monkeypatch, "figure", str(folder)) == 0
     printed = capsys.readouterr().out
