@@ -296,6 +296,7 @@ def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) 
     finally:  # Hydra asks for the folder of a sweep also where an experiment names another
         for folder in unused.taken.values():
             _remove_if_empty(Path(folder))
+        OmegaConf.clear_resolver("unused")  # who composes a configuration in this process later makes no folders
 
 
 class _Unused:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -196,6 +197,7 @@ def test_two_runs_in_one_second_have_two_folders(monkeypatch: pytest.MonkeyPatch
         assert not end.value.code
     assert sorted(p.name for p in (tmp_path / "outputs").iterdir()) == ["now", "now-2"]
     assert "${unused:" in (config_dir() / "run.yaml").read_text()
+    assert not OmegaConf.has_resolver("unused")  # who composes later, in this process, makes no folders
 
 
 def sweep(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:

@@ -126,7 +126,7 @@ class _Run:
 
     def _progress(self, state: Any, rows: list[list[float]]) -> str:
         last = dict(zip(self.sampler.columns, rows[-1], strict=True)) if rows else {}
-        inside = f", {last['inside']:.0f} of {len(state.u)} inside" if "inside" in last else ""
+        inside = f", {last['inside']:.0f} in range" if "inside" in last else ""  # of that pass, which may have had more codes
         return f"step {state.steps}{inside}"
 
     def _save(self, seconds: float) -> None:
