@@ -174,11 +174,20 @@ def test_samples_that_are_all_the_same(tmp_path: Path) -> None:
 
 
 def test_several_neurons(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", 12, names=("fc8:8 horse", "conv5:20"), ranges=((3.0, 4.0), (-1.0, 0.5)))
+    columns = [f"f{j}_{what}" for j in (1, 2) for what in ("min", "mean", "max")]
+    folder = write_run(
+        tmp_path / "run", 12, names=("fc8:8 horse", "conv5:20"), ranges=((3.0, 4.0), (-1.0, 0.5)), columns=[*columns, "inside", "kept"]
+    )
     tree = page(folder)
     assert text(tree.find(".//h1")) == "fc8:8 horse in [3, 4] and conv5:20 in [-1, 0.5]"
     labels = [e.get("aria-label", "") for e in tree.iter() if e.get("role") == "img"]
     assert sum(label.startswith("histogram of the activations of") for label in labels) == 2
+    curves = [label for label in labels if "over the gradient steps" in label]
+    assert [name for label in curves for name in ("fc8:8 horse", "conv5:20") if f"activation of {name} of" in label] == [
+        "fc8:8 horse",
+        "conv5:20",
+    ]
+    assert all("activation of fc8:8 horse" in text(e) for e in tree.iter("p") if " mean " in text(e) and text(e).startswith("activation"))
     row = next(csv.DictReader((folder / "activations.csv").read_text().splitlines()))
     assert text(next(e for e in tree.iter("li"))) == f"{float(row['fc8:8 horse']):.2f} {float(row['conv5:20']):.2f}"
     assert "activation of fc8:8 horse" in [text(e) for e in tree.iter("option")]

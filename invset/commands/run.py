@@ -125,7 +125,9 @@ class _Run:
         return self.problem.question
 
     def _progress(self, state: Any, rows: list[list[float]]) -> str:
-        last = dict(zip(self.sampler.columns, rows[-1], strict=True)) if rows else {}
+        from invset.samplers.base import columns
+
+        last = dict(zip(columns(self.sampler, len(self.problem.neurons)), rows[-1], strict=True)) if rows else {}
         inside = f", {last['inside']:.0f} in range" if "inside" in last else ""  # of that pass, which may have had more codes
         return f"step {state.steps}{inside}"
 

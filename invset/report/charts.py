@@ -87,20 +87,27 @@ def small_histogram(values: np.ndarray, low: float, high: float, title: str) -> 
         return _svg(figure, f"histogram of activations of {title}: {values.min():.4g} to {values.max():.4g}")
 
 
-def optimisation(curves: Mapping[str, np.ndarray], ranges: Sequence[tuple[float, float]], neurons: int) -> list[str]:
-    """Charts over the gradient steps: activations against the range, multipliers, counts; those that the sampler reports."""
+def optimisation(curves: Mapping[str, np.ndarray], ranges: Sequence[Sequence[tuple[float, float]]], names: Sequence[str]) -> list[str]:
+    """Charts over the gradient steps: activations against the range, multipliers, counts; those that the sampler reports.
+
+    Args:
+        curves: columns of ``optimization.csv``.
+        ranges: of each neuron; a ladder's neuron has several.
+        names: of the neurons, each of which has a chart.
+    """
     step = curves["step"]
     charts = []
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(6.4, 2.6)
-        for z1, z2 in dict.fromkeys(ranges):  # several neurons have a range each, and the columns are over all of them
-            axes.axhspan(z1, z2, color=_BAND, linewidth=0)
-        axes.fill_between(step, curves["f_min"], curves["f_max"], color=_SECOND, alpha=0.25, linewidth=0)
-        lines = [("min", curves["f_min"], _SECOND), ("mean", curves["f_mean"], _ACCENT), ("max", curves["f_max"], _SECOND)]
-        _lines(axes, step, lines)
-        axes.set_ylabel("activation" if neurons == 1 else "activation (all neurons)")
-        axes.set_xlabel("gradient step")
-        charts.append(_svg(figure, "smallest, mean and largest activation of the codes in flight over the gradient steps"))
+        for j, (name, bands) in enumerate(zip(names, ranges, strict=True), start=1):
+            low, mean, high = (curves[f"f_{what}" if len(names) == 1 else f"f{j}_{what}"] for what in ("min", "mean", "max"))
+            figure, axes = _figure(6.4, 2.6)
+            for z1, z2 in bands:
+                axes.axhspan(z1, z2, color=_BAND, linewidth=0)
+            axes.fill_between(step, low, high, color=_SECOND, alpha=0.25, linewidth=0)
+            _lines(axes, step, [("min", low, _SECOND), ("mean", mean, _ACCENT), ("max", high, _SECOND)])
+            axes.set_ylabel("activation" if len(names) == 1 else f"activation of\n{name}")
+            axes.set_xlabel("gradient step")
+            charts.append(_svg(figure, f"smallest, mean and largest activation of {name} of the codes in flight over the gradient steps"))
         for title, columns in _PANELS:
             drawn = {text: curves[name] for name, text in columns.items() if name in curves and np.ptp(curves[name])}
             if drawn:

@@ -238,16 +238,20 @@ def _rungs(shown: _Shown) -> list[dict[str, Any]]:
     return rows[::-1]
 
 
+def _bands(run: Run) -> list[list[tuple[float, float]]]:
+    """Ranges of each neuron."""
+    return [list(run.ranges)] if run.is_ladder else [[r] for r in run.ranges]
+
+
 def _activations(run: Run) -> dict[str, Any]:
     if not run.samples:
         return {"about_activations": "", "histograms": []}
     after = np.array([s.after for s in run.samples])
-    ranges = [run.ranges] if run.is_ladder else [[r] for r in run.ranges]
     tenths = run.summary["quality"].get("coverage_of_tenths")
     about = "The shaded band is the range." if len(run.ranges) == 1 or not run.is_ladder else "The shaded bands are the ranges."
     if tenths is not None and len(run.samples) > 1:
         about += f" Of its ten tenths, {round(10 * tenths)} hold samples."
-    drawn = [Markup(charts.histogram(after[:, j], ranges[j], name)) for j, name in enumerate(run.names)]
+    drawn = [Markup(charts.histogram(after[:, j], bands, name)) for j, (name, bands) in enumerate(zip(run.names, _bands(run), strict=True))]
     return {"about_activations": about, "histograms": drawn}
 
 
@@ -255,9 +259,8 @@ def _curves(run: Run) -> dict[str, Any]:
     if "step" not in run.curves or not len(run.curves["step"]):
         return {"about_curves": "", "curves": []}
     about = "Smallest, mean and largest activation of the codes in flight at each gradient step"
-    about += ", of all neurons together" if len(run.names) > 1 else ""
     about += "; the band is the range." if len(run.ranges) == 1 else "; the bands are the ranges."
-    drawn = charts.optimisation(run.curves, run.ranges, len(run.names))
+    drawn = charts.optimisation(run.curves, _bands(run), run.names)
     return {"about_curves": about, "curves": [Markup(chart) for chart in drawn]}
 
 
@@ -288,6 +291,7 @@ def _groups(shown: _Shown) -> dict[str, Any]:
     about += "The large picture is the group's medoid, beside it those nearest to it."
     low, high = float(shown.f.min()), float(shown.f.max())
     pad = 0.03 * (high - low) or 1.0
+    what = "activation" if len(shown.run.names) == 1 else f"activation of {shown.run.names[0]}"
     made = []
     for k, members in enumerate(shown.groups.members):
         f = shown.f[members]
@@ -295,7 +299,7 @@ def _groups(shown: _Shown) -> dict[str, Any]:
             {
                 "name": f"Group {k + 1}",
                 "share": f"{len(members)} samples, {len(members) / len(shown.samples):.0%}",
-                "activations": f"activation {activation(f.min())} to {activation(f.max())}, mean {activation(f.mean())}",
+                "activations": f"{what} {activation(f.min())} to {activation(f.max())}, mean {activation(f.mean())}",
                 "medoid": shown.cards[members[0]],
                 "next": [_with_icon(shown, i) for i in members[1:13]],
                 "histogram": Markup(charts.small_histogram(f, low - pad, high + pad, f"group {k + 1}")),

@@ -10,6 +10,7 @@ from torch import Tensor
 from invset.checks import check_choice, check_counts
 from invset.inverse_set import InverseSet
 from invset.lagrangian import constraints, update_multipliers
+from invset.samplers.base import extent
 from invset.samplers.kept import Kept
 from invset.samplers.steps import Adam, StepRule
 from invset.samplers.stream import MARGIN
@@ -107,5 +108,5 @@ class AugmentedLagrangian:
     def _row(self, f: Tensor, parts: tuple[Tensor, Tensor], multipliers: tuple[Tensor, Tensor], inside: Tensor, kept: Kept) -> Tensor:
         """The numbers of `columns` for one gradient step; `parts` are the objective and the penalty, `multipliers` lambda and mu."""
         lambda_, mu = multipliers
-        values = [f.min(), f.mean(), f.max(), *parts, lambda_.mean(), mu, inside.sum(), kept.count]
-        return torch.stack([v.detach().to(f.dtype) for v in values])
+        values = [*parts, lambda_.mean(), mu, inside.sum(), kept.count]
+        return torch.cat([extent(f), torch.stack([v.detach().to(f.dtype) for v in values])])

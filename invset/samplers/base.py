@@ -70,7 +70,7 @@ class Sampler(Protocol):
     Attributes:
         K: codes at a time.
         n: samples asked for.
-        columns: names of the numbers that `round` reports of every gradient step.
+        columns: names of the numbers that `round` reports of every gradient step, for one neuron; see `columns`.
     """
 
     K: int
@@ -86,7 +86,26 @@ class Sampler(Protocol):
         ...
 
 
-#: Called after every round with the state and the rows of `Sampler.columns`, with shape (steps of the round, columns).
+#: The columns that `extent` gives of each neuron.
+EXTENT = ("f_min", "f_mean", "f_max")
+
+
+def extent(f: Tensor) -> Tensor:
+    """Smallest, mean and largest activation of each neuron, one neuron after the other, with shape (3p,), of those of K codes (K, p)."""
+    f = f.detach()
+    return torch.stack([f.amin(0), f.mean(0), f.amax(0)], 1).flatten()
+
+
+def columns(sampler: Sampler, p: int) -> tuple[str, ...]:
+    """`Sampler.columns` for p neurons: of several, the activations are those of the first (``f1_min``), of the second, and so on."""
+    if p == 1:
+        return sampler.columns
+    ends = [name for name in sampler.columns if name in EXTENT]
+    named = [f"f{j}_{name.removeprefix('f_')}" for j in range(1, p + 1) for name in ends]
+    return (*named, *(name for name in sampler.columns if name not in ends))
+
+
+#: Called after every round with the state and the rows of `columns`, with shape (steps of the round, columns).
 OnRound = Callable[[State, list[list[float]]], None]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from invset.checks import check_range
 from invset.errors import InvsetError
 from invset.inverse_set import ActivationRange, InverseSet
-from invset.samplers.base import State, Status, closest
+from invset.samplers.base import State, Status, closest, extent
 from invset.samplers.gauss_newton import gauss_newton_step, jacobian, tangent
 from invset.samplers.kept import Kept
 from invset.samplers.stream import MARGIN
@@ -87,7 +87,7 @@ class Ladder:
                 break
             rung = self._climb(target, range_, u[active], level[active])
             u[active], f[active], e[active], arrived[active] = rung
-            rows += [torch.stack([f.min(), f.mean(), f.max(), f.new_tensor(x["rung"]), arrived.sum().to(f)])] * LOOK
+            rows += [torch.cat([extent(f), torch.stack([f.new_tensor(x["rung"]), arrived.sum().to(f)])])] * LOOK
             code_steps += LOOK * len(active)
         steps = state.steps + len(rows)
         x["rungs"] = [*x["rungs"], {"u": u, "f": f, "e": e, "arrived": arrived, "steps": steps}]

@@ -20,7 +20,7 @@ from invset.checks import check_choice, check_counts
 from invset.errors import InvsetError
 from invset.inverse_set import InverseSet, Layer
 from invset.prior import Box, send
-from invset.samplers.base import State, Status, closest
+from invset.samplers.base import State, Status, closest, extent
 from invset.samplers.kept import Kept
 
 PICKS = ("spread", "last", "all")
@@ -125,7 +125,7 @@ class PPGN:
         chosen = x["alive"] & (p > self.threshold) if self._picked(i) else torch.zeros_like(x["alive"])
         kept = state.kept.add(chosen, h, f, e, i, torch.arange(self.K, device=h.device))
         inside = target.range.contains(f).sum()
-        row = torch.stack([f.min(), f.mean(), f.max(), p.mean(), inside.to(f), kept.count.to(f)])
+        row = torch.cat([extent(f), torch.stack([p.mean(), inside.to(f), kept.count.to(f)])])
         extra = {**x, "eps1": eps1, "alive": moves}
         best = closest(target, state.best_f, f)
         return State(u, kept, i + 1, state.code_steps + self.K, Status.RUNNING, best, extra), row

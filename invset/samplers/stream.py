@@ -22,7 +22,7 @@ from invset.checks import check_choice, check_counts
 from invset.diversity import Moments, cross, pairwise
 from invset.errors import InvsetError
 from invset.inverse_set import InverseSet
-from invset.samplers.base import State, Status, closest
+from invset.samplers.base import State, Status, closest, extent
 from invset.samplers.gauss_newton import gauss_newton_step, jacobian, tangent
 from invset.samplers.kept import Kept
 from invset.samplers.levels import Levels
@@ -171,8 +171,8 @@ class Stream:
             "moments": [moments.count, moments.mean, moments.scatter],
         }
         best = closest(target, state.best_f, f)
-        ends = [f.min(), f.mean(), f.max(), residual.abs().mean(), mu.mean(), inside.sum(), kept.count]
-        row = torch.stack([v.detach().to(u.dtype) for v in ends])
+        means = [residual.abs().mean(), mu.mean(), inside.sum(), kept.count]
+        row = torch.cat([extent(f).to(u.dtype), torch.stack([v.detach().to(u.dtype) for v in means])])
         u = torch.where(leaves.unsqueeze(1), fresh, moved)
         after = replace(state, u=u, kept=kept, steps=state.steps + 1, code_steps=state.code_steps + K, best_f=best, extra=extra)
         return after, row
