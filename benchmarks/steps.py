@@ -36,8 +36,8 @@ def run(folder: Path, overrides: list[str], neurons: str, ranges: str) -> list[d
     """Rows of ``runs.csv`` of `invset compare`."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose("compare", [f"out={folder}", *overrides])
-    # an override would add to the layers and ranges that are there
-    cfg.layers, cfg.fractions = OmegaConf.create(neurons), OmegaConf.create(ranges)
+    cfg.neurons = [{"layer": layer, "neuron": some} for layer, some in OmegaConf.create(neurons).items()]
+    cfg.fractions = OmegaConf.create(ranges)  # an override would add to the ranges that are there
     compare.main(cfg)
     return list(csv.DictReader((folder / "runs.csv").read_text().splitlines()))
 

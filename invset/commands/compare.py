@@ -10,7 +10,7 @@ from typing import Any
 
 import hydra
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from invset.api import finish
@@ -31,6 +31,7 @@ def main(cfg: DictConfig) -> None:
     unknown = [name for name in cfg.use if name not in cfg.methods]
     if unknown:
         raise InvsetError(f"there is no method {unknown[0]!r}.{did_you_mean(unknown[0], cfg.methods)} Methods: {', '.join(cfg.methods)}")
+    neurons = _neurons(cfg)
     device = build.choose_device(cfg.device)
     network, generator = build.network(cfg.network, device), build.generator(cfg.generator, device)
     out = RunDir(cfg.out)
@@ -39,8 +40,7 @@ def main(cfg: DictConfig) -> None:
     seen = {tuple(str(row[k]) for k in KEY) for row in done}
     jobs = [
         (method, layer, neuron, name, seed)
-        for layer, neurons in cfg.layers.items()
-        for neuron in neurons
+        for layer, neuron in neurons
         for name in cfg.fractions
         for seed in cfg.seeds
         for method in cfg.use
@@ -66,10 +66,21 @@ def main(cfg: DictConfig) -> None:
     print("\n".join(lines))
 
 
+def _neurons(cfg: DictConfig) -> list[tuple[str, int | str]]:
+    """Layer and number or name of each neuron."""
+    example = "'neurons=[{layer: fc8, neuron: [1,2]}, {layer: conv5, neuron: 20}]'"
+    several = OmegaConf.to_container(cfg.neurons, resolve=True) if OmegaConf.is_config(cfg.neurons) else None
+    if not isinstance(several, list) or not all(isinstance(one, dict) and sorted(one) == ["layer", "neuron"] for one in several):
+        raise InvsetError(f"neurons= is a list of layers, each with one neuron or several: {example}")
+    units = [(str(one["layer"]), one["neuron"]) for one in several]
+    return [(layer, neuron) for layer, some in units for neuron in (some if isinstance(some, list) else [some])]
+
+
 def _run(cfg: DictConfig, problem: Problem, reference: Reference, method: DictConfig, index: int, seed: int) -> dict[str, Any]:
     rng = torch.Generator().manual_seed(seed)
     region = problem.region(method.prior, rng)
-    sampler = hydra.utils.instantiate(method.sampler)(n=cfg.n)
+    partial = hydra.utils.instantiate(method.sampler)
+    sampler = partial(n=cfg.n, K=min(partial.keywords.get("K", partial.func.K), cfg.n))  # n=5 alone should do
     outcome = drive(sampler, problem.inverse_set(region), rng)
     result = finish(problem, region, outcome.state, outcome.seconds)
     real = reference.compare([(problem.neurons[0].layer, index)], problem.range, cfg.n)
