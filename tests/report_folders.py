@@ -76,7 +76,12 @@ def summary(names: Sequence[str], ranges: Ranges, n: int, ladder: bool, status: 
         quality["rungs"] = [{"z1": z1, "z2": z2, "reached": 2, "samples": figures} for z1, z2 in ranges]
     else:
         real = {"kind": "in range", "in_range": 41, "images": 2000, **figures, "samples": 41, "vendi": 11.1}
-        quality |= {"real": real, "samples_as_many_as_real": {**figures, "samples": min(n, 41)}, "distinct": n, "coverage_of_tenths": 0.9}
+        quality |= {
+            "real": real,
+            "samples_as_many_as_real": {**figures, "samples": min(n, 41), "vendi": 9.9},
+            "distinct": n,
+            "coverage_of_tenths": 0.9,
+        }
     return {
         "status": status,
         "sentences": [f"{n} of {n} samples. All the samples asked for were found.", "nearest neighbour 17.9"],

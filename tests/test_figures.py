@@ -286,9 +286,9 @@ def test_what_a_row_measures(tmp_path: Path) -> None:
     assert row["seed_steps"] == 12  # seeds of steps 10, 11 and 12
     assert (row["gradient_steps"], row["code_steps"], row["real_samples"]) == (47, 435, 41)
     figure = Figure(**SECTION)  # type: ignore[arg-type]
-    assert label(figure, job, job.run) == "as published\nfc8:8 horse in [3, 4]\n80% in range\nnearest 17.9 (17.9)\nVendi 12.3 (11.1)"
+    assert label(figure, job, job.run) == "as published\nfc8:8 horse in [3, 4]\n80% in range\nnearest 17.9 (17.9)\nVendi 9.9 (11.1)"
     summary["quality"]["real"]["kind"] = "nearest to the range"
-    assert label(figure, job, job.run).endswith("Vendi 12.3 (11.1*)")
+    assert label(figure, job, job.run).endswith("Vendi 9.9 (11.1*)")
     summary["quality"]["real"] = None
     assert label(figure, job, job.run).endswith("80% in range")
     assert measure(job.run)["real_distance_over_root_d"] is None

@@ -65,6 +65,9 @@ def test_the_table_and_the_picture(sweep: Path) -> None:
         ("3", "failed", ""),
         ("10", "failed", ""),
     ]
+    # as many samples as there are real images, beside these
+    assert [(row["vendi"], row["real_vendi"]) for row in rows] == [("9.9", "11.1")] * 2 + [("", "")] * 2
+    assert rows[0]["compared"] == "20"
     with Image.open(sweep / "sweep.png") as picture:
         assert picture.width > 12 * 96
         assert picture.height > 4 * 96

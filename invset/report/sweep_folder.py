@@ -12,6 +12,13 @@ from omegaconf import OmegaConf
 
 from invset.report.folder import Run, read_run
 
+_FIGURES = ("nearest_neighbour", "vendi", "mean_pairwise_distance")
+
+
+def compared(quality: dict[str, Any]) -> dict[str, Any]:
+    """The figures of as many samples as there are real images beside them; of all, where there are no real images."""
+    return quality["samples_as_many_as_real"] if quality.get("real") else quality["samples"]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -39,14 +46,17 @@ class Job:
             return {"job": self.path.name, "status": "failed", "reason": self.reason, "command": self.command}
         summary = self.run.summary
         quality = summary["quality"]
+        ours = compared(quality)
         return {
             "job": self.path.name,
             "status": summary["status"],
             "reason": "",
             "neurons": "; ".join(f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"]),
             **{key: summary["counts"][key] for key in ("saved", "in_range", "gradient_steps", "code_steps")},
-            **{key: quality["samples"][key] for key in ("nearest_neighbour", "vendi", "mean_pairwise_distance")},
-            **{f"real_{key}": (quality.get("real") or {}).get(key) for key in ("in_range", "nearest_neighbour", "vendi")},
+            "compared": ours["samples"],
+            **{key: ours[key] for key in _FIGURES},
+            "real_in_range": (quality.get("real") or {}).get("in_range"),
+            **{f"real_{key}": (quality.get("real") or {}).get(key) for key in _FIGURES},
             "seconds": summary["seconds"],
             "command": summary["command"],
         }

@@ -11,7 +11,7 @@ from invset.report.folder import Run, Sample
 from invset.report.page import activation, duration, number, render
 from invset.report.run_page import question
 from invset.report.selection import spread
-from invset.report.sweep_folder import Job
+from invset.report.sweep_folder import Job, compared
 from invset.report.thumbnails import BUDGET, thumbnails
 from invset.rundir import RunDir
 
@@ -105,7 +105,7 @@ def _figures(jobs: Sequence[Job]) -> tuple[list[str], list[list[str]], str]:
             rows.append([_label(job, jobs), "failed", *["–"] * (len(header) - 2)])
             continue
         s, real = job.run.summary, job.run.summary["quality"].get("real") or {}
-        ours = s["quality"]["samples"]
+        ours = compared(s["quality"])
         rows.append(
             [
                 *(_label(job, jobs), s["status"], f"{s['counts']['saved']} of {s['counts']['asked']}", str(s["counts"]["in_range"])),
@@ -113,4 +113,5 @@ def _figures(jobs: Sequence[Job]) -> tuple[list[str], list[list[str]], str]:
                 *(number(ours["mean_pairwise_distance"], 3), duration(s["seconds"])),
             ]
         )
-    return header, rows, "Distances between encodings; real images are those of the reference in, or nearest to, the same range."
+    caption = "Distances between encodings. Real images are those of the reference in, or nearest to, the same range; the three figures of "
+    return header, rows, caption + "samples are of the first ones, as many as there are of these."
