@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import torch
@@ -32,8 +33,7 @@ class Diversity:
         n = len(e)
         if n < 2:
             return cls(n, math.nan, math.nan, float(n) if n else math.nan)
-        distances = torch.cdist(e.double(), e.double())
-        mean = distances.sum().item() / (n * (n - 1))
+        mean = sum(distances.sum().item() for distances in _distances(e)) / (n * (n - 1))
         return cls(n, mean, nearest_neighbours(e).mean().item(), vendi_score(e))
 
     def as_dict(self) -> dict[str, float]:
@@ -42,8 +42,22 @@ class Diversity:
 
 def nearest_neighbours(e: Tensor) -> Tensor:
     """Distance from each encoding, with shape (N, d), to its nearest other, with shape (N,)."""
-    distances = torch.cdist(e.double(), e.double())
-    return distances.fill_diagonal_(math.inf).min(1).values
+    nearest: list[Tensor] = []
+    for distances in _distances(e):
+        nearest.append(_without_self(distances, sum(map(len, nearest))).min(1).values)
+    return torch.cat(nearest) if nearest else e.new_zeros(0).double()
+
+
+def _distances(e: Tensor, rows: int = 1024) -> Iterator[Tensor]:
+    """Distances of encodings, with shape (N, d), to all, with shape (rows, N) each: a table of 50,000 samples would not fit in memory."""
+    e = e.double()
+    return (torch.cdist(part, e) for part in e.split(rows) if len(part))
+
+
+def _without_self(distances: Tensor, first: int) -> Tensor:
+    """Rows of a table of distances, from number `first`, with infinity for each sample's distance to itself."""
+    distances.diagonal(first).fill_(math.inf)
+    return distances
 
 
 def vendi_score(e: Tensor) -> float:
@@ -64,9 +78,8 @@ def count_distinct(e: Tensor, threshold: float) -> int:
     """
     if not len(e):
         return 0
-    distances = torch.cdist(e.double(), e.double())
-    chosen: list[int] = []
-    for i in range(len(e)):
-        if not chosen or distances[i, chosen].min() > threshold:
-            chosen.append(i)
-    return len(chosen)
+    taken = torch.zeros(len(e), dtype=torch.bool, device=e.device)
+    near = (distances <= threshold for distances in _distances(e))
+    for i, row in enumerate(row for block in near for row in block):
+        taken[i] = not (row & taken).any()
+    return int(taken.sum())

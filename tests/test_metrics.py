@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from cases import normal
+from scipy.spatial.distance import pdist, squareform
 
 from invset.metrics import Diversity, count_distinct, nearest_neighbours, vendi_score
 
@@ -22,6 +24,19 @@ def test_a_triangle() -> None:
     assert nearest_neighbours(TRIANGLE).tolist() == pytest.approx([3, 3, 4])
     assert d.nearest_neighbour == pytest.approx(10 / 3)
     assert d.as_dict() == {name: getattr(d, name) for name in ("samples", "mean_pairwise_distance", "nearest_neighbour", "vendi")}
+
+
+def test_many_samples_are_measured_in_parts() -> None:
+    e = normal(2100, 6)
+    table = squareform(pdist(e.numpy()))  # SciPy's
+    off = table + np.diag(np.full(2100, np.inf))
+    assert nearest_neighbours(e).numpy() == pytest.approx(off.min(1))
+    assert Diversity.of(e).mean_pairwise_distance == pytest.approx(table.sum() / (2100 * 2099))
+    taken: list[int] = []
+    for i in range(2100):
+        if not (table[i, taken] <= 1.5).any():
+            taken.append(i)
+    assert count_distinct(e, 1.5) == len(taken) < 2000
 
 
 @pytest.mark.parametrize(("n", "dim"), [(5, 8), (8, 8)])
