@@ -91,6 +91,7 @@ def finish(problem: Problem, region: Region, state: State, seconds: float, batch
         images, before, after, encodings = ([torch.cat(x)[stays]] for x in (images, before, after, encodings))
     p, blank = len(problem.neurons), torch.zeros(0, 3, 1, 1, dtype=torch.uint8, device=codes.device)
     f = torch.cat(after) if after else codes.new_zeros(0, p)
+    inside = problem.range.contains(f)
     return Result(
         codes=codes,
         images=torch.cat(images) if images else blank,
@@ -99,9 +100,10 @@ def finish(problem: Problem, region: Region, state: State, seconds: float, batch
         encodings=torch.cat(encodings) if encodings else kept["e"],
         step=kept["step"],
         parent=kept["parent"],
-        in_range=problem.range.contains(f),
+        in_range=inside,
         kept=numbers,
-        status=state.status,
+        # chains that know no range may keep all they were asked for outside of it
+        status=Status.UNREACHABLE if state.status is Status.REACHED and not inside.any() else state.status,
         best=state.best_f,
         steps=state.steps,
         code_steps=state.code_steps,
@@ -141,7 +143,7 @@ class InverseSetSampler:
         self.sampler = SAMPLERS[sampler](K=min(10, n) if k is None else k, n=n, **options)
 
     def run(self, problem: Problem, seed: int = 0, on_round: OnRound | None = None) -> Result:
-        """Sample; the same seed gives the same bytes on the same machine.
+        """Sample; the same seed gives the same bytes on the same machine with as many threads.
 
         Args:
             problem: what to sample.

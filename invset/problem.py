@@ -229,12 +229,25 @@ class Problem:
         """Activations of the neurons' layers, by name, and encodings, with shape (B, d)."""
         layers = {n.layer for n in self.neurons}
         if self.encoder_network is self.network:
-            taps = self.network.taps(images, layers | {self.encoder})
+            taps = self._see(self.network, images, layers | {self.encoder})
             encodings = taps[self.encoder]
         else:
-            taps = self.network.taps(images, layers)
-            encodings = self.encoder_network.taps(images, [self.encoder])[self.encoder]
+            taps = self._see(self.network, images, layers)
+            encodings = self._see(self.encoder_network, images, {self.encoder})[self.encoder]
         return taps, encodings.flatten(1)
+
+    def _see(self, network: Network, images: Tensor, layers: set[str]) -> dict[str, Tensor]:
+        """`Network.taps`, where images of a size that it was not made for may be no defect of ours."""
+        try:
+            return network.taps(images, layers)
+        except RuntimeError as error:
+            size, (height, width) = network.image_size, images.shape[2:]
+            if "memory" in str(error) or size is None or (height, width) == (size, size):
+                raise
+            raise InvsetError(
+                f"{network.name} takes images of {size}x{size} pixels, and {self.generator.name} makes {height}x{width}, which don't fit; "
+                "leave generator= out for the network's own, or give both the same size"
+            ) from error
 
     def evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Activations and encodings of G(codes), as `runtime` says: what a sampler calls."""

@@ -69,7 +69,10 @@ class RunDir:
         target.parent.mkdir(parents=True, exist_ok=True)
         # the suffix stays last: writers choose the format by it
         temporary = target.with_name(f".part-{target.name}")
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as a person's new files have: safetensors makes one for its owner alone
         how(temporary)
+        temporary.chmod(mode)
         os.replace(temporary, target)
         return target
 

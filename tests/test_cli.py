@@ -250,6 +250,9 @@ def test_bad_input_of_other_commands(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.chdir(tmp_path)
     wrong = {
         "compare use=[strem]": "Did you mean stream",
+        "compare neurons=horse": "neurons= is a list of layers",
+        "run network=mini neurons=horse": "neurons= is a list",
+        "run network=mini64 generator=mini neuron=pizza z1=1 z2=2": "mini64 takes images of 64x64 pixels, and mini makes 32x32",
         "train network": "is missing",
         "train generator": "is missing",
         "fit prior data=/nowhere out=p": "/nowhere",

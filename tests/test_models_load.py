@@ -123,6 +123,12 @@ def test_a_pair_that_does_not_come_with_the_package():
         load.mini_network(name="mini46")
 
 
+@pytest.mark.parametrize("build", [load.mini_network, load.mini_generator])
+def test_a_pair_is_a_name_not_a_file(build):
+    with pytest.raises(InvsetError, match="type name='mini64'"):
+        build("mini64")
+
+
 def test_prior_of_other_codes_is_an_error(tmp_path):
     weights.save_upconv(tmp_path / "g.safetensors", UpConv(**UPCONV), UPCONV)
     CodePrior.gaussian(7).save(tmp_path / "prior.safetensors")

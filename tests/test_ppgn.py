@@ -259,3 +259,15 @@ def test_a_run_on_the_embedded_pair(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert sum(row["in_range"] == "True" for row in rows) == summary["counts"]["in_range"] < 5
     assert f"The other {5 - summary['counts']['in_range']} are outside" in summary["sentences"][0]
     assert len(rows) == 5 == len(list((tmp_path / "samples").iterdir()))
+
+
+def test_chains_that_come_by_the_range_never(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = ["sampler=ppgn", "sampler.n_iters=3", "network=mini", "neuron=horse", "z1=30", "z2=31", "n=4", "K=2", "progress=false"]
+    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, f"hydra.run.dir={tmp_path}"])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 3
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["status"], summary["counts"]["saved"], summary["counts"]["in_range"]) == ("unreachable", 4, 0)
+    assert "All are outside" in summary["sentences"][0]

@@ -63,6 +63,8 @@ def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert len(rows) == 6 == summary["counts"]["in_range"] == len(tensors["codes"])
     assert summary["status"] == "reached"
     assert summary["quality"]["real"]["images"] == 2000
+    assert summary["threads"] == torch.get_num_threads()
+    assert len({oct(p.stat().st_mode) for p in folder.iterdir() if p.is_file()}) == 1  # whoever may read one may read all
 
     # an independent look at the files themselves
     network = mini_network()

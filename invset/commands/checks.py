@@ -65,7 +65,7 @@ def asked(cfg: DictConfig, ranged: bool = True) -> list[dict[str, Any]]:
         return [{**one, "neuron": neuron} for neuron in cfg.neuron]
     if cfg.neuron is not None:
         raise InvsetError("give neuron= for one neuron or neurons= for several, not both")
-    several = OmegaConf.to_container(cfg.neurons, resolve=True)
+    several = OmegaConf.to_container(cfg.neurons, resolve=True) if OmegaConf.is_config(cfg.neurons) else cfg.neurons
     if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
         raise InvsetError(f"neurons= is a list: {example}")
     for one in several:

@@ -31,7 +31,7 @@ from invset.report.animation import has_encoder, save_gif, save_mp4
 from invset.report.grid import enlarge, grid_shape, label_grid
 from invset.report.selection import spread
 from invset.rundir import RunDir
-from invset.samplers.base import Sampler
+from invset.samplers.base import Sampler, columns
 from invset.samplers.ladder import Ladder
 
 
@@ -81,7 +81,8 @@ def write_run(
     )
     header = ["sample", "stage", "step", "parent", *(f"{n} before 8 bits" for n in names), *names, "in_range"]
     rundir.write_csv("activations.csv", header, _activation_rows(result))
-    rundir.write_csv("optimization.csv", ["step", *sampler.columns], ([i, *map(_short, row)] for i, row in enumerate(rows, start=1)))
+    header = ["step", *columns(sampler, len(names))]
+    rundir.write_csv("optimization.csv", header, ([i, *map(_short, row)] for i, row in enumerate(rows, start=1)))
     summary = summarize(cfg, problem, region, sampler, reference, result)
     summary["command"] = f"invset run {shlex.join(rundir.overrides())}".strip()
     if summary["status"] in ("unreachable", "budget"):
@@ -171,6 +172,7 @@ def summarize(
         "seconds": round(result.seconds, 3),
         "seed": cfg.seed,
         "device": str(problem.network.device),
+        "threads": torch.get_num_threads(),  # sums are split among them: other bytes with another number
         "versions": {
             "invset": invset.__version__,
             "python": platform.python_version(),
@@ -228,8 +230,9 @@ def sentences(problem: Problem, sampler: Sampler, result: Result, summary: dict[
     saved, inside = summary["counts"]["saved"], summary["counts"]["in_range"]
     wanted = f"{problem.names[0]} in {len(sampler.ranges)} ranges" if isinstance(sampler, Ladder) else problem.question
     ended = result.status.sentence
-    if result.status.value == "reached" and inside < saved and not isinstance(sampler, Ladder):
-        ended = f"The other {saved - inside} are outside: this sampler does not hold both ends of the range."
+    if result.status.value in ("reached", "unreachable") and inside < saved and not isinstance(sampler, Ladder):
+        ended = f"The other {saved - inside} are outside" if inside else "All are outside"
+        ended += ": this sampler does not hold both ends of the range."
     lines = [f"{saved} of {sampler.n} samples with {wanted}, {inside} of them in range as saved, in {result.seconds:.1f} s. {ended}"]
     if result.status.value in ("unreachable", "budget") and not isinstance(sampler, Ladder):
         lines.append(_advice(problem, result, summary))

@@ -49,7 +49,7 @@ def mini_network(weights: str | Path | None = None, device: str | torch.device =
     Raises:
         InvsetError: no pair of that name, or `weights` can't be read.
     """
-    net, arguments = load_trained(MiniNet, "mini", weights or embedded(name, "network"))
+    net, arguments = load_trained(MiniNet, "mini", _file(weights, name, "network"))
     labels = arguments.get("labels", CIFAR10 if weights is None else None)
     size = arguments.get("size", 32)
     return Network(net, name=name, image_size=size, aliases=LAYER_ALIASES, labels=labels, output="fc8", encoder="fc6", device=device)
@@ -72,7 +72,14 @@ def mini_generator(
     Raises:
         InvsetError: no pair of that name, or a file can't be read or does not fit.
     """
-    return _upconv(name, weights or embedded(name, "generator"), prior or embedded(name, "prior"), device)
+    return _upconv(name, _file(weights, name, "generator"), prior or embedded(name, "prior"), device)
+
+
+def _file(weights: str | Path | None, name: str, part: str) -> str | Path:
+    """The file that is given, or that of the embedded pair."""
+    if weights in EMBEDDED and not Path(weights).is_file():
+        raise InvsetError(f"{weights} is an embedded pair, no file of weights; type name={str(weights)!r}")
+    return weights or embedded(name, part)
 
 
 def embedded(name: str, part: str) -> Path:
