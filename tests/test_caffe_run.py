@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ import torch
 from caffe_files import write_caffemodel
 from caffe_oracle import caffenet_layers, generator_layers, opencv, random_blobs
 from cases import seeded
-from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from safetensors.torch import load_file
+from typed import typed
 
-from invset.cli import main
 from invset.models.cache import remember
 from invset.models.caffe import caffe_generator, caffe_network
 from invset.models.caffenet import IMAGENET_MEAN_BGR
@@ -55,12 +53,9 @@ def sample(monkeypatch: pytest.MonkeyPatch, folder: Path, out: Path, words: list
 
 
 def invset_run(monkeypatch: pytest.MonkeyPatch, out: Path, words: list[str]) -> tuple[int, dict[str, Any]]:
-    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, f"hydra.run.dir={out}"])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
+    code = typed(monkeypatch, "run", *words, f"hydra.run.dir={out}")
     summary = out / "summary.json"
-    return int(end.value.code or 0), json.loads(summary.read_text()) if summary.exists() else {}
+    return code, json.loads(summary.read_text()) if summary.exists() else {}
 
 
 def pictures(folder: Path) -> np.ndarray:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
+from typed import typed
 
-from invset.cli import main
 from invset.commands.compare import summarize
 
 NEURONS = "neurons=[{layer: fc8, neuron: [horse, 9]}, {layer: conv5, neuron: 80}]"
@@ -17,11 +15,7 @@ NEURONS = "neurons=[{layer: fc8, neuron: [horse, 9]}, {layer: conv5, neuron: 80}
 
 def compare(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> list[dict[str, str]]:
     few = ["use=[stream]", "~fractions.low", "~fractions.top", "n=4", f"out={out}"]
-    monkeypatch.setattr(sys, "argv", ["invset", "compare", *few, *words])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
+    assert typed(monkeypatch, "compare", *few, *words) == 0
     return list(csv.DictReader((out / "runs.csv").read_text().splitlines()))
 
 

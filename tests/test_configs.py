@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ import torch
 from caffe_files import write_caffemodel
 from caffe_oracle import Layer, caffenet_layers, generator_layers, random_blobs
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
+from typed import typed
 
-from invset.cli import COMMANDS, main
+from invset.cli import COMMANDS
 from invset.commands import build
 from invset.mistakes import config_dir
 from invset.models.load import EMBEDDED, embedded
@@ -264,12 +263,9 @@ def test_every_experiment_composes(option: str) -> None:
 def sampled(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str, Any]:
     """The summary of a run that does very little."""
     little = ["n=4", "K=2", "inner_steps=2", "animation=false", "progress=false", f"hydra.run.dir={out}"]
-    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, *little])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
+    code = typed(monkeypatch, "run", *words, *little)
     summary = json.loads((out / "summary.json").read_text())
-    assert (end.value.code or 0, summary["status"]) in ((0, "reached"), (3, "budget"), (3, "unreachable"))
+    assert (code, summary["status"]) in ((0, "reached"), (3, "budget"), (3, "unreachable"))
     return summary
 
 

@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,13 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from report_folders import write_run
 from safetensors.numpy import load_file, save_file
+from typed import typed
 
-from invset.cli import main as cli
 from invset.commands.checks import check_config
 from invset.commands.figure import main
 from invset.errors import InvsetError
@@ -132,14 +130,6 @@ def close(text: str, value: float) -> bool:
     return float(text) == pytest.approx(value, rel=1e-4, abs=1e-6)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["invset", *words])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        cli()
-    return int(end.value.code or 0)
-
-
 LITTLE = ["n=4", "K=2", "inner_steps=2", "report=false", "progress=false"]
 SAMPLED = [
     pytest.param("fig3", ["range=[1,2]"], ["as published", "ours"], id="fig3"),
@@ -168,10 +158,10 @@ def test_a_figure_is_sampled_and_drawn(
     monkeypatch.setattr(PPGN, "__init__", lambda self, **options: original(self, **{**options, "n_iters": 2}))  # one option of few samplers
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / figure
-    assert run(monkeypatch, "run", "-m", f"experiment=figures/mini/{figure}", *LITTLE, *words, f"hydra.sweep.dir={folder}") in (0, 3)
+    assert typed(monkeypatch, "run", "-m", f"experiment=figures/mini/{figure}", *LITTLE, *words, f"hydra.sweep.dir={folder}") in (0, 3)
     assert [path.name for path in tmp_path.iterdir()] == [figure]  # no folder of another name is left
     capsys.readouterr()
-    assert run(monkeypatch, "figure", str(folder)) == 0
+    assert typed(monkeypatch, "figure", str(folder)) == 0
     printed = capsys.readouterr().out
     assert printed == (folder / "figure.md").read_text() + f"{folder / 'figure.png'}\n"
     jobs = [path for path in folder.iterdir() if path.name.isdigit()]

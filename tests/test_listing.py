@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from safetensors.torch import save_file
+from typed import typed
 
-from invset.cli import main
 from invset.commands.build import choose_device, load_direction
 from invset.commands.listing import KINDS, about
 from invset.errors import InvsetError
@@ -33,14 +32,11 @@ def listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     monkeypatch.setenv("INVSET_CACHE", str(tmp_path / "cache"))  # no published weights are there
 
     def run(*words: str) -> list[str]:
-        monkeypatch.setattr(sys, "argv", ["invset", "list", *words])
-        GlobalHydra.instance().clear()
-        with pytest.raises(SystemExit) as end:
-            main()
+        code = typed(monkeypatch, "list", *words)
         out, err = capsys.readouterr()
         assert not list(tmp_path.iterdir())
-        if end.value.code:
-            assert (end.value.code, out, len(err.splitlines())) == (2, "", 1)
+        if code:
+            assert (code, out, len(err.splitlines())) == (2, "", 1)
             return [err]
         return out.splitlines()
 
@@ -131,11 +127,7 @@ def test_a_pipe_that_nobody_reads(words: list[str], tmp_path: Path) -> None:
 
 def test_n_alone_is_a_run_of_so_many_codes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = ["network=mini", "neuron=horse", "z1=2", "z2=4", "n=3", "animation=false", "progress=false", "report=false"]
-    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, f"hydra.run.dir={tmp_path}/out"])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
+    assert typed(monkeypatch, "run", *words, f"hydra.run.dir={tmp_path}/out") == 0
     assert len(list((tmp_path / "out" / "samples").iterdir())) == 3
 
 

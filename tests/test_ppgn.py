@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ import numpy as np
 import pytest
 import torch
 from cases import cube, normal, plain_set, run, seeded
-from hydra.core.global_hydra import GlobalHydra
 from test_drive import Waits, assert_same, through_a_file
 from torch import Tensor
+from typed import typed
 
 from invset import Neuron, Problem, mini_generator, mini_network
-from invset.cli import main
 from invset.errors import InvsetError
 from invset.inverse_set import ActivationRange, InverseSet, Layer
 from invset.prior import Box, CodePrior
@@ -243,11 +241,7 @@ def test_the_layer_of_a_problem_holds_its_neuron(layer: str, position: Any) -> N
 
 def test_a_run_on_the_embedded_pair(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = ["sampler=ppgn", "sampler.n_iters=6", "network=mini", "neuron=horse", "z1=4", "z2=6", "n=5", "K=2", "progress=false"]
-    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, f"hydra.run.dir={tmp_path}"])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
+    assert typed(monkeypatch, "run", *words, f"hydra.run.dir={tmp_path}") == 0
     summary = json.loads((tmp_path / "summary.json").read_text())
     rows = list(csv.DictReader((tmp_path / "activations.csv").read_text().splitlines()))
     assert (summary["status"], summary["prior"], summary["counts"]["gradient_steps"]) == ("reached", "clip", 7)
@@ -263,11 +257,7 @@ def test_a_run_on_the_embedded_pair(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_chains_that_come_by_the_range_never(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = ["sampler=ppgn", "sampler.n_iters=3", "network=mini", "neuron=horse", "z1=30", "z2=31", "n=4", "K=2", "progress=false"]
-    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, f"hydra.run.dir={tmp_path}"])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 3
+    assert typed(monkeypatch, "run", *words, f"hydra.run.dir={tmp_path}") == 3
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["status"], summary["counts"]["saved"], summary["counts"]["in_range"]) == ("unreachable", 4, 0)
     assert "All are outside" in summary["sentences"][0]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from cases import seeded
-from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
+from typed import typed
 
 from invset import Neuron, Problem, mini_generator, mini_network
-from invset.cli import main
 from invset.commands.probe import _excited
 from invset.errors import InvsetError
 from invset.models.load import embedded
@@ -105,11 +103,7 @@ def test_a_neuron_without_a_range_can_be_looked_at_but_not_sampled() -> None:
 
 def probe(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str, dict]:
     """Neurons by name, as ``probe.json`` has them."""
-    monkeypatch.setattr(sys, "argv", ["invset", "probe", "network=mini", *words, *SHORT, f"hydra.run.dir={out}"])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
+    assert typed(monkeypatch, "probe", "network=mini", *words, *SHORT, f"hydra.run.dir={out}") == 0
     return {one["name"]: one for one in json.loads((out / "probe.json").read_text())["neurons"]}
 
 
@@ -193,11 +187,7 @@ MISTAKES = {
 @pytest.mark.parametrize("message", MISTAKES)
 def test_mistakes(message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["invset", "probe", "network=mini", *MISTAKES[message]])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 2
+    assert typed(monkeypatch, "probe", "network=mini", *MISTAKES[message]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
@@ -207,11 +197,7 @@ def test_mistakes(message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def test_a_run_out_of_reach_says_what_to_probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["network=mini", "neuron=horse", "z1=900", "z2=901", "prior=natural", "n=2", "sampler.max_age=2", "sampler.patience=1"]
     quick = ["report=false", "animation=false", "progress=false", f"hydra.run.dir={tmp_path}/out"]
-    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, *quick])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 3
+    assert typed(monkeypatch, "run", *words, *quick) == 3
     said = capsys.readouterr().out
     assert "p90 … p99 of 2000 real images: z1=4.99 z2=16.4; the largest: 21.3" in said
     assert "invset probe network=mini prior=natural neuron=horse\n" in said
@@ -219,10 +205,6 @@ def test_a_run_out_of_reach_says_what_to_probe(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_sweep_has_a_folder_for_each_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["invset", "probe", "-m", "network=mini", "neuron=horse,ship", *SHORT])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
+    assert typed(monkeypatch, "probe", "-m", "network=mini", "neuron=horse,ship", *SHORT) == 0
     jobs = sorted(tmp_path.glob("outputs/*/*/[01]/probe.json"))
     assert [json.loads(job.read_text())["neurons"][0]["name"] for job in jobs] == ["fc8:8 horse", "fc8:9 ship"]

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from typed import typed
 
 import invset.samplers.base as base
 from invset import Neuron, Problem, mini_generator, mini_network
-from invset.cli import main
 from invset.mistakes import config_dir
 from invset.samplers.ladder import Ladder
 from invset.samplers.stream import Stream
@@ -30,18 +29,11 @@ HORSE = ["neuron=horse", "network=mini", "z1=4", "z2=6", "n=6", "K=3", "progress
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["invset", "run", *words, f"hydra.run.dir={folder}"])
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit) as end:
-        main()
-    return int(end.value.code or 0)
+    return typed(monkeypatch, "run", *words, f"hydra.run.dir={folder}")
 
 
 def resume(monkeypatch: pytest.MonkeyPatch, folder: Path) -> int:
-    monkeypatch.setattr(sys, "argv", ["invset", "run", "--resume", str(folder)])
-    with pytest.raises(SystemExit) as end:
-        main()
-    return int(end.value.code or 0)
+    return typed(monkeypatch, "run", "--resume", str(folder))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -192,11 +184,7 @@ def test_two_runs_in_one_second_have_two_folders(monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     words = [*HORSE, "n=3", "animation=false", "report=false", "hydra.run.dir='${unused:outputs/now}'"]
     for _ in range(2):
-        monkeypatch.setattr(sys, "argv", ["invset", "run", *words])
-        GlobalHydra.instance().clear()
-        with pytest.raises(SystemExit) as end:
-            main()
-        assert not end.value.code
+        assert typed(monkeypatch, "run", *words) == 0
     assert sorted(p.name for p in (tmp_path / "outputs").iterdir()) == ["now", "now-2"]
     assert "${unused:" in (config_dir() / "run.yaml").read_text()
     assert not OmegaConf.has_resolver("unused")  # who composes later, in this process, makes no folders
