@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from invset.allocator import keep_freed_memory
-from invset.errors import InvsetError, did_you_mean
+from invset.errors import InvsetError, did_you_mean, is_out_of_memory
 from invset.mistakes import config_dir, one_sentence
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without a configuration, main takes the
@@ -236,8 +236,7 @@ def _bad_input(error: BaseException, config: str) -> str | None:
         cause = cause.__cause__
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return one_sentence(error, config)
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)):
+    if is_out_of_memory(error):
         return "there is not enough memory for that; type smaller K= and n="
     return None
 

@@ -11,6 +11,12 @@ class InvsetError(Exception):
     """Bad input: the message says what was wrong, what is allowed, and what to type instead."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is too little memory: PyTorch has a `RuntimeError` for that, on CPUs one like any other."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text))
+
+
 def did_you_mean(word: Any, allowed: Iterable[str], limit: int = 3) -> str:
     """Return `` Did you mean a, b?`` for the closest allowed words, or an empty string."""
     lowered = {str(a).lower(): str(a) for a in allowed}

@@ -33,7 +33,7 @@ class Diversity:
         n = len(e)
         if n < 2:
             return cls(n, math.nan, math.nan, float(n) if n else math.nan)
-        mean = sum(distances.sum().item() for distances in _distances(e)) / (n * (n - 1))
+        mean = sum(distances.sum().item() for _, distances in _distances(e)) / (n * (n - 1))
         return cls(n, mean, nearest_neighbours(e).mean().item(), vendi_score(e))
 
     def as_dict(self) -> dict[str, float]:
@@ -42,22 +42,21 @@ class Diversity:
 
 def nearest_neighbours(e: Tensor) -> Tensor:
     """Distance from each encoding, with shape (N, d), to its nearest other, with shape (N,)."""
-    nearest: list[Tensor] = []
-    for distances in _distances(e):
-        nearest.append(_without_self(distances, sum(map(len, nearest))).min(1).values)
-    return torch.cat(nearest) if nearest else e.new_zeros(0).double()
+    nearest = []
+    for first, distances in _distances(e):
+        distances.diagonal(first).fill_(math.inf)
+        nearest.append(distances.min(1).values)
+    return torch.cat(nearest)
 
 
-def _distances(e: Tensor, rows: int = 1024) -> Iterator[Tensor]:
-    """Distances of encodings, with shape (N, d), to all, with shape (rows, N) each: a table of 50,000 samples would not fit in memory."""
+def _distances(e: Tensor, rows: int = 1024) -> Iterator[tuple[int, Tensor]]:
+    """Some rows of the table of distances between encodings, with shape (N, d), at a time, and the number of the first of them.
+
+    The whole table, with shape (N, N), would not fit in memory for 50,000 samples.
+    """
     e = e.double()
-    return (torch.cdist(part, e) for part in e.split(rows) if len(part))
-
-
-def _without_self(distances: Tensor, first: int) -> Tensor:
-    """Rows of a table of distances, from number `first`, with infinity for each sample's distance to itself."""
-    distances.diagonal(first).fill_(math.inf)
-    return distances
+    for first in range(0, len(e), rows):
+        yield first, torch.cdist(e[first : first + rows], e)
 
 
 def vendi_score(e: Tensor) -> float:
@@ -76,10 +75,8 @@ def count_distinct(e: Tensor, threshold: float) -> int:
         e: encodings in the order they were taken, with shape (N, d).
         threshold: half the median nearest-neighbour distance of real images, in activation units of E.
     """
-    if not len(e):
-        return 0
     taken = torch.zeros(len(e), dtype=torch.bool, device=e.device)
-    near = (distances <= threshold for distances in _distances(e))
-    for i, row in enumerate(row for block in near for row in block):
-        taken[i] = not (row & taken).any()
+    for first, distances in _distances(e):
+        for i, near in enumerate(distances <= threshold, start=first):
+            taken[i] = not (near & taken).any()
     return int(taken.sum())

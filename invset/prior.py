@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from invset.errors import InvsetError
-from invset.tensorfile import read_tensors
+from invset.tensorfile import read_tensors, write_tensors
 
 
 class Region(Protocol):
@@ -146,8 +145,7 @@ class CodePrior:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file: the basis in float16, the rest, which is small, in float32."""
-        tensors = {f.name: getattr(self, f.name).contiguous() for f in fields(self)}
-        save_file({**tensors, "basis": self.basis.half().contiguous()}, path)
+        write_tensors(path, {**{f.name: getattr(self, f.name) for f in fields(self)}, "basis": self.basis.half()})
 
     def to(self, device: str | torch.device) -> CodePrior:
         """The same prior on another device."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from invset.checks import check_choice, check_range
-from invset.errors import InvsetError
+from invset.errors import InvsetError, is_out_of_memory
 from invset.inverse_set import ActivationRange, InverseSet, Layer
 from invset.models.generator import Generator
 from invset.models.labels import find_neuron
@@ -242,7 +242,7 @@ class Problem:
             return network.taps(images, layers)
         except RuntimeError as error:
             size, (height, width) = network.image_size, images.shape[2:]
-            if "memory" in str(error) or size is None or (height, width) == (size, size):
+            if is_out_of_memory(error) or size is None or (height, width) == (size, size):
                 raise
             raise InvsetError(
                 f"{network.name} takes images of {size}x{size} pixels, and {self.generator.name} makes {height}x{width}, which don't fit; "

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from invset.errors import InvsetError
 from invset.inverse_set import ActivationRange
 from invset.metrics import Diversity, nearest_neighbours
 from invset.prior import CodePrior
-from invset.tensorfile import read_tensors
+from invset.tensorfile import read_tensors, write_tensors
 
 #: Fewer real images in a range than this say little about their diversity: the images nearest to the range are taken.
 ENOUGH = 50
@@ -106,9 +105,9 @@ class Reference:
         tensors: dict[str, Tensor] = {}
         for kind in ("activations", "quantiles"):
             tensors |= {f"{kind}/{layer}": f for layer, f in getattr(self, kind).items()}
-        small = {k: v.half().contiguous() for k, v in tensors.items()}
-        small |= {"encodings": (self.encodings / scale).round().to(torch.int8).contiguous(), "scale": scale}
-        save_file(small, path, metadata={"reference": json.dumps(self.about)})
+        small = {k: v.half() for k, v in tensors.items()}
+        small |= {"encodings": (self.encodings / scale).round().to(torch.int8), "scale": scale}
+        write_tensors(path, small, {"reference": json.dumps(self.about)})
 
     def knows(self, layer: str) -> bool:
         """Whether the activations of `layer` are stored image by image."""

@@ -69,10 +69,7 @@ class RunDir:
         target.parent.mkdir(parents=True, exist_ok=True)
         # the suffix stays last: writers choose the format by it
         temporary = target.with_name(f".part-{target.name}")
-        temporary.touch()
-        mode = temporary.stat().st_mode  # as a person's new files have: safetensors makes one for its owner alone
         how(temporary)
-        temporary.chmod(mode)
         os.replace(temporary, target)
         return target
 
@@ -90,9 +87,9 @@ class RunDir:
         self.write(name, how)
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor]) -> None:
-        from safetensors.torch import save_file
+        from invset.tensorfile import write_tensors
 
-        self.write(name, lambda path: save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, path))
+        self.write(name, lambda path: write_tensors(path, tensors))
 
     def write_image(self, name: str, pixels: Tensor) -> None:
         """Write 8-bit RGB, with shape (3, H, W)."""

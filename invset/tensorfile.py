@@ -1,10 +1,12 @@
-"""Small safetensors files that invset writes and reads itself: natural regions and references."""
+"""Safetensors files that invset writes and reads itself: samples, weights, natural regions and references."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from invset.errors import InvsetError
@@ -31,3 +33,8 @@ def read_tensors(path: str | Path, what: str, without: str) -> tuple[dict[str, T
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except SafetensorError as error:
         raise InvsetError(f"{path} is not a safetensors file, as a {what} is ({error}); {make}") from error
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, which whoever may read a person's other files may read: `save_file` makes one for its owner alone."""
+    Path(path).write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata))

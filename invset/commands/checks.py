@@ -65,14 +65,28 @@ def asked(cfg: DictConfig, ranged: bool = True) -> list[dict[str, Any]]:
         return [{**one, "neuron": neuron} for neuron in cfg.neuron]
     if cfg.neuron is not None:
         raise InvsetError("give neuron= for one neuron or neurons= for several, not both")
-    several = OmegaConf.to_container(cfg.neurons, resolve=True) if OmegaConf.is_config(cfg.neurons) else cfg.neurons
-    if not isinstance(several, list) or not all(isinstance(one, dict) for one in several):
-        raise InvsetError(f"neurons= is a list: {example}")
-    for one in several:
+    return several(cfg, names, f"neurons= is a list: {example}")
+
+
+def several(cfg: DictConfig, names: Sequence[str], form: str) -> list[dict[str, Any]]:
+    """What ``neurons=`` lists.
+
+    Args:
+        cfg: a configuration with `neurons`.
+        names: keys that one may have.
+        form: says how such a list is typed.
+
+    Raises:
+        InvsetError: no list, or a key that is unknown.
+    """
+    listed = OmegaConf.to_container(cfg.neurons, resolve=True) if OmegaConf.is_config(cfg.neurons) else cfg.neurons
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise InvsetError(form)
+    for one in listed:
         for key in one:
             if key not in names:
                 raise InvsetError(f"a neuron has no {key!r}.{did_you_mean(key, names)} It has {', '.join(names)}")
-    return several
+    return listed
 
 
 def _check_problem(cfg: DictConfig, ranged: bool) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import hydra
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from invset.api import finish
 from invset.commands import build
+from invset.commands.checks import several
 from invset.commands.outputs import load_reference
 from invset.errors import InvsetError, did_you_mean
 from invset.metrics import Diversity, count_distinct
@@ -68,11 +69,12 @@ def main(cfg: DictConfig) -> None:
 
 def _neurons(cfg: DictConfig) -> list[tuple[str, int | str]]:
     """Layer and number or name of each neuron."""
-    example = "'neurons=[{layer: fc8, neuron: [1,2]}, {layer: conv5, neuron: 20}]'"
-    several = OmegaConf.to_container(cfg.neurons, resolve=True) if OmegaConf.is_config(cfg.neurons) else None
-    if not isinstance(several, list) or not all(isinstance(one, dict) and sorted(one) == ["layer", "neuron"] for one in several):
-        raise InvsetError(f"neurons= is a list of layers, each with one neuron or several: {example}")
-    units = [(str(one["layer"]), one["neuron"]) for one in several]
+    names, example = ("layer", "neuron"), "'neurons=[{layer: fc8, neuron: [1,2]}, {layer: conv5, neuron: 20}]'"
+    form = f"neurons= is a list of layers, each with one neuron or several: {example}"
+    listed = several(cfg, names, form)
+    if not all(len(one) == len(names) for one in listed):
+        raise InvsetError(form)
+    units = [(str(one["layer"]), one["neuron"]) for one in listed]
     return [(layer, neuron) for layer, some in units for neuron in (some if isinstance(some, list) else [some])]
 
 

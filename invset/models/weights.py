@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from invset.errors import InvsetError
 from invset.models.mini import MiniNet
 from invset.models.upconv import UpConv
+from invset.tensorfile import write_tensors
 
 Trained = TypeVar("Trained", MiniNet, UpConv)
 
@@ -55,9 +56,9 @@ def _save_trained(path: str | Path, module: nn.Module, key: str, arguments: Mapp
         raise ValueError(f"{type(module).__name__}({dict(arguments)}) does not make the module that is to be saved")
     # weights in float16 for half the size; the few numbers in buffers (code_scale, mean, std) keep their precision
     small = dict(module.named_buffers())
-    tensors = {k: (v if k in small else v.half()).cpu().contiguous() for k, v in state.items()}
+    tensors = {k: v if k in small else v.half() for k, v in state.items()}
     temporary = Path(f"{path}.part")
-    save_file(tensors, temporary, metadata={key: json.dumps(dict(arguments))})
+    write_tensors(temporary, tensors, {key: json.dumps(dict(arguments))})
     os.replace(temporary, path)
 
 

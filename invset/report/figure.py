@@ -16,7 +16,7 @@ from invset.errors import InvsetError
 from invset.report.folder import Run
 from invset.report.grid import label_grid
 from invset.report.selection import spread
-from invset.report.sweep_folder import Job
+from invset.report.sweep_folder import Job, compared
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def measure(run: Run) -> dict[str, Any]:
     """The figures of a run that tables are made of; those of real images are None where there are none to compare with."""
     counts, quality = run.summary["counts"], run.summary["quality"]
     real = quality.get("real") or {}
-    alike = quality.get("samples_as_many_as_real") or quality["samples"]
+    alike = compared(quality)
     distance, real_distance = quality["samples"]["mean_pairwise_distance"], real.get("mean_pairwise_distance")
     root_d = run.encodings.shape[1] ** 0.5
     seeds = [s.step for s in run.samples if s.stage == "seed"]

@@ -206,9 +206,13 @@ def _diversity_row(name: str, d: dict[str, Any]) -> list[str]:
 
 def _orders(shown: _Shown) -> list[tuple[str, str]]:
     """What the samples can be sorted by: a key and its name."""
-    names = shown.run.names
-    several = {"activation": f"activation of {names[0]}"} if len(names) > 1 else {}
-    return [(key, several.get(key, text)) for key, text in _ORDERS if shown.cards and key in shown.cards[0]["order"]]
+    own = {"activation": _first_activation(shown.run)}
+    return [(key, own.get(key, text)) for key, text in _ORDERS if shown.cards and key in shown.cards[0]["order"]]
+
+
+def _first_activation(run: Run) -> str:
+    """What samples are sorted and groups are described by."""
+    return "activation" if len(run.names) == 1 else f"activation of {run.names[0]}"
 
 
 def _about_samples(shown: _Shown) -> str:
@@ -291,7 +295,7 @@ def _groups(shown: _Shown) -> dict[str, Any]:
     about += "The large picture is the group's medoid, beside it those nearest to it."
     low, high = float(shown.f.min()), float(shown.f.max())
     pad = 0.03 * (high - low) or 1.0
-    what = "activation" if len(shown.run.names) == 1 else f"activation of {shown.run.names[0]}"
+    what = _first_activation(shown.run)
     made = []
     for k, members in enumerate(shown.groups.members):
         f = shown.f[members]

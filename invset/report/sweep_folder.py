@@ -17,7 +17,7 @@ _FIGURES = ("nearest_neighbour", "vendi", "mean_pairwise_distance")
 
 def compared(quality: dict[str, Any]) -> dict[str, Any]:
     """The figures of as many samples as there are real images beside them; of all, where there are no real images."""
-    return quality["samples_as_many_as_real"] if quality.get("real") else quality["samples"]
+    return quality.get("samples_as_many_as_real") or quality["samples"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Job:
             return {"job": self.path.name, "status": "failed", "reason": self.reason, "command": self.command}
         summary = self.run.summary
         quality = summary["quality"]
-        ours = compared(quality)
+        ours, real = compared(quality), quality.get("real") or {}
         return {
             "job": self.path.name,
             "status": summary["status"],
@@ -55,8 +55,7 @@ class Job:
             **{key: summary["counts"][key] for key in ("saved", "in_range", "gradient_steps", "code_steps")},
             "compared": ours["samples"],
             **{key: ours[key] for key in _FIGURES},
-            "real_in_range": (quality.get("real") or {}).get("in_range"),
-            **{f"real_{key}": (quality.get("real") or {}).get(key) for key in _FIGURES},
+            **{f"real_{key}": real.get(key) for key in ("in_range", *_FIGURES)},
             "seconds": summary["seconds"],
             "command": summary["command"],
         }

@@ -70,7 +70,7 @@ class Sampler(Protocol):
     Attributes:
         K: codes at a time.
         n: samples asked for.
-        columns: names of the numbers that `round` reports of every gradient step, for one neuron; see `columns`.
+        columns: names of the numbers that `round` reports of every gradient step, those of `EXTENT` first; see `columns`.
     """
 
     K: int
@@ -100,9 +100,8 @@ def columns(sampler: Sampler, p: int) -> tuple[str, ...]:
     """`Sampler.columns` for p neurons: of several, the activations are those of the first (``f1_min``), of the second, and so on."""
     if p == 1:
         return sampler.columns
-    ends = [name for name in sampler.columns if name in EXTENT]
-    named = [f"f{j}_{name.removeprefix('f_')}" for j in range(1, p + 1) for name in ends]
-    return (*named, *(name for name in sampler.columns if name not in ends))
+    named = [name.replace("f", f"f{j}", 1) for j in range(1, p + 1) for name in EXTENT]
+    return (*named, *sampler.columns[len(EXTENT) :])
 
 
 #: Called after every round with the state and the rows of `columns`, with shape (steps of the round, columns).
