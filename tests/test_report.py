@@ -187,7 +187,9 @@ def test_several_neurons(tmp_path: Path) -> None:
         "fc8:8 horse",
         "conv5:20",
     ]
-    assert all("activation of fc8:8 horse" in text(e) for e in tree.iter("p") if " mean " in text(e) and text(e).startswith("activation"))
+    grouped = [text(e) for e in tree.iter() if len(e) == 0 and text(e).startswith("activation") and ", mean " in text(e)]
+    assert grouped
+    assert all(line.startswith("activation of fc8:8 horse ") for line in grouped)
     row = next(csv.DictReader((folder / "activations.csv").read_text().splitlines()))
     assert text(next(e for e in tree.iter("li"))) == f"{float(row['fc8:8 horse']):.2f} {float(row['conv5:20']):.2f}"
     assert "activation of fc8:8 horse" in [text(e) for e in tree.iter("option")]
