@@ -1,10 +1,12 @@
-"""(d) at full size: code-steps a distinct sample of CaffeNet and PPGN's generator, with random weights.
+"""(d) at full size: code-steps a distinct sample of CaffeNet and PPGN's generator, with random
+weights.
 
     python benchmarks/caffenet_steps.py [--methods stream two_stage] [--n 20] [--threads 2]
 
-The methods are those of configs/method/, in the box [0, 30] of PPGN's codes (the published ones in all of code space), from E of
-random images: no natural region is known of random weights. Ranges lie between the 60th and 75th, and the 90th and 97.5th percentiles
-of f at 500 such codes. Distinct are samples in range that are farther from all before than half the median distance to the nearest
+The methods are those of configs/method/, in the box [0, 30] of PPGN's codes (the published ones in
+all of code space), from E of random images: no natural region is known of random weights. Ranges
+lie between the 60th and 75th, and the 90th and 97.5th percentiles of f at 500 such codes. Distinct
+are samples in range that are farther from all before than half the median distance to the nearest
 among the images of as many start codes. Figures are code-steps for each of them.
 """
 
@@ -19,10 +21,10 @@ from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from invset import Neuron, Problem
-from invset.allocator import keep_freed_memory
+from invset.analysis.diversity import count_distinct, nearest_neighbours
 from invset.api import finish
 from invset.cli import config_dir
-from invset.metrics import count_distinct, nearest_neighbours
+from invset.problem.allocator import keep_freed_memory
 from invset.samplers.base import drive
 
 NEURONS = (("fc8", 981), ("conv5", 197))
@@ -44,7 +46,12 @@ def run(problem: Problem, method: str, n: int, threshold: float) -> dict[str, An
     region = problem.region("none" if cfg.prior == "none" else "clip", rng, (0.0, 30.0))
     sampler = hydra.utils.instantiate(cfg.sampler)(n=n)
     with tqdm(total=n, desc=f"{method} {problem.names[0]}", unit="sample", leave=False) as bar:
-        outcome = drive(sampler, problem.inverse_set(region), rng, on_round=lambda state, _: bar.update(int(state.kept.count) - bar.n))
+        outcome = drive(
+            sampler,
+            problem.inverse_set(region),
+            rng,
+            on_round=lambda state, _: bar.update(int(state.kept.count) - bar.n),
+        )
     result = finish(problem, region, outcome.state, outcome.seconds, batch_size=10)
     inside = result.encodings[result.in_range]
     return {
@@ -64,7 +71,9 @@ def run(problem: Problem, method: str, n: int, threshold: float) -> dict[str, An
 def main() -> None:
     """Run, print and write."""
     arguments_ = parser(__doc__, "caffenet_steps")
-    arguments_.add_argument("--methods", nargs="+", default=["stream", "two_stage"], help="files of configs/method")
+    arguments_.add_argument(
+        "--methods", nargs="+", default=["stream", "two_stage"], help="files of configs/method"
+    )
     arguments_.add_argument("--n", type=int, default=20, help="samples a run")
     arguments = arguments_.parse_args()
     begin(arguments)
@@ -73,18 +82,23 @@ def main() -> None:
     rows = []
     for layer, number in NEURONS:
         with torch.no_grad():
-            f, e = start_activations(Problem(network, generator, encoder="fc6", neurons=[Neuron(layer, number)]), 500)
+            f, e = start_activations(
+                Problem(network, generator, encoder="fc6", neurons=[Neuron(layer, number)]), 500
+            )
         threshold = nearest_neighbours(e[: arguments.n]).median().item() / 2
         for name, levels in PERCENTILES.items():
             low, high = f[:, 0].quantile(torch.tensor(levels)).tolist()
-            problem = Problem(network, generator, encoder="fc6", neurons=[Neuron(layer, number, (low, high))])
+            problem = Problem(
+                network, generator, encoder="fc6", neurons=[Neuron(layer, number, (low, high))]
+            )
             for method in arguments.methods:
                 row = {"range": name, **run(problem, method, arguments.n, threshold)}
                 rows.append(row)
                 each = row["code_steps"] / row["distinct"] if row["distinct"] else float("nan")
                 print(
-                    f"{layer}:{number} {name} {method}: {row['status']}, {row['in_range']} of {row['samples']} in range, "
-                    f"{row['distinct']} distinct, {row['code_steps']} code-steps, {each:.1f} for each, {row['seconds']:.0f} s",
+                    f"{layer}:{number} {name} {method}: {row['status']}, {row['in_range']} of"
+                    f" {row['samples']} in range, {row['distinct']} distinct, {row['code_steps']}"
+                    f" code-steps, {each:.1f} for each, {row['seconds']:.0f} s",
                     flush=True,
                 )
     write(arguments, {"runs": rows})

@@ -1,12 +1,14 @@
-"""What the benchmarks share: the clock, repeats in turns, quartiles, networks, processes, the JSON file.
+"""What the benchmarks share: the clock, repeats in turns, quartiles, networks, processes, the JSON
+file.
 
-A machine's speed wanders, by its temperature and by what else it does. So nothing is compared across runs: every repeat takes each of
-the things compared once, in turn, and divides by the first of them in the same repeat. Printed are the median of these ratios and
-their quartiles.
+A machine's speed wanders, by its temperature and by what else it does. So nothing is compared
+across runs: every repeat takes each of the things compared once, in turn, and divides by the first
+of them in the same repeat. Printed are the median of these ratios and their quartiles.
 
-Two clocks run. CPU time of one thread hardly minds other work on the machine. CPU time of several threads counts those that spin
-while they wait for the slowest, and does not tell whether they helped; then only the wall clock is honest, on a machine that does nothing
-else. ``--clock auto`` takes CPU time with one thread and the wall clock with more; both are in the file.
+Two clocks run. CPU time of one thread hardly minds other work on the machine. CPU time of several
+threads counts those that spin while they wait for the slowest, and does not tell whether they
+helped; then only the wall clock is honest, on a machine that does nothing else. ``--clock auto``
+takes CPU time with one thread and the wall clock with more; both are in the file.
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from invset import mini_generator, mini_network
-from invset.models.caffenet import CaffeNet
-from invset.models.generator import Generator
-from invset.models.network import Network
-from invset.models.upconv_fc6 import UpConvFc6
+from invset.nets.caffe.caffenet import CaffeNet
+from invset.nets.caffe.upconv_fc6 import UpConvFc6
+from invset.nets.generator import Generator
+from invset.nets.network import Network
 
 PAIRS = ("mini", "caffenet")
 
@@ -79,15 +81,24 @@ class Timed:
 
     def over(self, first: Timed) -> Spread:
         """Ratios to `first`, repeat by repeat."""
-        return Spread.of(mine / theirs for mine, theirs in zip(self.milliseconds, first.milliseconds, strict=True))
+        return Spread.of(
+            mine / theirs
+            for mine, theirs in zip(self.milliseconds, first.milliseconds, strict=True)
+        )
 
     def as_dict(self, first: Timed) -> dict[str, Any]:
         """For the JSON file."""
         times = {"cpu_milliseconds": self.cpu, "wall_milliseconds": self.wall}
-        return {"ratio": self.over(first).as_dict(), "milliseconds": Spread.of(self.milliseconds).as_dict(), **times}
+        return {
+            "ratio": self.over(first).as_dict(),
+            "milliseconds": Spread.of(self.milliseconds).as_dict(),
+            **times,
+        }
 
 
-def once(function: Callable[[], Any], cpu_time: Callable[[], float] = time.process_time) -> tuple[float, float]:
+def once(
+    function: Callable[[], Any], cpu_time: Callable[[], float] = time.process_time
+) -> tuple[float, float]:
     """CPU and wall milliseconds of one call."""
     wall, cpu = time.perf_counter(), cpu_time()
     function()
@@ -101,24 +112,34 @@ def side_by_side(
     waiting_for: str,
     cpu_time: Callable[[], float] = time.process_time,
 ) -> dict[str, Timed]:
-    """Take each of `steps` once in every repeat, in turn, after one call of each that does not count."""
+    """Take each of `steps` once in every repeat, in turn, after one call of each that does not
+    count.
+    """
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for repeat in bar(range(repeats + 1), waiting_for):
         for name, step in steps.items():
             taken = once(step, cpu_time)
             if repeat:
                 times[name].append(taken)
-    return {name: Timed([cpu for cpu, _ in pairs], [wall for _, wall in pairs], clock) for name, pairs in times.items()}
+    return {
+        name: Timed([cpu for cpu, _ in pairs], [wall for _, wall in pairs], clock)
+        for name, pairs in times.items()
+    }
 
 
-def side_by_side_processes(commands: dict[str, list[str]], repeats: int, clock: str, waiting_for: str) -> dict[str, Timed]:
+def side_by_side_processes(
+    commands: dict[str, list[str]], repeats: int, clock: str, waiting_for: str
+) -> dict[str, Timed]:
     """The same for whole processes, whose output is thrown away."""
 
     def children() -> float:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return used.ru_utime + used.ru_stime
 
-    starts = {name: partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL) for name, command in commands.items()}
+    starts = {
+        name: partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
+        for name, command in commands.items()
+    }
     return side_by_side(starts, repeats, clock, waiting_for, children)
 
 
@@ -132,17 +153,41 @@ def choose_clock(name: str, threads: int) -> str:
     return name if name != "auto" else "cpu" if threads == 1 else "wall"
 
 
-def parser(doc: str | None, name: str, repeats: int = 10, pairs: bool = False) -> argparse.ArgumentParser:
+def parser(
+    doc: str | None, name: str, repeats: int = 10, pairs: bool = False
+) -> argparse.ArgumentParser:
     """The options that all benchmarks have."""
-    found = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     if pairs:
-        about = "networks: the embedded pair; CaffeNet and PPGN's generator with random weights, 2 to 3 GB"
+        about = (
+            "networks: the embedded pair; CaffeNet and PPGN's generator with random weights, 2 to"
+            " 3 GB"
+        )
         found.add_argument("--pair", nargs="+", default=list(PAIRS), choices=PAIRS, help=about)
         found.add_argument("--K", type=int, default=10, help="codes of a pass")
-    found.add_argument("--repeats", type=int, default=repeats, help=f"how often each is measured ({repeats})")
-    found.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of torch (PyTorch's own choice)")
-    found.add_argument("--clock", default="auto", choices=["auto", "cpu", "wall"], help="auto: cpu with one thread, else wall")
-    found.add_argument("--out", type=Path, default=Path("outputs/benchmarks") / f"{name}.json", help="JSON file to write")
+    found.add_argument(
+        "--repeats", type=int, default=repeats, help=f"how often each is measured ({repeats})"
+    )
+    found.add_argument(
+        "--threads",
+        type=int,
+        default=torch.get_num_threads(),
+        help="threads of torch (PyTorch's own choice)",
+    )
+    found.add_argument(
+        "--clock",
+        default="auto",
+        choices=["auto", "cpu", "wall"],
+        help="auto: cpu with one thread, else wall",
+    )
+    found.add_argument(
+        "--out",
+        type=Path,
+        default=Path("outputs/benchmarks") / f"{name}.json",
+        help="JSON file to write",
+    )
     return found
 
 
@@ -175,35 +220,60 @@ def _cpu() -> str:
 def write(arguments: argparse.Namespace, results: Any) -> None:
     """Write the JSON file: the machine, the options, the results."""
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    options = {name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()}
-    arguments.out.write_text(json.dumps({"machine": machine(), "options": options, "results": results}, indent=2) + "\n")
+    options = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(arguments).items()
+    }
+    arguments.out.write_text(
+        json.dumps({"machine": machine(), "options": options, "results": results}, indent=2) + "\n"
+    )
     print(f"-> {arguments.out}")
 
 
 def pair(name: str) -> tuple[Network, Generator]:
-    """The embedded network and its generator, or CaffeNet and PPGN's generator with random weights."""
+    """The embedded network and its generator, or CaffeNet and PPGN's generator with random
+    weights.
+    """
     if name == "mini":
         return mini_network(), mini_generator()
     return random_pair(CaffeNet(), UpConvFc6(), 4096)
 
 
-def random_pair(network: nn.Module, generator: nn.Module, code_dim: int) -> tuple[Network, Generator]:
-    """A CaffeNet and a generator of its images, with random weights that neither quench nor inflate what passes (He et al. 2015)."""
+def random_pair(
+    network: nn.Module, generator: nn.Module, code_dim: int
+) -> tuple[Network, Generator]:
+    """A CaffeNet and a generator of its images, with random weights that neither quench nor inflate
+    what passes (He et al. 2015).
+    """
     rng = torch.Generator().manual_seed(0)
     for module in [*network.modules(), *generator.modules()]:
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-            # what one output sums over: a kernel with stride meets each output of a deconvolution at fewer places
+            # what one output sums over: a kernel with stride meets each output of a deconvolution
+            # at fewer places
             up = isinstance(module, nn.ConvTranspose2d)
-            fan = module.weight[:, 0].numel() / module.stride[0] ** 2 if up else module.weight[0].numel()
+            fan = (
+                module.weight[:, 0].numel() / module.stride[0] ** 2
+                if up
+                else module.weight[0].numel()
+            )
             nn.init.normal_(module.weight, 0, (2 / fan) ** 0.5, generator=rng)
             nn.init.zeros_(module.bias)
     aliases = {"fc6": "relu6", "fc7": "relu7"}
-    found = Network(network, name="caffenet", image_size=network.data.size, aliases=aliases, output="fc8", encoder="fc6")
+    found = Network(
+        network,
+        name="caffenet",
+        image_size=network.data.size,
+        aliases=aliases,
+        output="fc8",
+        encoder="fc6",
+    )
     return found, Generator(generator, code_dim, name="upconv")
 
 
 def some_codes(generator: Generator, count: int) -> Tensor:
-    """Codes with shape (count, code_dim): from the prior, or for random weights such that pictures have some contrast."""
+    """Codes with shape (count, code_dim): from the prior, or for random weights such that pictures
+    have some contrast.
+    """
     rng = torch.Generator().manual_seed(0)
     if generator.prior is not None:
         return generator.prior.decode(generator.prior.sample(count, rng))
@@ -211,6 +281,10 @@ def some_codes(generator: Generator, count: int) -> Tensor:
 
 
 def in_a_process(file: str, words: Sequence[object], python: str = sys.executable) -> Any:
-    """What ``python file words`` prints, as JSON: a process of its own has its own memory and its own allocator."""
-    done = subprocess.run([python, file, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True)
+    """What ``python file words`` prints, as JSON: a process of its own has its own memory and its
+    own allocator.
+    """
+    done = subprocess.run(
+        [python, file, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True
+    )
     return json.loads(done.stdout)

@@ -1,17 +1,21 @@
-"""(b) Our gradient step against the measured peak of this machine, with a profile that says where the time goes.
+"""(b) Our gradient step against the measured peak of this machine, with a profile that says where
+the time goes.
 
     python benchmarks/peak.py [--pair mini caffenet] [--K 10] [--repeats 10] [--threads 2]
 
-Peak is the most floating-point operations a second that a matrix product or one of the step's own convolutions (forwards, alone)
-reaches, in each repeat anew, with the same threads. Operations are those of convolutions, deconvolutions and fully connected layers,
-forwards and for the gradient in their inputs, as `torch.utils.flop_counter` counts them on PyTorch's own layers; the benchmark ends if
-that is not twice the sum that `by_hand` makes of the layers' shapes. Share of peak is operations a second of a whole step, divided by
-the peak of the same repeat; the goal is 0.80.
+Peak is the most floating-point operations a second that a matrix product or one of the step's own
+convolutions (forwards, alone) reaches, in each repeat anew, with the same threads. Operations are
+those of convolutions, deconvolutions and fully connected layers, forwards and for the gradient in
+their inputs, as `torch.utils.flop_counter` counts them on PyTorch's own layers; the benchmark ends
+if that is not twice the sum that `by_hand` makes of the layers' shapes. Share of peak is operations
+a second of a whole step, divided by the peak of the same repeat; the goal is 0.80.
 
-Fully connected layers read each weight for 2 K operations, which is memory's speed and not the processor's. So a second bound is told:
-operations of maps at the peak, plus the weights of fully connected layers, read twice, at the measured speed of memory.
+Fully connected layers read each weight for 2 K operations, which is memory's speed and not the
+processor's. So a second bound is told: operations of maps at the peak, plus the weights of fully
+connected layers, read twice, at the measured speed of memory.
 
-The profile times every operator where PyTorch dispatches it (`Ledger`), which is exact on a CPU, where operators run one after the other.
+The profile times every operator where PyTorch dispatches it (`Ledger`), which is exact on a CPU,
+where operators run one after the other.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from invset import Generator, Network, Neuron, Problem
-from invset.allocator import keep_freed_memory
+from invset.problem.allocator import keep_freed_memory
 
 GOAL = 0.80
 NEURONS = [Neuron("fc8", 1, (0.0, 1.0))]
@@ -56,7 +60,9 @@ class Layer:
 
 
 def by_hand(module: nn.Module, x: Tensor, y: Tensor) -> int:
-    """Operations of a forward pass from x to y: an addition and a multiplication for each weight at each place that it meets."""
+    """Operations of a forward pass from x to y: an addition and a multiplication for each weight at
+    each place that it meets.
+    """
     weight = module.weight
     # each input of a deconvolution, each output of the others meets the weights of one channel
     return 2 * (x if isinstance(module, nn.ConvTranspose2d) else y).numel() * weight[0].numel()
@@ -67,10 +73,16 @@ def layers_of(network: Network, generator: Generator, codes: Tensor) -> list[Lay
     found: list[Layer] = []
 
     def seen(name: str, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        found.append(Layer(name, module, tuple(inputs[0].shape), by_hand(module, inputs[0], output)))
+        found.append(
+            Layer(name, module, tuple(inputs[0].shape), by_hand(module, inputs[0], output))
+        )
 
     named = [*generator.module.named_modules(), *network.module.named_modules()]
-    handles = [m.register_forward_hook(partial(seen, name.split(".")[-1])) for name, m in named if isinstance(m, WEIGHTED)]
+    handles = [
+        m.register_forward_hook(partial(seen, name.split(".")[-1]))
+        for name, m in named
+        if isinstance(m, WEIGHTED)
+    ]
     with torch.no_grad():
         network.module(generator(codes))
     for handle in handles:
@@ -79,8 +91,16 @@ def layers_of(network: Network, generator: Generator, codes: Tensor) -> list[Lay
 
 
 def counted(network: Network, generator: Generator, codes: Tensor) -> int:
-    """Operations of a pass and its gradient in the codes, as PyTorch counts them on its own layers."""
-    usual = Network(plain(network.module), image_size=network.image_size, aliases=network.aliases, output="fc8", encoder="fc6")
+    """Operations of a pass and its gradient in the codes, as PyTorch counts them on its own
+    layers.
+    """
+    usual = Network(
+        plain(network.module),
+        image_size=network.image_size,
+        aliases=network.aliases,
+        output="fc8",
+        encoder="fc6",
+    )
     problem = Problem(usual, Generator(plain(generator.module), generator.code_dim), "fc6", NEURONS)
     u = codes.clone().requires_grad_()
     with FlopCounterMode(display=False) as counter:
@@ -106,9 +126,17 @@ def candidates(layers: list[Layer]) -> dict[str, tuple[int, Callable[[], Tensor]
     for layer in layers:
         if isinstance(layer.module, nn.Conv2d):
             weight, m = layer.module.weight, layer.module
-            wide = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
-            x = torch.randn(layer.shape).contiguous(memory_format=torch.channels_last if wide else torch.contiguous_format)
-            found[layer.name] = layer.flops, partial(F.conv2d, x, weight, None, m.stride, m.padding, 1, m.groups)
+            wide = (
+                weight.is_contiguous(memory_format=torch.channels_last)
+                and not weight.is_contiguous()
+            )
+            x = torch.randn(layer.shape).contiguous(
+                memory_format=torch.channels_last if wide else torch.contiguous_format
+            )
+            found[layer.name] = (
+                layer.flops,
+                partial(F.conv2d, x, weight, None, m.stride, m.padding, 1, m.groups),
+            )
     return found
 
 
@@ -121,7 +149,8 @@ class Ledger(TorchDispatchMode):
     """Writes down every operator: layer, direction, operations, seconds.
 
     Attributes:
-        rows: (name of the layer or of the operator, "forward", "backward" or "", operations, milliseconds).
+        rows: (name of the layer or of the operator, "forward", "backward" or "", operations,
+            milliseconds).
     """
 
     def __init__(self, clock: str) -> None:
@@ -145,7 +174,13 @@ class Ledger(TorchDispatchMode):
     def _enter(self, layer: str | None, *_: Any) -> None:
         self.layer = layer
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         start = self.clock()
         out = func(*args, **(kwargs or {}))
         taken = 1000 * (self.clock() - start)
@@ -155,8 +190,11 @@ class Ledger(TorchDispatchMode):
             self._weights |= {_place(t): self.layer for t in tensors[1:]}
             self.rows.append((self.layer, "forward", flops, taken))
         elif flops:
-            # weights come last in the operators of backward passes; others' addresses are used again and again
-            self.rows.append((self._weights.get(_place(tensors[-1]), func.__name__), "backward", flops, taken))
+            # weights come last in the operators of backward passes; others' addresses are used
+            # again and again
+            self.rows.append(
+                (self._weights.get(_place(tensors[-1]), func.__name__), "backward", flops, taken)
+            )
         else:
             self.rows.append((func.__name__.split(".")[0], "", 0, taken))
         return out
@@ -193,16 +231,37 @@ def profile(step: Callable[[], Any], ledger: Ledger, passes: int) -> list[dict[s
     for (name, way), entries in groups.items():
         flops, taken = sum(f for f, _ in entries), sum(t for _, t in entries)
         speed = flops / taken / 1e6 if flops else None
-        rows.append({"name": name, "way": way, "milliseconds": taken / passes, "share": taken / whole, "gflops": speed})
+        rows.append(
+            {
+                "name": name,
+                "way": way,
+                "milliseconds": taken / passes,
+                "share": taken / whole,
+                "gflops": speed,
+            }
+        )
     return sorted(rows, key=lambda row: -row["milliseconds"])
 
 
 def summary(table: list[dict[str, Any]], kinds: dict[str, type]) -> dict[str, float]:
-    """Share of time of the convolutions, the deconvolutions, the fully connected layers, and of all that is no product."""
-    names = {nn.Conv2d: "convolutions", nn.ConvTranspose2d: "deconvolutions", nn.Linear: "fully connected"}
+    """Share of time of the convolutions, the deconvolutions, the fully connected layers, and of all
+    that is no product.
+    """
+    names = {
+        nn.Conv2d: "convolutions",
+        nn.ConvTranspose2d: "deconvolutions",
+        nn.Linear: "fully connected",
+    }
     found = dict.fromkeys([*names.values(), "the rest"], 0.0)
     for row in table:
-        kind = next((name for base, name in names.items() if row["way"] and issubclass(kinds.get(row["name"], object), base)), "the rest")
+        kind = next(
+            (
+                name
+                for base, name in names.items()
+                if row["way"] and issubclass(kinds.get(row["name"], object), base)
+            ),
+            "the rest",
+        )
         found[kind] += row["share"]
     return found
 
@@ -221,7 +280,9 @@ def shares(
     clock: str,
     name: str,
 ) -> list[dict[str, float]]:
-    """Each repeat: the peak, memory's speed, a step; and the shares of both bounds. `weights` are those of fully connected layers."""
+    """Each repeat: the peak, memory's speed, a step; and the shares of both bounds. `weights` are
+    those of fully connected layers.
+    """
     rows = []
     read = memory_speed()
     which = 0 if clock == "cpu" else 1
@@ -230,10 +291,25 @@ def shares(
         memory = 256 * 2**20 / once(read)[which] / 1e6  # GB/s
         taken = once(step)[which]
         best = max(speeds, key=lambda label: speeds[label])
-        bound = (flops - 4 * arguments.K * weights) / speeds[best] / 1e6 + 2 * 4 * weights / memory / 1e6
-        row = {"milliseconds": taken, "gflops": flops / taken / 1e6, "peak": speeds[best], "memory": memory, "bound": bound}
+        bound = (flops - 4 * arguments.K * weights) / speeds[
+            best
+        ] / 1e6 + 2 * 4 * weights / memory / 1e6
+        row = {
+            "milliseconds": taken,
+            "gflops": flops / taken / 1e6,
+            "peak": speeds[best],
+            "memory": memory,
+            "bound": bound,
+        }
         if repeat:
-            rows.append({**row, "share_of_peak": row["gflops"] / row["peak"], "share_of_bound": bound / taken, "speeds": speeds})
+            rows.append(
+                {
+                    **row,
+                    "share_of_peak": row["gflops"] / row["peak"],
+                    "share_of_bound": bound / taken,
+                    "speeds": speeds,
+                }
+            )
     return rows
 
 
@@ -244,30 +320,58 @@ def measure(name: str, arguments: Any, clock: str) -> dict[str, Any]:
     layers, flops = layers_of(network, generator, codes), counted(network, generator, codes)
     hand = 2 * sum(layer.flops for layer in layers)
     if flops != hand:
-        raise SystemExit(f"{name}: PyTorch counts {flops} operations, the shapes of the layers say {hand}")
+        raise SystemExit(
+            f"{name}: PyTorch counts {flops} operations, the shapes of the layers say {hand}"
+        )
     step = question(network, generator, codes)
     step()  # weights are packed and laid out by now
-    weights = sum(layer.module.weight.numel() for layer in layers if isinstance(layer.module, nn.Linear))
+    weights = sum(
+        layer.module.weight.numel() for layer in layers if isinstance(layer.module, nn.Linear)
+    )
     rows = shares(step, flops, candidates(layers), weights, arguments, clock, name)
     found = {key: Spread.of(row[key] for row in rows) for key in rows[0] if key != "speeds"}
-    print(f"{name}: {flops / 1e9:.1f} GFLOP a step of {arguments.K} codes, {found['milliseconds'].median:.0f} ms {clock}")
+    print(
+        f"{name}: {flops / 1e9:.1f} GFLOP a step of {arguments.K} codes,"
+        f" {found['milliseconds'].median:.0f} ms {clock}"
+    )
     print(f"  step {found['gflops']} GFLOP/s, peak {found['peak']}, memory {found['memory']} GB/s")
-    print(f"  share of peak {found['share_of_peak']} (goal {GOAL}), share of peak and memory's speed {found['share_of_bound']}")
+    print(
+        f"  share of peak {found['share_of_peak']} (goal {GOAL}), share of peak and memory's speed"
+        f" {found['share_of_bound']}"
+    )
     ledger = Ledger(clock)
     ledger.watch(generator.module, network.module)
     table = profile(step, ledger, passes=3)
     parts = summary(table, {layer.name: type(layer.module) for layer in layers})
     print("  share of time: " + ", ".join(f"{kind} {share:.0%}" for kind, share in parts.items()))
     for row in table[: arguments.rows]:
-        speed = f"{row['gflops']:6.0f} GFLOP/s  {row['gflops'] / found['peak'].median:4.0%} of peak" if row["gflops"] else ""
-        print(f"    {row['name'] + ' ' + row['way']:42} {row['milliseconds']:7.1f} ms {row['share']:6.1%}  {speed}")
-    return {"flops": flops, **{key: s.as_dict() for key, s in found.items()}, "repeats": rows, "parts": parts, "profile": table}
+        speed = (
+            f"{row['gflops']:6.0f} GFLOP/s  {row['gflops'] / found['peak'].median:4.0%} of peak"
+            if row["gflops"]
+            else ""
+        )
+        print(
+            f"    {row['name'] + ' ' + row['way']:42} {row['milliseconds']:7.1f} ms"
+            f" {row['share']:6.1%}  {speed}"
+        )
+    return {
+        "flops": flops,
+        **{key: s.as_dict() for key, s in found.items()},
+        "repeats": rows,
+        "parts": parts,
+        "profile": table,
+    }
 
 
 def main() -> None:
     """Measure, print and write."""
     arguments_ = parser(__doc__, "peak", pairs=True)
-    arguments_.add_argument("--rows", type=int, default=20, help="lines of the profile that are printed (20); the file has all")
+    arguments_.add_argument(
+        "--rows",
+        type=int,
+        default=20,
+        help="lines of the profile that are printed (20); the file has all",
+    )
     arguments = arguments_.parse_args()
     clock = begin(arguments)
     keep_freed_memory()

@@ -1,11 +1,13 @@
 """A pass of K codes, forwards and backwards, with the options of `runtime:`, side by side.
 
-    python benchmarks/runtime.py [--pair mini caffenet] [--K 10] [--repeats 10] [--threads 2] [--compile]
+    python benchmarks/runtime.py [--pair mini caffenet] [--K 10] [--repeats 10] [--threads 2] \
+        [--compile]
 
-Every repeat takes one pass with each option in turn and divides its time by that of float32 without options ("off"); printed are the
-median of these ratios and their quartiles. `caffenet` is CaffeNet with PPGN's generator, of random weights. `--compile` adds
-runtime.compile=true, which takes a minute to begin. The last line is about the allocator's thresholds (invset/allocator.py), with
-and without, each in processes of its own.
+Every repeat takes one pass with each option in turn and divides its time by that of float32 without
+options ("off"); printed are the median of these ratios and their quartiles. `caffenet` is CaffeNet
+with PPGN's generator, of random weights. `--compile` adds runtime.compile=true, which takes a
+minute to begin. The last line is about the allocator's thresholds (invset/allocator.py), with and
+without, each in processes of its own.
 """
 
 from __future__ import annotations
@@ -20,14 +22,20 @@ import torch
 from common import Spread, bar, begin, in_a_process, pair, parser, side_by_side, some_codes, write
 
 from invset import Neuron, Problem
-from invset.allocator import keep_freed_memory
-from invset.runtime import Runtime
+from invset.problem.allocator import keep_freed_memory
+from invset.problem.runtime import Runtime
 
 
 def stepper(name: str, K: int, **options: Any) -> Callable[[], None]:
     """A function that takes one pass and its gradient."""
     network, generator = pair(name)
-    problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 1, range=(0, 1))], runtime=Runtime(**options))
+    problem = Problem(
+        network,
+        generator,
+        encoder="fc6",
+        neurons=[Neuron("fc8", 1, range=(0, 1))],
+        runtime=Runtime(**options),
+    )
     codes = some_codes(generator, K)
 
     def step() -> None:
@@ -51,7 +59,9 @@ def options(K: int, compiled: bool) -> dict[str, dict[str, Any]]:
 
 
 def faults(name: str, K: int, keep: bool) -> dict[str, float]:
-    """CPU milliseconds, those of them in the kernel, and page faults of a pass, with the allocator's thresholds or without."""
+    """CPU milliseconds, those of them in the kernel, and page faults of a pass, with the
+    allocator's thresholds or without.
+    """
     if keep:
         keep_freed_memory()
     step, passes = stepper(name, K), 5
@@ -75,7 +85,10 @@ def allocator(name: str, arguments: argparse.Namespace) -> dict[str, dict[str, f
     for _ in bar(range(5), f"{name}: processes with and without the allocator's thresholds"):
         for which, runs in found.items():
             runs.append(in_a_process(__file__, [*words, which]))
-    return {which: {k: Spread.of(run[k] for run in runs).median for k in runs[0]} for which, runs in found.items()}
+    return {
+        which: {k: Spread.of(run[k] for run in runs).median for k in runs[0]}
+        for which, runs in found.items()
+    }
 
 
 def main() -> None:
@@ -86,20 +99,35 @@ def main() -> None:
     arguments = arguments_.parse_args()
     clock = begin(arguments)
     if arguments.faults:
-        print(json.dumps(faults(arguments.pair[0], arguments.K, arguments.faults == "thresholds raised")))
+        print(
+            json.dumps(
+                faults(arguments.pair[0], arguments.K, arguments.faults == "thresholds raised")
+            )
+        )
         return
     results: dict[str, Any] = {}
     for name in arguments.pair:
         memory = allocator(name, arguments)
         keep_freed_memory()
-        steps = {label: stepper(name, arguments.K, **chosen) for label, chosen in options(arguments.K, arguments.compile).items()}
+        steps = {
+            label: stepper(name, arguments.K, **chosen)
+            for label, chosen in options(arguments.K, arguments.compile).items()
+        }
         times = side_by_side(steps, arguments.repeats, clock, f"{name}: passes with each option")
         first = times["off"]
-        results[name] = {"options": {label: t.as_dict(first) for label, t in times.items()}, "allocator": memory}
+        results[name] = {
+            "options": {label: t.as_dict(first) for label, t in times.items()},
+            "allocator": memory,
+        }
         for label, t in times.items():
-            print(f"{name:9} {label:20} {Spread.of(t.milliseconds).median:7.0f} ms {clock}   ratio {t.over(first)}")
+            print(
+                f"{name:9} {label:20} {Spread.of(t.milliseconds).median:7.0f} ms {clock}   ratio"
+                f" {t.over(first)}"
+            )
         for label, r in memory.items():
-            kernel = f"{r['kernel_milliseconds']:.1f} in the kernel, {r['page_faults']:.0f} page faults"
+            kernel = (
+                f"{r['kernel_milliseconds']:.1f} in the kernel, {r['page_faults']:.0f} page faults"
+            )
             print(f"{name:9} allocator {label:18} {r['milliseconds']:7.0f} ms cpu, {kernel}")
     write(arguments, results)
 

@@ -1,10 +1,12 @@
-"""(f) How long `invset --help` and `invset run --help` take, whole processes, beside a Python that does nothing.
+"""(f) How long `invset --help` and `invset run --help` take, whole processes, beside a Python that
+does nothing.
 
     python benchmarks/startup.py [--repeats 10]
 
-Every repeat starts each of them once, in turn. Told are seconds, by the clock that counts, and which heavy packages were imported (in
-a start of its own, by `-X importtime`): help needs neither torch nor NumPy. What `invset run --help` takes is Hydra's, so a program that
-only imports Hydra is timed too. The goal is 0.4 s for each of the two.
+Every repeat starts each of them once, in turn. Told are seconds, by the clock that counts, and
+which heavy packages were imported (in a start of its own, by `-X importtime`): help needs neither
+torch nor NumPy. What `invset run --help` takes is Hydra's, so a program that only imports Hydra is
+timed too. The goal is 0.4 s for each of the two.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ def commands() -> dict[str, list[str]]:
     """What is started, by name."""
     script = Path(sysconfig.get_path("scripts")) / "invset"
     if not script.exists():
-        raise SystemExit(f"there is no {script}: install invset where this Python finds it (make install)")
+        raise SystemExit(
+            f"there is no {script}: install invset where this Python finds it (make install)"
+        )
     python = [sys.executable]
     return {
         "python -c pass": [*python, "-c", "pass"],
@@ -37,7 +41,9 @@ def commands() -> dict[str, list[str]]:
 
 def imported(command: list[str]) -> list[str]:
     """Which of `HEAVY` a command imports."""
-    done = subprocess.run([command[0], "-X", "importtime", *command[1:]], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [command[0], "-X", "importtime", *command[1:]], check=True, capture_output=True, text=True
+    )
     names = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     return [name for name in HEAVY if name in names]
 
@@ -47,14 +53,23 @@ def main() -> None:
     arguments = parser(__doc__, "startup", repeats=20).parse_args()
     clock = begin(arguments)
     found = commands()
-    times = side_by_side_processes(found, arguments.repeats, clock, "starts of Python, Hydra, invset")
+    times = side_by_side_processes(
+        found, arguments.repeats, clock, "starts of Python, Hydra, invset"
+    )
     results: dict[str, Any] = {}
     for name, t in times.items():
         heavy = imported(found[name])
         results[name] = {**t.as_dict(times["python -c pass"]), "imports": heavy}
         seconds = Spread.of(ms / 1000 for ms in t.milliseconds)
-        verdict = f"   goal {GOAL} s: {'met' if seconds.median <= GOAL else 'missed'}" if name.startswith("invset") else ""
-        print(f"{name:18} {seconds} s {clock}   imports {', '.join(heavy) or 'none'} of {', '.join(HEAVY)}{verdict}")
+        verdict = (
+            f"   goal {GOAL} s: {'met' if seconds.median <= GOAL else 'missed'}"
+            if name.startswith("invset")
+            else ""
+        )
+        print(
+            f"{name:18} {seconds} s {clock}   imports {', '.join(heavy) or 'none'} of"
+            f" {', '.join(HEAVY)}{verdict}"
+        )
     write(arguments, results)
 
 

@@ -1,13 +1,18 @@
-"""(d) Steps, code-steps and seconds for each distinct sample in range: the paper's algorithm as published, with our remedies, and stream.
+"""(d) Steps, code-steps and seconds for each distinct sample in range: the paper's algorithm as
+published, with our remedies, and stream.
 
-    python benchmarks/steps.py [--methods stream two_stage paper_both paper_base] [--seeds 0 1 2] [--n 100] [--threads 2]
+    python benchmarks/steps.py [--methods stream two_stage paper_both paper_base] [--seeds 0 1 2] \
+        [--n 100] [--threads 2]
 
-The runs are those of `invset compare` (configs/compare.yaml, configs/method/), whose `runs.csv` is written beside the JSON file, in a
-folder that is deleted first. For each neuron, range and seed the methods run one after the other; each figure is divided by that of
-`stream` for the same neuron, range and seed. Printed are median and quartiles of the figures and of the ratios. A method that finds no
-distinct sample in a run has no figure there; "reached" says how many runs found all n. `--neurons` and `--ranges` are YAML:
+The runs are those of `invset compare` (configs/compare.yaml, configs/method/), whose `runs.csv` is
+written beside the JSON file, in a folder that is deleted first. For each neuron, range and seed the
+methods run one after the other; each figure is divided by that of `stream` for the same neuron,
+range and seed. Printed are median and quartiles of the figures and of the ratios. A method that
+finds no distinct sample in a run has no figure there; "reached" says how many runs found all n.
+`--neurons` and `--ranges` are YAML:
 
-    python benchmarks/steps.py --neurons '{fc8: [1, 8], conv5: [80]}' --ranges '{low: [0.25, 0.4], top: [0.95, 1.1]}'
+    python benchmarks/steps.py --neurons '{fc8: [1, 8], conv5: [80]}' --ranges '{low: [0.25, \
+        0.4], top: [0.95, 1.1]}'
 
 Ranges are shares of the largest activation of real images. The seconds are by the wall clock.
 """
@@ -24,9 +29,9 @@ from common import Spread, begin, parser, write
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from invset.allocator import keep_freed_memory
 from invset.cli import config_dir
 from invset.commands import compare
+from invset.problem.allocator import keep_freed_memory
 
 FIGURES = ("gradient_steps", "code_steps", "seconds")
 PLACE = ("layer", "neuron", "range", "seed")
@@ -36,7 +41,9 @@ def run(folder: Path, overrides: list[str], neurons: str, ranges: str) -> list[d
     """Rows of ``runs.csv`` of `invset compare`."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose("compare", [f"out={folder}", *overrides])
-    cfg.neurons = [{"layer": layer, "neuron": some} for layer, some in OmegaConf.create(neurons).items()]
+    cfg.neurons = [
+        {"layer": layer, "neuron": some} for layer, some in OmegaConf.create(neurons).items()
+    ]
     cfg.fractions = OmegaConf.create(ranges)  # an override would add to the ranges that are there
     compare.main(cfg)
     return list(csv.DictReader((folder / "runs.csv").read_text().splitlines()))
@@ -49,15 +56,23 @@ def figures(row: dict[str, str]) -> dict[str, float]:
 
 
 def summarize(rows: list[dict[str, str]], first: str) -> dict[str, dict[str, Any]]:
-    """For each method: how many runs, how many reached n, shares in range, figures, ratios to `first` place by place."""
+    """For each method: how many runs, how many reached n, shares in range, figures, ratios to
+    `first` place by place.
+    """
     theirs = {tuple(row[k] for k in PLACE): figures(row) for row in rows if row["method"] == first}
     found: dict[str, dict[str, Any]] = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
         reached = sum(row["status"] == "reached" for row in mine)
-        found[method] = {"runs": len(mine), "reached": reached, "in_range": _spread(float(r["in_range"]) for r in mine)}
+        found[method] = {
+            "runs": len(mine),
+            "reached": reached,
+            "in_range": _spread(float(r["in_range"]) for r in mine),
+        }
         for name in FIGURES:
-            pairs = [(figures(row)[name], theirs[tuple(row[k] for k in PLACE)][name]) for row in mine]
+            pairs = [
+                (figures(row)[name], theirs[tuple(row[k] for k in PLACE)][name]) for row in mine
+            ]
             found[method][name] = _spread(a for a, _ in pairs)
             found[method][f"{name}_ratio"] = _spread(a / b for a, b in pairs)
     return found
@@ -72,24 +87,46 @@ def main() -> None:
     """Run, print and write."""
     arguments_ = parser(__doc__, "steps")
     methods = ["stream", "two_stage", "paper_both", "paper_base"]
-    arguments_.add_argument("--methods", nargs="+", default=methods, help="files of configs/method; the others are divided by the first")
-    arguments_.add_argument("--neurons", default="{fc8: [8], conv5: [80]}", help="neurons of each layer")
+    arguments_.add_argument(
+        "--methods",
+        nargs="+",
+        default=methods,
+        help="files of configs/method; the others are divided by the first",
+    )
+    arguments_.add_argument(
+        "--neurons", default="{fc8: [8], conv5: [80]}", help="neurons of each layer"
+    )
     arguments_.add_argument("--ranges", default="{middle: [0.6, 0.75]}", help="ranges by name")
-    arguments_.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="a run of every method for each")
+    arguments_.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="a run of every method for each"
+    )
     arguments_.add_argument("--n", type=int, default=100, help="samples a run")
     arguments = arguments_.parse_args()
     begin(arguments)
     keep_freed_memory()
     folder = arguments.out.with_suffix("")
     shutil.rmtree(folder, ignore_errors=True)
-    overrides = [f"use=[{','.join(arguments.methods)}]", f"seeds={arguments.seeds}", f"n={arguments.n}"]
+    overrides = [
+        f"use=[{','.join(arguments.methods)}]",
+        f"seeds={arguments.seeds}",
+        f"n={arguments.n}",
+    ]
     rows = run(folder, overrides, arguments.neurons, arguments.ranges)
     found = summarize(rows, arguments.methods[0])
     for method, r in found.items():
-        print(f"{method}: {r['reached']} of {r['runs']} runs reached n, share in range {r['in_range']}")
+        print(
+            f"{method}: {r['reached']} of {r['runs']} runs reached n, share in range"
+            f" {r['in_range']}"
+        )
         for name in FIGURES:
-            print(f"    {name.replace('_', '-')} a distinct sample {r[name]}, ratio to {arguments.methods[0]} {r[f'{name}_ratio']}")
-    results = {method: {k: v.as_dict() if isinstance(v, Spread) else v for k, v in r.items()} for method, r in found.items()}
+            print(
+                f"    {name.replace('_', '-')} a distinct sample {r[name]}, ratio to"
+                f" {arguments.methods[0]} {r[f'{name}_ratio']}"
+            )
+    results = {
+        method: {k: v.as_dict() if isinstance(v, Spread) else v for k, v in r.items()}
+        for method, r in found.items()
+    }
     write(arguments, {"methods": results, "runs": rows})
 
 

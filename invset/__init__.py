@@ -1,6 +1,8 @@
-"""invset samples the inverse set of a neuron: the natural-looking inputs that excite it to a chosen level.
+"""invset samples the inverse set of a neuron: the natural-looking inputs that excite it to a chosen
+level.
 
-The names below are loaded when they are first used, so that ``import invset`` (and ``invset --help``) costs nothing.
+The names below are loaded when they are first used, so that ``import invset`` (and ``invset
+--help``) costs nothing.
 """
 
 from __future__ import annotations
@@ -13,13 +15,13 @@ __version__ = "0.1.0"
 _HOME = {
     "InverseSetSampler": "invset.api",
     "Result": "invset.api",
-    "Neuron": "invset.problem",
-    "Problem": "invset.problem",
-    "Network": "invset.models.network",
-    "Generator": "invset.models.generator",
-    "CodePrior": "invset.prior",
-    "mini_network": "invset.models.load",
-    "mini_generator": "invset.models.load",
+    "Neuron": "invset.problem.problem",
+    "Problem": "invset.problem.problem",
+    "Network": "invset.nets.network",
+    "Generator": "invset.nets.generator",
+    "CodePrior": "invset.core.space",
+    "mini_network": "invset.nets.embedded",
+    "mini_generator": "invset.nets.embedded",
     "InvsetError": "invset.errors",
 }
 

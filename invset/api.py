@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invset.checks import check_choice
+from invset.core.checks import check_choice
+from invset.core.space import Region
 from invset.errors import InvsetError, did_you_mean
-from invset.images import to_uint8
-from invset.passes import tf32
-from invset.prior import Region
-from invset.problem import Problem
+from invset.files.images import to_uint8
+from invset.problem.passes import tf32
+from invset.problem.problem import Problem
 from invset.samplers.base import OnRound, Sampler, State, Status, drive
 from invset.samplers.full import Full
 from invset.samplers.ppgn import PPGN
@@ -41,7 +41,8 @@ class Result:
         step: gradient step at which each was taken, with shape (n,).
         parent: seed or draw that each came from, with shape (n,).
         in_range: which of the 8-bit images lie in all ranges, with shape (n,).
-        kept: number from 0 of each among the samples of `state`: rounding may have taken some out, with shape (n,).
+        kept: number from 0 of each among the samples of `state`: rounding may have taken some out,
+            with shape (n,).
         status: why the sampler ended.
         best: activations that came closest to the ranges, with shape (p,).
         steps, code_steps: gradient steps; forward and backward passes of one code.
@@ -70,7 +71,9 @@ class Result:
 
 
 @torch.no_grad()
-def finish(problem: Problem, region: Region, state: State, seconds: float, batch_size: int = 64) -> Result:
+def finish(
+    problem: Problem, region: Region, state: State, seconds: float, batch_size: int = 64
+) -> Result:
     """Make the images of a state's samples and measure them again, as they are saved."""
     kept = state.kept.trimmed()
     codes = region.decode(kept["u"])
@@ -86,9 +89,17 @@ def finish(problem: Problem, region: Region, state: State, seconds: float, batch
         encodings.append(e)
     if images and not problem.eight_bit:
         # the network saw unrounded images: what rounding took out of the ranges is not kept
-        stays = ~(problem.range.contains(torch.cat(before)) & ~problem.range.contains(torch.cat(after)))
-        codes, kept, numbers = codes[stays], {name: value[stays] for name, value in kept.items()}, numbers[stays.cpu()]
-        images, before, after, encodings = ([torch.cat(x)[stays]] for x in (images, before, after, encodings))
+        stays = ~(
+            problem.range.contains(torch.cat(before)) & ~problem.range.contains(torch.cat(after))
+        )
+        codes, kept, numbers = (
+            codes[stays],
+            {name: value[stays] for name, value in kept.items()},
+            numbers[stays.cpu()],
+        )
+        images, before, after, encodings = (
+            [torch.cat(x)[stays]] for x in (images, before, after, encodings)
+        )
     p, blank = len(problem.neurons), torch.zeros(0, 3, 1, 1, dtype=torch.uint8, device=codes.device)
     f = torch.cat(after) if after else codes.new_zeros(0, p)
     inside = problem.range.contains(f)
@@ -103,7 +114,11 @@ def finish(problem: Problem, region: Region, state: State, seconds: float, batch
         in_range=inside,
         kept=numbers,
         # chains that know no range may keep all they were asked for outside of it
-        status=Status.UNREACHABLE if state.status is Status.REACHED and not inside.any() else state.status,
+        status=(
+            Status.UNREACHABLE
+            if state.status is Status.REACHED and not inside.any()
+            else state.status
+        ),
         best=state.best_f,
         steps=state.steps,
         code_steps=state.code_steps,
@@ -118,9 +133,8 @@ class InverseSetSampler:
     Args:
         k: codes at a time (the paper's K); None: 10, or n if that is less.
         n: samples.
-        sampler: "stream" (default), "two_stage" (published), "full" (eq. 6 for all n together), "ppgn"
-            (Nguyen et al. 2017), or a `Sampler`, whose own K and n
-            then count.
+        sampler: "stream" (default), "two_stage" (published), "full" (eq. 6 for all n together),
+            "ppgn" (Nguyen et al. 2017), or a `Sampler`, whose own K and n then count.
         prior: "auto" (default), "natural", "clip", "none", or a `Region`; see `Problem.region`.
         options: further fields of the sampler, such as ``mu0`` or ``max_age``.
 
@@ -129,7 +143,12 @@ class InverseSetSampler:
     """
 
     def __init__(
-        self, k: int | None = None, n: int = 100, sampler: str | Sampler = "stream", prior: str | Region = "auto", **options: Any
+        self,
+        k: int | None = None,
+        n: int = 100,
+        sampler: str | Sampler = "stream",
+        prior: str | Region = "auto",
+        **options: Any,
     ) -> None:
         self.prior = prior
         if not isinstance(sampler, str):
@@ -139,7 +158,10 @@ class InverseSetSampler:
         known = [field.name for field in fields(SAMPLERS[sampler]) if field.name not in ("K", "n")]
         for name in options:
             if name not in known:
-                raise InvsetError(f"sampler {sampler} has no option {name!r}.{did_you_mean(name, known)} It has {', '.join(known)}")
+                raise InvsetError(
+                    f"sampler {sampler} has no option {name!r}.{did_you_mean(name, known)} It has"
+                    f" {', '.join(known)}"
+                )
         self.sampler = SAMPLERS[sampler](K=min(10, n) if k is None else k, n=n, **options)
 
     def run(self, problem: Problem, seed: int = 0, on_round: OnRound | None = None) -> Result:

@@ -1,6 +1,7 @@
 """``invset COMMAND [hydra overrides]``: picks the command, nothing else.
 
-Every command but ``fetch`` is a Hydra application; torch is imported when there is something to compute, so that help is quick.
+Every command but ``fetch`` is a Hydra application; torch is imported when there is something to
+compute, so that help is quick.
 """
 
 from __future__ import annotations
@@ -17,30 +18,99 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from invset.allocator import keep_freed_memory
+from invset.config.mistakes import config_dir, one_sentence
 from invset.errors import InvsetError, did_you_mean, is_out_of_memory
-from invset.mistakes import config_dir, one_sentence
+from invset.problem.allocator import keep_freed_memory
 
-#: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without a configuration, main takes the
-#: words that were typed
+#: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without
+#: a configuration, main takes the words that were typed
 COMMANDS: dict[str, tuple[str, str | None, str]] = {
-    "run": ("invset.commands.run", "run", "sample an inverse set:  invset run network=mini neuron=horse z1=3 z2=4"),
-    "probe": ("invset.commands.probe", "probe", "which range to ask for:  invset probe network=mini neuron=[horse,ship]"),
-    "list": ("invset.commands.listing", "list", "names that can be typed:  invset list networks, layers, neurons, labels, …"),
-    "compare": ("invset.commands.compare", "compare", "compare samplers over neurons and ranges, beside real images"),
-    "report": ("invset.commands.report", None, "make report.html of runs and sweeps anew:  invset report outputs/DATE/TIME"),
-    "train network": ("invset.commands.train_network", "train_network", "train the small CaffeNet on a folder or archive of images"),
-    "train generator": ("invset.commands.train_generator", "train_generator", "train a generator for a network:  G(E(x)) = x"),
-    "fit prior": ("invset.commands.fit_prior", "fit_prior", "fit the natural region of a generator's codes to real images"),
-    "fit reference": ("invset.commands.fit_reference", "fit_reference", "measure what real images do, to compare samples with"),
-    "figure": ("invset.commands.figure", None, "the picture and table of a figure's sweep:  invset figure outputs/figures/mini/fig1"),
-    "fetch": ("invset.commands.fetch", None, "bring published weights into the cache:  invset fetch caffenet"),
+    "run": (
+        "invset.commands.run",
+        "run",
+        "sample an inverse set:  invset run network=mini neuron=horse z1=3 z2=4",
+    ),
+    "probe": (
+        "invset.commands.probe",
+        "probe",
+        "which range to ask for:  invset probe network=mini neuron=[horse,ship]",
+    ),
+    "list": (
+        "invset.commands.listing",
+        "list",
+        "names that can be typed:  invset list networks, layers, neurons, labels, …",
+    ),
+    "compare": (
+        "invset.commands.compare",
+        "compare",
+        "compare samplers over neurons and ranges, beside real images",
+    ),
+    "report": (
+        "invset.commands.report",
+        None,
+        "make report.html of runs and sweeps anew:  invset report outputs/DATE/TIME",
+    ),
+    "train network": (
+        "invset.commands.train_network",
+        "train_network",
+        "train the small CaffeNet on a folder or archive of images",
+    ),
+    "train generator": (
+        "invset.commands.train_generator",
+        "train_generator",
+        "train a generator for a network:  G(E(x)) = x",
+    ),
+    "fit prior": (
+        "invset.commands.fit_prior",
+        "fit_prior",
+        "fit the natural region of a generator's codes to real images",
+    ),
+    "fit reference": (
+        "invset.commands.fit_reference",
+        "fit_reference",
+        "measure what real images do, to compare samples with",
+    ),
+    "figure": (
+        "invset.commands.figure",
+        None,
+        "the picture and table of a figure's sweep:  invset figure outputs/figures/mini/fig1",
+    ),
+    "fetch": (
+        "invset.commands.fetch",
+        None,
+        "bring published weights into the cache:  invset fetch caffenet",
+    ),
 }
 
 #: Hydra's options; all else is key=value.
 FLAGS = (
-    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r", "--multirun", "-m"),
-    *("--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--info", "-i"),
+    *(
+        "--help",
+        "-h",
+        "--hydra-help",
+        "--version",
+        "--cfg",
+        "-c",
+        "--resolve",
+        "--package",
+        "-p",
+        "--run",
+        "-r",
+        "--multirun",
+        "-m",
+    ),
+    *(
+        "--shell-completion",
+        "-sc",
+        "--config-path",
+        "-cp",
+        "--config-name",
+        "-cn",
+        "--config-dir",
+        "-cd",
+        "--info",
+        "-i",
+    ),
     "--experimental-rerun",
 )
 
@@ -51,13 +121,19 @@ def usage() -> str:
     lines = [f"  {name:<{width}}  {about}" for name, (_, _, about) in COMMANDS.items()]
     return "\n".join(
         [
-            "invset: what does this neuron respond to? Samples the inverse set {x : z1 <= f(x) <= z2} of a neuron.",
+            (
+                "invset: what does this neuron respond to? Samples the inverse set {x : z1 <= f(x)"
+                " <= z2} of a neuron."
+            ),
             "",
             "usage: invset COMMAND [key=value ...]",
             "",
             *lines,
             "",
-            "invset COMMAND --help lists every option; --cfg job shows the configuration; -m sweeps lists of values.",
+            (
+                "invset COMMAND --help lists every option; --cfg job shows the configuration; -m"
+                " sweeps lists of values."
+            ),
             "invset run --resume outputs/DATE/TIME goes on with an interrupted run.",
         ]
     )
@@ -76,8 +152,13 @@ def pick(arguments: list[str]) -> tuple[str, list[str]]:
     word = arguments[0]
     group = [name for name in COMMANDS if name.startswith(f"{word} ")]
     if group:
-        raise InvsetError(f"`invset {word}` needs one more word: {', '.join(f'invset {name}' for name in group)}")
-    raise InvsetError(f"there is no command {word!r}.{did_you_mean(word, COMMANDS)} Commands: {', '.join(COMMANDS)}")
+        raise InvsetError(
+            f"`invset {word}` needs one more word: {', '.join(f'invset {name}' for name in group)}"
+        )
+    raise InvsetError(
+        f"there is no command {word!r}.{did_you_mean(word, COMMANDS)} Commands:"
+        f" {', '.join(COMMANDS)}"
+    )
 
 
 def main() -> None:
@@ -88,7 +169,9 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # a pipe that has been closed, as by head, is told now
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it ends
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Python flushes again when it ends
         sys.exit(1)
 
 
@@ -114,7 +197,9 @@ def _main() -> None:
 
 
 def start(name: str, rest: list[str]) -> int:
-    """Run a command; return its exit code: 0, 2 for bad input, 3 for a range that was not reached, 130 for Ctrl-C."""
+    """Run a command; return its exit code: 0, 2 for bad input, 3 for a range that was not reached,
+    130 for Ctrl-C.
+    """
     module, config, _ = COMMANDS[name]
     if name == "list":
         rest = _listed(rest)
@@ -129,7 +214,11 @@ def start(name: str, rest: list[str]) -> int:
 
     def task(cfg: Any) -> int:
         try:
-            code = _guarded(lambda: importlib.import_module(module).main(cfg), config, _note_failure if _sweeping() else None)
+            code = _guarded(
+                lambda: importlib.import_module(module).main(cfg),
+                config,
+                _note_failure if _sweeping() else None,
+            )
             sys.stdout.flush()
         except BrokenPipeError as error:  # no failure of the job, as Hydra would say
             broken.append(error)
@@ -149,10 +238,16 @@ def start(name: str, rest: list[str]) -> int:
 
 
 def _listed(rest: list[str]) -> list[str]:
-    """``labels volc network=mini`` as Hydra takes it: ``what=labels 'words=["volc"]' network=mini``."""
+    """``labels volc network=mini`` as Hydra takes it: ``what=labels 'words=["volc"]'
+    network=mini``.
+    """
     plain = [word for word in rest if "=" not in word and not word.startswith("-")]
     words = [json.dumps(word, ensure_ascii=False) for word in plain]
-    return [*(word for word in rest if word not in plain), *(f"what={word}" for word in words[:1]), f"words=[{','.join(words[1:])}]"]
+    return [
+        *(word for word in rest if word not in plain),
+        *(f"what={word}" for word in words[:1]),
+        f"words=[{','.join(words[1:])}]",
+    ]
 
 
 def _sweeping() -> bool:
@@ -166,7 +261,7 @@ def _note_failure(code: int, reason: str) -> None:
     """Keep in the job's folder why it has no result, for the page of the sweep."""
     from hydra.core.hydra_config import HydraConfig
 
-    from invset.rundir import RunDir
+    from invset.files.rundir import RunDir
 
     folder = RunDir(HydraConfig.get().runtime.output_dir)
     command = f"invset run {shlex.join(folder.overrides())}"
@@ -183,7 +278,9 @@ def _join_sweep(cfg: Any) -> None:
 
 
 def _remove_empty_run() -> None:
-    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration. A sweep keeps its numbered ones."""
+    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration. A sweep
+    keeps its numbered ones.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -201,13 +298,17 @@ def _remove_if_empty(folder: Path) -> None:
         empty.rmdir()
 
 
-def _guarded(run: Callable[[], int | None], config: str, note: Callable[[int, str], None] | None = None) -> int:
-    """Run; bad input is one sentence and 2, never a traceback, so that the other jobs of a sweep go on.
+def _guarded(
+    run: Callable[[], int | None], config: str, note: Callable[[int, str], None] | None = None
+) -> int:
+    """Run; bad input is one sentence and 2, never a traceback, so that the other jobs of a sweep go
+    on.
 
     Args:
         run: what to run.
         config: its configuration's name.
-        note: given in a sweep, where a defect of ours, too, ends one job only: takes the exit code (1 for a defect) and the reason.
+        note: given in a sweep, where a defect of ours, too, ends one job only: takes the exit code
+            (1 for a defect) and the reason.
     """
     try:
         return run() or 0
@@ -247,14 +348,21 @@ def _resume(name: str, rest: list[str]) -> int:
     others = [word for word in rest if word != "--resume"]
     if name != "run" or len(others) != 1:
         raise InvsetError(
-            "--resume takes one run folder and nothing else, because a run goes on as it was: invset run --resume outputs/DATE/TIME"
+            "--resume takes one run folder and nothing else, because a run goes on as it was:"
+            " invset run --resume outputs/DATE/TIME"
         )
     folder = Path(others[0])
     saved = folder / ".hydra" / "config.yaml"
     if not saved.is_file():
-        raise InvsetError(f"{folder} is no run folder: it has no .hydra/config.yaml; type invset run --resume outputs/DATE/TIME")
+        raise InvsetError(
+            f"{folder} is no run folder: it has no .hydra/config.yaml; type invset run --resume"
+            " outputs/DATE/TIME"
+        )
     cfg = OmegaConf.load(saved)
-    return _guarded(lambda: importlib.import_module(COMMANDS[name][0]).main(cfg, folder=folder, resume=True), "run")
+    return _guarded(
+        lambda: importlib.import_module(COMMANDS[name][0]).main(cfg, folder=folder, resume=True),
+        "run",
+    )
 
 
 def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) -> None:
@@ -266,7 +374,10 @@ def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) 
     for word in rest:
         flag = word.split("=")[0]
         if flag.startswith("-") and flag not in FLAGS:
-            raise InvsetError(f"invset {name} has no option {flag}.{did_you_mean(flag, FLAGS)} Options are typed key=value")
+            raise InvsetError(
+                f"invset {name} has no option {flag}.{did_you_mean(flag, FLAGS)} Options are typed"
+                " key=value"
+            )
     unused = _Unused()
     OmegaConf.register_new_resolver("unused", unused, replace=True)
     begun: list[bool] = []
@@ -278,7 +389,9 @@ def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) 
     # argparse takes overrides in one piece only: -m may stand anywhere
     sweep = [word for word in rest if word in ("-m", "--multirun")]
     sys.argv = [f"invset {name}", *sweep, *(word for word in rest if word not in sweep)]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, instead of to Hydra's own printing
+    os.environ["HYDRA_FULL_ERROR"] = (
+        "1"  # errors come to us as they are, instead of to Hydra's own printing
+    )
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config)(job)()
     except (HydraException, OmegaConfBaseException) as error:
@@ -287,19 +400,28 @@ def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) 
         if begun:
             raise
         null = next((word for word in rest if word.endswith("=null")), "")
-        raise InvsetError(f"{one_sentence(error, config)} {null} names no option".rstrip()) from error
+        raise InvsetError(
+            f"{one_sentence(error, config)} {null} names no option".rstrip()
+        ) from error
     except OSError as error:
         if begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
             raise
-        raise InvsetError(f"can't write to {error.filename} ({error.strerror}); type hydra.run.dir=/a/folder/of/yours") from error
+        raise InvsetError(
+            f"can't write to {error.filename} ({error.strerror}); type"
+            " hydra.run.dir=/a/folder/of/yours"
+        ) from error
     finally:  # Hydra asks for the folder of a sweep also where an experiment names another
         for folder in unused.taken.values():
             _remove_if_empty(Path(folder))
-        OmegaConf.clear_resolver("unused")  # who composes a configuration in this process later makes no folders
+        OmegaConf.clear_resolver(
+            "unused"
+        )  # who composes a configuration in this process later makes no folders
 
 
 class _Unused:
-    """``${unused:outputs/DATE/TIME}``: that folder, or with a number behind it if another run began in the same second."""
+    """``${unused:outputs/DATE/TIME}``: that folder, or with a number behind it if another run began
+    in the same second.
+    """
 
     def __init__(self) -> None:
         self.taken: dict[str, str] = {}  # Hydra asks more than once

@@ -12,9 +12,13 @@ class InvsetError(Exception):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is too little memory: PyTorch has a `RuntimeError` for that, on CPUs one like any other."""
+    """Whether an error says that there is too little memory: PyTorch has a `RuntimeError` for that,
+    on CPUs one like any other.
+    """
     text = str(error).lower()
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text))
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)
+    )
 
 
 def did_you_mean(word: Any, allowed: Iterable[str], limit: int = 3) -> str:

@@ -1,6 +1,8 @@
-"""The published networks in the words of Caffe's prototxt, random weights for them, and what OpenCV makes of both.
+"""The published networks in the words of Caffe's prototxt, random weights for them, and what OpenCV
+makes of both.
 
-Written from the published prototxts, not from the modules under test: OpenCV's readers and layers are independent of them.
+Written from the published prototxts, not from the modules under test: OpenCV's readers and layers
+are independent of them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ TOLERANCE = 2e-5
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: Caffe's name, type and parameters, and the shape of its weights, () if it has none."""
+    """One layer: Caffe's name, type and parameters, and the shape of its weights, () if it has
+    none.
+    """
 
     name: str
     type: str
@@ -34,24 +38,37 @@ class Layer:
 
     @property
     def fan(self) -> int:
-        """Inputs that one output sums over: a 4x4 kernel with stride 2 meets each output at 2x2 places."""
+        """Inputs that one output sums over: a 4x4 kernel with stride 2 meets each output at 2x2
+        places.
+        """
         if self.type == "Deconvolution":
             return self.weights[0] * (4 if self.weights[2] == 4 else 9)
         return int(np.prod(self.weights[1:]))
 
 
-def _conv(name: str, outputs: int, inputs: int, kernel: int, stride: int = 1, pad: int = 0, group: int = 1) -> Layer:
+def _conv(
+    name: str, outputs: int, inputs: int, kernel: int, stride: int = 1, pad: int = 0, group: int = 1
+) -> Layer:
     text = f"num_output: {outputs} kernel_size: {kernel} stride: {stride} pad: {pad} group: {group}"
-    return Layer(name, "Convolution", f"convolution_param {{ {text} }}", (outputs, inputs // group, kernel, kernel))
+    return Layer(
+        name,
+        "Convolution",
+        f"convolution_param {{ {text} }}",
+        (outputs, inputs // group, kernel, kernel),
+    )
 
 
 def _deconv(name: str, inputs: int, outputs: int, kernel: int, stride: int) -> Layer:
     text = f"num_output: {outputs} kernel_size: {kernel} stride: {stride} pad: 1"
-    return Layer(name, "Deconvolution", f"convolution_param {{ {text} }}", (inputs, outputs, kernel, kernel))
+    return Layer(
+        name, "Deconvolution", f"convolution_param {{ {text} }}", (inputs, outputs, kernel, kernel)
+    )
 
 
 def _fc(name: str, outputs: int, inputs: int) -> Layer:
-    return Layer(name, "InnerProduct", f"inner_product_param {{ num_output: {outputs} }}", (outputs, inputs))
+    return Layer(
+        name, "InnerProduct", f"inner_product_param {{ num_output: {outputs} }}", (outputs, inputs)
+    )
 
 
 def _relu(number: str, slope: float = 0.0) -> Layer:
@@ -59,7 +76,9 @@ def _relu(number: str, slope: float = 0.0) -> Layer:
 
 
 def caffenet_layers(order: str, width: int, n_out: int) -> list[Layer]:
-    """CaffeNet's layers: `width` channels in place of 96, and all others in proportion; inputs from 224 to 227 pixels."""
+    """CaffeNet's layers: `width` channels in place of 96, and all others in proportion; inputs from
+    224 to 227 pixels.
+    """
     w1, w2, w3 = width, width * 8 // 3, width * 4
     fc = width * 128 // 3
 
@@ -78,19 +97,41 @@ def caffenet_layers(order: str, width: int, n_out: int) -> list[Layer]:
         *(_conv("conv3", w3, w2, 3, pad=1), _relu("3")),
         *(_conv("conv4", w3, w3, 3, pad=1, group=2), _relu("4")),
         *(_conv("conv5", w2, w3, 3, pad=1, group=2), _relu("5"), pool(5)),
-        *(_fc("fc6", fc, w2 * 36), _relu("6"), _fc("fc7", fc, fc), _relu("7"), _fc("fc8", n_out, fc)),
+        *(
+            _fc("fc6", fc, w2 * 36),
+            _relu("6"),
+            _fc("fc7", fc, fc),
+            _relu("7"),
+            _fc("fc8", n_out, fc),
+        ),
     ]
 
 
 def generator_layers(width: int) -> list[Layer]:
-    """The layers of PPGN's generator: `width` channels in place of 256, and all others in proportion."""
+    """The layers of PPGN's generator: `width` channels in place of 256, and all others in
+    proportion.
+    """
     w, code = width, width * 16
     layers = []
     for name in ("defc7", "defc6", "defc5"):
         layers += [_fc(name, code, code), _relu(f"_{name}", 0.3)]
-    layers.append(Layer("reshape", "Reshape", f"reshape_param {{ shape {{ dim: 0 dim: {w} dim: 4 dim: 4 }} }}"))
+    layers.append(
+        Layer(
+            "reshape", "Reshape", f"reshape_param {{ shape {{ dim: 0 dim: {w} dim: 4 dim: 4 }} }}"
+        )
+    )
     channels = (w, w, 2 * w, w, w, w // 2, w // 2, w // 4, w // 8, 3)
-    names = ("deconv5", "conv5_1", "deconv4", "conv4_1", "deconv3", "conv3_1", "deconv2", "deconv1", "deconv0")
+    names = (
+        "deconv5",
+        "conv5_1",
+        "deconv4",
+        "conv4_1",
+        "deconv3",
+        "conv3_1",
+        "deconv2",
+        "deconv1",
+        "deconv0",
+    )
     for name, (inputs, outputs) in zip(names, pairwise(channels), strict=True):
         kernel, stride = (4, 2) if name.startswith("deconv") else (3, 1)
         layers += [_deconv(name, inputs, outputs, kernel, stride), _relu(f"_{name}", 0.3)]
@@ -98,7 +139,9 @@ def generator_layers(width: int) -> list[Layer]:
 
 
 def random_blobs(layers: Sequence[Layer], seed: int, bias: float) -> Blobs:
-    """Weights that keep the scale of what passes through them, and biases of standard deviation `bias`."""
+    """Weights that keep the scale of what passes through them, and biases of standard deviation
+    `bias`.
+    """
     rng = np.random.default_rng(seed)
     return {
         l.name: [
@@ -111,12 +154,19 @@ def random_blobs(layers: Sequence[Layer], seed: int, bias: float) -> Blobs:
 
 
 def prototxt(layers: Sequence[Layer], shape: Sequence[int]) -> str:
-    """Caffe's description of a chain of layers; no layer works in place, so that every one can be read."""
+    """Caffe's description of a chain of layers; no layer works in place, so that every one can be
+    read.
+    """
     dims = " ".join(f"dim: {n}" for n in shape)
-    lines = [f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}']
+    lines = [
+        f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}'
+    ]
     bottom = "data"
     for l in layers:
-        lines.append(f'layer {{ name: "{l.name}" type: "{l.type}" bottom: "{bottom}" top: "{l.name}" {l.parameters} }}')
+        lines.append(
+            f'layer {{ name: "{l.name}" type: "{l.type}" bottom: "{bottom}" top: "{l.name}"'
+            f" {l.parameters} }}"
+        )
         bottom = l.name
     return "\n".join(lines)
 

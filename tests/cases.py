@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from invset.inverse_set import ActivationRange, InverseSet
-from invset.prior import Box, Region
+from invset.core.space import Box, Region
+from invset.core.target import ActivationRange, InverseSet
 from invset.samplers.base import Sampler, State, drive
 
 
@@ -29,7 +29,9 @@ def cube(dim: int = 8, seed: int = 0) -> Box:
     return Box(0.0, 1.0, uniform(512, dim, seed=seed))
 
 
-def plain_set(f: Callable[[Tensor], Tensor], ranges: Sequence[tuple[float, float]], region: Region) -> InverseSet:
+def plain_set(
+    f: Callable[[Tensor], Tensor], ranges: Sequence[tuple[float, float]], region: Region
+) -> InverseSet:
     """f by itself: G and E are the identity."""
     like = region.sample(1, seeded())
     return InverseSet(lambda c: (f(c), c), ActivationRange.of(ranges, like), region)

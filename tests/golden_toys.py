@@ -1,4 +1,6 @@
-"""Every sampler on small functions in float64: coordinates and activations of its samples, by name."""
+"""Every sampler on small functions in float64: coordinates and activations of its samples, by
+name.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,10 @@ from test_ppgn import target as ppgn_target
 from torch import Tensor
 
 from invset.samplers.full import Full
-from invset.samplers.ladder import Ladder
 from invset.samplers.ppgn import PPGN
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage
+from invset.studies.ladder import Ladder
 
 
 def toys() -> dict[str, tuple[Tensor, Tensor]]:

@@ -12,7 +12,8 @@ def message_class(name: str, schema: Mapping[str, Mapping[str, tuple[int, str]]]
 
     Args:
         name: of the message.
-        schema: message -> field -> its number and type: "float", "repeated float" or "packed float", or another message's name.
+        schema: message -> field -> its number and type: "float", "repeated float" or "packed
+            float", or another message's name.
     """
     pytest.importorskip("google.protobuf")
     from google.protobuf import descriptor_pool, message_factory
@@ -24,7 +25,9 @@ def message_class(name: str, schema: Mapping[str, Mapping[str, tuple[int, str]]]
         for label, (number, kind) in fields.items():
             rule, _, kind = kind.rpartition(" ")
             field = message.field.add(name=label, number=number)
-            field.label = FieldDescriptorProto.LABEL_REPEATED if rule else FieldDescriptorProto.LABEL_OPTIONAL
+            field.label = (
+                FieldDescriptorProto.LABEL_REPEATED if rule else FieldDescriptorProto.LABEL_OPTIONAL
+            )
             field.options.packed = rule == "packed"
             if kind in schema:
                 field.type, field.type_name = FieldDescriptorProto.TYPE_MESSAGE, f".test.{kind}"

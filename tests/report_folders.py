@@ -1,4 +1,6 @@
-"""Folders of runs that are written here, file by file, so that reports can be tested without sampling."""
+"""Folders of runs that are written here, file by file, so that reports can be tested without
+sampling.
+"""
 
 from __future__ import annotations
 
@@ -38,15 +40,33 @@ def write_run(
     if cells is not None:
         tensors["cells"] = np.array(cells)
     save_file(tensors, folder / "samples.safetensors")
-    header = ["sample", "stage", "step", "parent", *(f"{name} before 8 bits" for name in names), *names, "in_range"]
+    header = [
+        "sample",
+        "stage",
+        "step",
+        "parent",
+        *(f"{name} before 8 bits" for name in names),
+        *names,
+        "in_range",
+    ]
     rows = [
-        [i + 1, "seed" if i < 3 else "sample", 10 + i, i % 3, *(f"{v + 0.01:.7g}" for v in after[i]), *(f"{v:.7g}" for v in after[i]), True]
+        [
+            i + 1,
+            "seed" if i < 3 else "sample",
+            10 + i,
+            i % 3,
+            *(f"{v + 0.01:.7g}" for v in after[i]),
+            *(f"{v:.7g}" for v in after[i]),
+            True,
+        ]
         for i in range(n)
     ]
     write_csv(folder / "activations.csv", header, rows)
     steps = [[s, *rng.uniform(1, 9, len(columns)).round(3)] for s in range(1, 6)]
     write_csv(folder / "optimization.csv", ["step", *columns], steps)
-    (folder / "summary.json").write_text(json.dumps(summary(names, ranges, n, cells is not None, status)))
+    (folder / "summary.json").write_text(
+        json.dumps(summary(names, ranges, n, cells is not None, status))
+    )
     write_pictures(folder / "samples", n, side, rng)
     return folder
 
@@ -57,25 +77,45 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) 
 
 
 def write_pictures(folder: Path, n: int, side: int, rng: np.random.Generator) -> None:
-    """Ten different pictures with shapes and noise, like photographs in their size as files; the others are copies."""
+    """Ten different pictures with shapes and noise, like photographs in their size as files; the
+    others are copies.
+    """
     folder.mkdir()
     for i in range(n):
         path = folder / f"{i + 1:05d}.png"
         if i >= 10:
             shutil.copyfile(folder / f"{i % 10 + 1:05d}.png", path)
             continue
-        coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)).resize(
+            (side, side), Image.Resampling.BICUBIC
+        )
         noise = rng.normal(0, 6, (side, side, 3))
         Image.fromarray((np.asarray(coarse) + noise).clip(0, 255).astype(np.uint8)).save(path)
 
 
-def summary(names: Sequence[str], ranges: Ranges, n: int, ladder: bool, status: str) -> dict[str, Any]:
-    figures = {"samples": n, "mean_pairwise_distance": 25.6 if n > 1 else None, "nearest_neighbour": 17.9, "vendi": 12.34}
+def summary(
+    names: Sequence[str], ranges: Ranges, n: int, ladder: bool, status: str
+) -> dict[str, Any]:
+    figures = {
+        "samples": n,
+        "mean_pairwise_distance": 25.6 if n > 1 else None,
+        "nearest_neighbour": 17.9,
+        "vendi": 12.34,
+    }
     quality: dict[str, Any] = {"samples": figures}
     if ladder:
-        quality["rungs"] = [{"z1": z1, "z2": z2, "reached": 2, "samples": figures} for z1, z2 in ranges]
+        quality["rungs"] = [
+            {"z1": z1, "z2": z2, "reached": 2, "samples": figures} for z1, z2 in ranges
+        ]
     else:
-        real = {"kind": "in range", "in_range": 41, "images": 2000, **figures, "samples": 41, "vendi": 11.1}
+        real = {
+            "kind": "in range",
+            "in_range": 41,
+            "images": 2000,
+            **figures,
+            "samples": 41,
+            "vendi": 11.1,
+        }
         quality |= {
             "real": real,
             "samples_as_many_as_real": {**figures, "samples": min(n, 41), "vendi": 9.9},
@@ -84,7 +124,10 @@ def summary(names: Sequence[str], ranges: Ranges, n: int, ladder: bool, status: 
         }
     return {
         "status": status,
-        "sentences": [f"{n} of {n} samples. All the samples asked for were found.", "nearest neighbour 17.9"],
+        "sentences": [
+            f"{n} of {n} samples. All the samples asked for were found.",
+            "nearest neighbour 17.9",
+        ],
         "network": "mini",
         "generator": "mini",
         "picture": None,
@@ -92,8 +135,18 @@ def summary(names: Sequence[str], ranges: Ranges, n: int, ladder: bool, status: 
         "prior": "natural",
         "seed": 5,
         "device": "cpu",
-        "neurons": [{"name": name, "z1": z1, "z2": z2} for name, (z1, z2) in zip(names, ranges, strict=False)],
-        "counts": {"asked": n, "saved": n, "in_range": n, "gradient_steps": 47, "code_steps": 435, "code_steps_per_sample": 4.35},
+        "neurons": [
+            {"name": name, "z1": z1, "z2": z2}
+            for name, (z1, z2) in zip(names, ranges, strict=False)
+        ],
+        "counts": {
+            "asked": n,
+            "saved": n,
+            "in_range": n,
+            "gradient_steps": 47,
+            "code_steps": 435,
+            "code_steps_per_sample": 4.35,
+        },
         "quality": quality,
         "seconds": 4.2,
         "versions": {"invset": "0.1.0"},

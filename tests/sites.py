@@ -110,7 +110,9 @@ def _wanted(request: BaseHTTPRequestHandler, page: Page) -> int:
     """First byte that was asked for and will be sent."""
     asked = request.headers.get("Range")
     same = request.headers.get("If-Range") in (None, page.tag)
-    return int(asked.removeprefix("bytes=").removesuffix("-")) if asked and page.ranges and same else 0
+    return (
+        int(asked.removeprefix("bytes=").removesuffix("-")) if asked and page.ranges and same else 0
+    )
 
 
 def _send(request: BaseHTTPRequestHandler, site: Site, page: Page, content: bytes) -> None:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from invset import cli
-from invset.allocator import keep_freed_memory
+from invset.problem.allocator import keep_freed_memory
 
 
 def test_tells_whether_it_could():
@@ -34,5 +34,8 @@ def test_the_command_raises_them_and_the_library_does_not(monkeypatch):
         if config is not None:  # the others compute nothing
             cli.start(name, [])
     assert len(calls) == sum(config is not None for _, config, _ in cli.COMMANDS.values())
-    code = "import ctypes, torch; ctypes.CDLL = None; import invset.api, invset.commands.run, invset.commands.compare"
+    code = (
+        "import ctypes, torch; ctypes.CDLL = None; import invset.api, invset.commands.run,"
+        " invset.commands.compare"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -70,7 +70,9 @@ def test_an_mp4_holds_every_sample_in_order(tmp_path: Path) -> None:
 
 def test_the_same_samples_make_the_same_film(tmp_path: Path) -> None:
     pytest.importorskip("av")
-    noise = torch.randint(0, 256, (30, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    noise = torch.randint(
+        0, 256, (30, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     texts = [str(i) for i in range(30)]
     films = set()
     for i in range(4):  # as many differed when x264's mbtree was on

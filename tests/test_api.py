@@ -12,13 +12,19 @@ from invset.api import Result, finish
 from invset.commands.outputs import ladder_rows
 from invset.errors import InvsetError
 from invset.samplers.base import Status
-from invset.samplers.ladder import Ladder
 from invset.samplers.stream import Stream
+from invset.studies.ladder import Ladder
 
 
 @cache
 def problem(eight_bit: bool = True) -> Problem:
-    return Problem(mini_network(), mini_generator(), encoder="fc6", neurons=[Neuron("fc8", "horse", range=(4, 6))], eight_bit=eight_bit)
+    return Problem(
+        mini_network(),
+        mini_generator(),
+        encoder="fc6",
+        neurons=[Neuron("fc8", "horse", range=(4, 6))],
+        eight_bit=eight_bit,
+    )
 
 
 @cache
@@ -73,7 +79,9 @@ def test_samples_that_rounding_took_out_keep_their_numbers(monkeypatch: pytest.M
     whole = sampler.run(exact, seed=0)
     z2 = exact.neurons[0].range[1]
     inside = exact.range.contains(whole.activations)
-    out = int(inside.nonzero()[1])  # as if the second sample in range had been outside when its image was rounded
+    out = int(
+        inside.nonzero()[1]
+    )  # as if the second sample in range had been outside when its image was rounded
     look, calls = exact.look, 0
 
     def rounded(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,7 +100,9 @@ def test_samples_that_rounding_took_out_keep_their_numbers(monkeypatch: pytest.M
 
 
 def test_nothing_found_is_an_empty_result() -> None:
-    far = Problem(problem().network, problem().generator, neurons=[Neuron("fc8", 8, range=(1000, 1001))])
+    far = Problem(
+        problem().network, problem().generator, neurons=[Neuron("fc8", 8, range=(1000, 1001))]
+    )
     r = InverseSetSampler(k=2, n=2, max_age=3, patience=1).run(far)
     assert r.status is Status.UNREACHABLE
     assert len(r) == 0 == len(r.images)

@@ -11,7 +11,14 @@ from scipy.spatial.transform import Rotation
 from torch.nn import functional as F
 from toys import seeded
 
-from invset.training.augment import color_jitter, color_matrix, cutout, random_crop, random_flip, random_zoom
+from invset.training.augment import (
+    color_jitter,
+    color_matrix,
+    cutout,
+    random_crop,
+    random_flip,
+    random_zoom,
+)
 
 
 @pytest.fixture
@@ -27,7 +34,12 @@ def test_each_crop_is_a_window_of_the_reflected_picture(images):
     padded = F.pad(images, (2, 2, 2, 2), mode="reflect")
     places = set()
     for picture, whole in zip(random_crop(images, 2, seeded()), padded, strict=True):
-        fits = [(y, x) for y in range(5) for x in range(5) if torch.equal(picture, whole[:, y : y + 7, x : x + 9])]
+        fits = [
+            (y, x)
+            for y in range(5)
+            for x in range(5)
+            if torch.equal(picture, whole[:, y : y + 7, x : x + 9])
+        ]
         assert len(fits) == 1
         places.update(fits)
     assert len(places) > 12  # of 25: each picture has its own draw
@@ -36,7 +48,9 @@ def test_each_crop_is_a_window_of_the_reflected_picture(images):
 
 def test_flip_mirrors_about_half_of_the_pictures(images):
     flipped = random_flip(images, seeded())
-    mirrored = torch.tensor([torch.equal(f, i.flip(-1)) for f, i in zip(flipped, images, strict=True)])
+    mirrored = torch.tensor(
+        [torch.equal(f, i.flip(-1)) for f, i in zip(flipped, images, strict=True)]
+    )
     kept = torch.tensor([torch.equal(f, i) for f, i in zip(flipped, images, strict=True)])
     assert (mirrored ^ kept).all()
     assert 10 < int(mirrored.sum()) < 30  # binomial: 20 ± 3.2
@@ -73,9 +87,15 @@ def test_each_zoom_is_a_part_of_the_picture():
     ramps = torch.stack([x, y, x + y]).expand(200, 3, 24, 32)
     zoomed = random_zoom(ramps, 0.25, seeded())
     inner = zoomed[:, :, 2:-2, 2:-2]  # next to the border, there is nothing to interpolate with
-    width, height = (inner[:, 0, 0, 20] - inner[:, 0, 0, 0]) / 20, (inner[:, 1, 15, 0] - inner[:, 1, 0, 0]) / 15  # shares of the sides
+    width, height = (
+        (inner[:, 0, 0, 20] - inner[:, 0, 0, 0]) / 20,
+        (inner[:, 1, 15, 0] - inner[:, 1, 0, 0]) / 15,
+    )  # shares of the sides
     left, top = inner[:, 0, 0, 0] - 2.5 * width, inner[:, 1, 0, 0] - 2.5 * height
-    parts = left.view(-1, 1, 1) + width.view(-1, 1, 1) * x, top.view(-1, 1, 1) + height.view(-1, 1, 1) * y
+    parts = (
+        left.view(-1, 1, 1) + width.view(-1, 1, 1) * x,
+        top.view(-1, 1, 1) + height.view(-1, 1, 1) * y,
+    )
     torch.testing.assert_close(inner[:, 0], parts[0][:, 2:-2, 2:-2], rtol=0, atol=1e-3)
     torch.testing.assert_close(inner[:, 1], parts[1][:, 2:-2, 2:-2], rtol=0, atol=1e-3)
     torch.testing.assert_close(inner[:, 2], inner[:, 0] + inner[:, 1], rtol=0, atol=1e-3)
@@ -103,7 +123,9 @@ def test_a_colour_matrix_is_a_turn_around_grey(hue):
     matrix = color_matrix(torch.tensor([2.0]), torch.tensor([0.5]), torch.tensor([hue]))[0].numpy()
     np.testing.assert_allclose(matrix @ np.ones(3), 2 * np.ones(3), atol=1e-6)
     chroma = np.array([1.0, -1, 0])
-    np.testing.assert_allclose(matrix @ chroma, turn @ chroma, atol=1e-6)  # twice the contrast, half the saturation
+    np.testing.assert_allclose(
+        matrix @ chroma, turn @ chroma, atol=1e-6
+    )  # twice the contrast, half the saturation
 
 
 def test_jittered_colours():
@@ -116,7 +138,11 @@ def test_jittered_colours():
     factor = chroma.norm(dim=1) / math.sqrt(0.005)
     assert math.exp(-0.6) < factor.min() < 0.65
     assert 1.6 < factor.max() < math.exp(0.6)
-    turned = (chroma @ torch.tensor([-1.0, 0, 1]) / (chroma.norm(dim=1) * math.sqrt(2))).clamp(max=1).acos()
+    turned = (
+        (chroma @ torch.tensor([-1.0, 0, 1]) / (chroma.norm(dim=1) * math.sqrt(2)))
+        .clamp(max=1)
+        .acos()
+    )
     assert 0.28 < turned.max() < 0.3 + 1e-3
     whites = color_jitter(torch.ones(200, 3, 2, 2), 0.3, seeded())
     assert whites.max() == 1

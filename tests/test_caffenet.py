@@ -1,4 +1,6 @@
-"""CaffeNet, Places-CNN and AlexNet against OpenCV, layer by layer; preprocessing by hand; files that do not fit."""
+"""CaffeNet, Places-CNN and AlexNet against OpenCV, layer by layer; preprocessing by hand; files
+that do not fit.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,16 @@ from cases import seeded
 from torch import Tensor, nn
 
 from invset.errors import InvsetError
-from invset.models.caffe import caffe_network
-from invset.models.caffenet import IMAGENET_MEAN_BGR, BlockConv2d, CaffeInput, CaffeNet, ChannelNorm
-from invset.models.network import Network
-from invset.problem import Neuron, Problem
+from invset.nets.caffe.caffenet import (
+    IMAGENET_MEAN_BGR,
+    BlockConv2d,
+    CaffeInput,
+    CaffeNet,
+    ChannelNorm,
+)
+from invset.nets.caffe.load import caffe_network
+from invset.nets.network import Network
+from invset.problem.problem import Neuron, Problem
 
 WIDTH, N_OUT = 12, 40  # an eighth of CaffeNet; the file takes 4 MB
 ORDERS = ("pool-norm", "norm-pool")
@@ -36,7 +44,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def photographs(size: int, count: int = 2) -> np.ndarray:
-    """8-bit RGB noise, with shape (count, size, size, 3): as contrasty as a photograph (standard deviation 60)."""
+    """8-bit RGB noise, with shape (count, size, size, 3): as contrasty as a photograph (standard
+    deviation 60).
+    """
     noise = np.random.default_rng(size).normal(118, 60, (count, size, size, 3))
     return noise.clip(0, 255).round().astype(np.uint8)
 
@@ -50,8 +60,12 @@ def rgb(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
-def differences(network: Network, theirs: dict[str, np.ndarray], images: np.ndarray, last: str = "fc8") -> dict[str, float]:
-    """Difference from OpenCV of every layer up to `last`; Caffe's fc6 is the one before its ReLU."""
+def differences(
+    network: Network, theirs: dict[str, np.ndarray], images: np.ndarray, last: str = "fc8"
+) -> dict[str, float]:
+    """Difference from OpenCV of every layer up to `last`; Caffe's fc6 is the one before its
+    ReLU.
+    """
     names = list(theirs)[: list(theirs).index(last) + 1]
     with torch.no_grad():
         ours = network.taps(rgb(images), names)
@@ -61,14 +75,27 @@ def differences(network: Network, theirs: dict[str, np.ndarray], images: np.ndar
 # Against OpenCV
 
 
-@pytest.fixture(scope="module", params=[(order, size) for order in ORDERS for size in (227, 226, 224)], ids=lambda p: f"{p[0]}-{p[1]}")
-def compared(request: pytest.FixtureRequest, weights: Path) -> tuple[str, int, np.ndarray, dict[str, np.ndarray]]:
+@pytest.fixture(
+    scope="module",
+    params=[(order, size) for order in ORDERS for size in (227, 226, 224)],
+    ids=lambda p: f"{p[0]}-{p[1]}",
+)
+def compared(
+    request: pytest.FixtureRequest, weights: Path
+) -> tuple[str, int, np.ndarray, dict[str, np.ndarray]]:
     order, size = request.param
     images = photographs(size)
-    return order, size, images, opencv(caffenet_layers(order, WIDTH, N_OUT), weights, caffe_data(images))
+    return (
+        order,
+        size,
+        images,
+        opencv(caffenet_layers(order, WIDTH, N_OUT), weights, caffe_data(images)),
+    )
 
 
-def test_every_layer_agrees_with_opencv(compared: tuple[str, int, np.ndarray, dict[str, np.ndarray]], weights: Path) -> None:
+def test_every_layer_agrees_with_opencv(
+    compared: tuple[str, int, np.ndarray, dict[str, np.ndarray]], weights: Path
+) -> None:
     order, size, images, theirs = compared
     network = caffe_network(weights=weights, order=order, size=size, labels=None, fc6="before")
     found = differences(network, theirs, images)
@@ -115,12 +142,16 @@ def norm_before_pool(net: CaffeNet) -> None:
 
 
 def groups_swapped(net: CaffeNet) -> None:
-    net.conv2.register_forward_pre_hook(lambda _, inputs: inputs[0].roll(inputs[0].shape[1] // 2, 1))
+    net.conv2.register_forward_pre_hook(
+        lambda _, inputs: inputs[0].roll(inputs[0].shape[1] // 2, 1)
+    )
 
 
 def height_width_channels(net: CaffeNet) -> None:
     weight = net.fc6.weight
-    net.fc6.weight = nn.Parameter(weight.unflatten(1, (-1, 6, 6)).permute(0, 2, 3, 1).flatten(1), requires_grad=False)
+    net.fc6.weight = nn.Parameter(
+        weight.unflatten(1, (-1, 6, 6)).permute(0, 2, 3, 1).flatten(1), requires_grad=False
+    )
 
 
 def red_green_blue(net: CaffeNet) -> None:
@@ -158,7 +189,10 @@ def odd_size(weights: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 @pytest.mark.parametrize(("mistake", "last"), MISTAKES, ids=lambda p: getattr(p, "__name__", p))
 def test_the_comparison_sees_mistakes(
-    mistake: Callable[[CaffeNet], None], last: str, odd_size: tuple[np.ndarray, dict[str, np.ndarray]], weights: Path
+    mistake: Callable[[CaffeNet], None],
+    last: str,
+    odd_size: tuple[np.ndarray, dict[str, np.ndarray]],
+    weights: Path,
 ) -> None:
     module = caffe_network(weights=weights, size=226, labels=None, fc6="before").module
     mistake(module)
@@ -184,7 +218,9 @@ def test_an_image_of_the_network_s_size_is_taken_whole() -> None:
 def test_channels_are_blue_green_red() -> None:
     red = torch.zeros(1, 3, 227, 227)
     red[:, 0] = 1
-    assert CaffeInput()(red)[0, :, 100, 100].tolist() == pytest.approx([-104.00699, -116.66877, 255 - 122.67892], abs=1e-4)
+    assert CaffeInput()(red)[0, :, 100, 100].tolist() == pytest.approx(
+        [-104.00699, -116.66877, 255 - 122.67892], abs=1e-4
+    )
 
 
 def test_other_sizes_are_resized_to_256_first() -> None:
@@ -201,9 +237,13 @@ def test_a_mean_image_is_cropped_like_the_images(size: int, tmp_path: Path, weig
     np.save(tmp_path / "mean.npy", mean)
     image = photographs(size)
     top = (size - 227) // 2
-    pixels = image[:, top : top + 227, top : top + 227, ::-1].astype(np.float32) - mean[14:241, 14:241]
+    pixels = (
+        image[:, top : top + 227, top : top + 227, ::-1].astype(np.float32) - mean[14:241, 14:241]
+    )
     network = caffe_network(weights=weights, mean=tmp_path / "mean.npy", labels=None)
-    np.testing.assert_allclose(network.taps(rgb(image), ["data"])["data"], pixels.transpose(0, 3, 1, 2), atol=1e-4)
+    np.testing.assert_allclose(
+        network.taps(rgb(image), ["data"])["data"], pixels.transpose(0, 3, 1, 2), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("mean", [[1, 2], "absent.npy"])
@@ -218,7 +258,9 @@ def test_what_is_no_mean(mean: object, weights: Path) -> None:
 def test_fc6_is_read_after_its_relu_or_before(weights: Path) -> None:
     x = rgb(photographs(227))
     after = caffe_network(weights=weights, labels=None).taps(x, ["fc6", "fc7", "relu6"])
-    before = caffe_network(weights=weights, labels=None, fc6="before").taps(x, ["fc6", "fc7", "relu6"])
+    before = caffe_network(weights=weights, labels=None, fc6="before").taps(
+        x, ["fc6", "fc7", "relu6"]
+    )
     assert (before["fc6"] < 0).any()
     for layer in ("fc6", "fc7"):
         assert torch.equal(after[layer], before[layer].relu())
@@ -241,7 +283,11 @@ def test_full_width_shapes() -> None:
     with torch.device("meta"):
         net = CaffeNet()
         places = CaffeNet(205)
-    shapes = {name: tuple(layer.weight.shape) for name, layer in net.named_children() if hasattr(layer, "weight")}
+    shapes = {
+        name: tuple(layer.weight.shape)
+        for name, layer in net.named_children()
+        if hasattr(layer, "weight")
+    }
     assert shapes == {
         "conv1": (96, 3, 11, 11),
         "conv2": (256, 48, 5, 5),
@@ -258,8 +304,20 @@ def test_full_width_shapes() -> None:
 
 def test_maps_of_conv_layers_have_the_published_sizes(weights: Path) -> None:
     network = caffe_network(weights=weights, labels=None)
-    sides = {layer: network.shape(layer)[1] for layer in ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")}
-    assert sides == {"conv1": 55, "pool1": 27, "conv2": 27, "pool2": 13, "conv3": 13, "conv4": 13, "conv5": 13, "pool5": 6}
+    sides = {
+        layer: network.shape(layer)[1]
+        for layer in ("conv1", "pool1", "conv2", "pool2", "conv3", "conv4", "conv5", "pool5")
+    }
+    assert sides == {
+        "conv1": 55,
+        "pool1": 27,
+        "conv2": 27,
+        "pool2": 13,
+        "conv3": 13,
+        "conv4": 13,
+        "conv5": 13,
+        "pool5": 6,
+    }
 
 
 # Files
@@ -267,8 +325,13 @@ def test_maps_of_conv_layers_have_the_published_sizes(weights: Path) -> None:
 
 def test_width_outputs_and_names_come_from_the_file(tmp_path: Path) -> None:
     write_caffemodel(tmp_path / "net.caffemodel", blobs(width=6, n_out=205), dialect="v1")
-    network = caffe_network(name="places205", weights=tmp_path / "net.caffemodel", labels="places205")
-    assert [network.shape(layer)[0] for layer in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc8")] == [
+    network = caffe_network(
+        name="places205", weights=tmp_path / "net.caffemodel", labels="places205"
+    )
+    assert [
+        network.shape(layer)[0]
+        for layer in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc8")
+    ] == [
         6,
         16,
         24,
@@ -277,21 +340,28 @@ def test_width_outputs_and_names_come_from_the_file(tmp_path: Path) -> None:
         256,
         205,
     ]
-    assert (network.name, network.output, network.encoder, network.image_size) == ("places205", "fc8", "fc6", 256)
+    assert (network.name, network.output, network.encoder, network.image_size) == (
+        "places205",
+        "fc8",
+        "fc6",
+        256,
+    )
     assert network.labels is not None
     assert network.labels[87] == "gas_station"
     with pytest.raises(InvsetError, match=r"205 outputs.*1000 labels"):
         caffe_network(weights=tmp_path / "net.caffemodel", labels="imagenet")
 
 
-def test_published_weights_are_fetched_by_name(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_weights_are_fetched_by_name(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def fetched(name: str) -> Path:
         asked.append(name)
         return weights
 
-    monkeypatch.setattr("invset.models.fetch.weights", fetched)
+    monkeypatch.setattr("invset.hub.obtain.weights", fetched)
     caffe_network(name="alexnet", order="norm-pool", labels=None)
     assert asked == ["alexnet"]
 
@@ -335,7 +405,11 @@ def test_files_that_do_not_fit(change: str, message: str, tmp_path: Path) -> Non
 
 
 def test_layers_of_no_network_are_ignored(tmp_path: Path) -> None:
-    extra = {"mean": [np.zeros((1, 3), np.float32)], **blobs(width=6), "loss3": [np.ones(2, np.float32)]}
+    extra = {
+        "mean": [np.zeros((1, 3), np.float32)],
+        **blobs(width=6),
+        "loss3": [np.ones(2, np.float32)],
+    }
     write_caffemodel(tmp_path / "net.caffemodel", extra, dialect="layer")
     assert caffe_network(weights=tmp_path / "net.caffemodel", labels=None).shape("fc8") == (N_OUT,)
 
@@ -350,14 +424,23 @@ def test_wrong_order_and_absent_file(tmp_path: Path, weights: Path) -> None:
 def test_lrn_is_caffe_s() -> None:
     # a_i / (1 + alpha / n * sum over the five channels around i of a²)^beta
     x = torch.randn(2, 7, 3, 3, generator=seeded(), dtype=torch.float64) * 200
-    expected = torch.stack([x[:, i] / (1 + 1e-4 / 5 * x[:, max(0, i - 2) : i + 3].square().sum(1)) ** 0.75 for i in range(7)], dim=1)
+    expected = torch.stack(
+        [
+            x[:, i] / (1 + 1e-4 / 5 * x[:, max(0, i - 2) : i + 3].square().sum(1)) ** 0.75
+            for i in range(7)
+        ],
+        dim=1,
+    )
     norm = CaffeNet(2, (2, 2, 2, 2, 2), (4, 4)).norm1
     torch.testing.assert_close(norm(x), expected)
 
 
 @pytest.mark.parametrize(("size", "channels"), [(5, 7), (5, 3), (4, 9), (1, 2)])
 def test_lrn_and_its_gradient_are_those_of_torch(size: int, channels: int) -> None:
-    mine, theirs = (kind(size, alpha=0.3, beta=0.6, k=1.5).double() for kind in (ChannelNorm, nn.LocalResponseNorm))
+    mine, theirs = (
+        kind(size, alpha=0.3, beta=0.6, k=1.5).double()
+        for kind in (ChannelNorm, nn.LocalResponseNorm)
+    )
     x = torch.randn(2, channels, 3, 4, generator=seeded(), dtype=torch.float64, requires_grad=True)
     weight = torch.randn(2, channels, 3, 4, generator=seeded(1), dtype=torch.float64)
     torch.testing.assert_close(mine(x), theirs(x), rtol=1e-12, atol=1e-12)
@@ -366,9 +449,12 @@ def test_lrn_and_its_gradient_are_those_of_torch(size: int, channels: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("kernel", "stride", "size"), [(11, 4, (227, 227)), (11, 4, (40, 51)), (5, 2, (12, 15)), (4, 4, (16, 19)), (3, 1, (7, 9))]
+    ("kernel", "stride", "size"),
+    [(11, 4, (227, 227)), (11, 4, (40, 51)), (5, 2, (12, 15)), (4, 4, (16, 19)), (3, 1, (7, 9))],
 )
-def test_blocks_of_pixels_are_the_convolution(kernel: int, stride: int, size: tuple[int, int]) -> None:
+def test_blocks_of_pixels_are_the_convolution(
+    kernel: int, stride: int, size: tuple[int, int]
+) -> None:
     torch.manual_seed(0)
     blocks = BlockConv2d(3, 6, kernel, stride).double()
     x = torch.rand(2, 3, *size, dtype=torch.float64, requires_grad=True)
@@ -381,4 +467,6 @@ def test_blocks_of_pixels_are_the_convolution(kernel: int, stride: int, size: tu
 
 def test_no_images_give_no_activations(weights: Path) -> None:
     # what a run that kept nothing asks
-    assert caffe_network(weights=weights, labels=None).module(torch.zeros(0, 3, 227, 227)).shape == (0, N_OUT)
+    assert caffe_network(weights=weights, labels=None).module(
+        torch.zeros(0, 3, 227, 227)
+    ).shape == (0, N_OUT)

@@ -24,7 +24,9 @@ def test_none_yet(tmp_path):
     assert load_checkpoint(tmp_path / "checkpoint.pt", CONFIG) is None
 
 
-@pytest.mark.parametrize("changed", [{**CONFIG, "lr": 0.2}, {"layers": CONFIG["layers"]}, {**CONFIG, "lr": None}])
+@pytest.mark.parametrize(
+    "changed", [{**CONFIG, "lr": 0.2}, {"layers": CONFIG["layers"]}, {**CONFIG, "lr": None}]
+)
 def test_other_settings_are_named(tmp_path, changed):
     save_checkpoint(tmp_path / "checkpoint.pt", {"config": CONFIG})
     with pytest.raises(InvsetError, match=r"made with others \(lr\)"):

@@ -16,7 +16,9 @@ from invset.errors import InvsetError
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    if words[0] == "run" and not any(word.startswith(("network=", "experiment=", "--resume")) for word in words):
+    if words[0] == "run" and not any(
+        word.startswith(("network=", "experiment=", "--resume")) for word in words
+    ):
         words = ("run", "network=mini", *words[1:])  # the default's weights have to be fetched
     monkeypatch.setattr(sys, "argv", ["invset", *words])
     GlobalHydra.instance().clear()
@@ -37,8 +39,13 @@ def test_pick_takes_one_or_two_words() -> None:
 
 
 def test_help_needs_no_torch() -> None:
-    code = "import sys; sys.argv = ['invset', '--help']; from invset.cli import main; main(); print('torch' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code = (
+        "import sys; sys.argv = ['invset', '--help']; from invset.cli import main; main();"
+        " print('torch' in sys.modules)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.endswith("False\n")
     assert all(name in out for name in COMMANDS)
 
@@ -74,7 +81,9 @@ MISTAKES = {
     "neurons= for several, not both": ["neuron=1", "neurons=[{neuron: 1, z1: 1, z2: 2}]"],
     "neurons= is a list": ["neurons=[horse]"],
     "neuron= is one neuron here": ["neuron=[horse,ship]", "z1=3", "z2=4"],
-    "can't be in [4, 6] and in [14, 16] at once": ["neurons=[{neuron: horse, z1: 4, z2: 6}, {neuron: 8, z1: 14, z2: 16}]"],
+    "can't be in [4, 6] and in [14, 16] at once": [
+        "neurons=[{neuron: horse, z1: 4, z2: 6}, {neuron: 8, z1: 14, z2: 16}]"
+    ],
     "neuron=-1 is out of range": ["neuron=-1", "z1=3", "z2=4"],
     "range must be two numbers, not 5": ["neuron=1", "range=5"],
     "range must be two numbers, not [5]": ["neuron=1", "range=[5]"],
@@ -87,42 +96,110 @@ MISTAKES = {
     "constraint must be": ["neuron=1", "z1=3", "z2=4", "constraint=one"],
     "eight_bit must be true or false": ["neuron=1", "z1=3", "z2=4", "eight_bit=maybe"],
     "device=meta computes nothing": ["neuron=1", "z1=3", "z2=4", "device=meta"],
-    "generator.size must be at least 1 pixel": ["neuron=1", "z1=3", "z2=4", "generator=pixels", "generator.size=0"],
-    "generator.size must be at least 2 pixels": ["neuron=1", "z1=3", "z2=4", "generator=fourier", "generator.size=1"],
+    "generator.size must be at least 1 pixel": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "generator=pixels",
+        "generator.size=0",
+    ],
+    "generator.size must be at least 2 pixels": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "generator=fourier",
+        "generator.size=1",
+    ],
     "position must be center, max, mean or": ["neuron=1", "z1=3", "z2=4", "position=5"],
     "two whole numbers": ["layer=conv5", "neuron=1", "z1=3", "z2=4", "position=[1]"],
     "has no layer '3'": ["layer=3", "neuron=1", "z1=3", "z2=4"],
     "has no layer 'fc9'": ["encoder=fc9", "neuron=1", "z1=3", "z2=4"],
     "sampler.longest must be a number": ["neuron=1", "z1=3", "z2=4", "sampler.longest=long"],
-    "sampler.relaxation must be a number of at least 0": ["neuron=1", "z1=3", "z2=4", "sampler.relaxation=-1"],
+    "sampler.relaxation must be a number of at least 0": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "sampler.relaxation=-1",
+    ],
     "+network@encoder_network=mini": ["neuron=1", "z1=3", "z2=4", "encoder_network=mini"],
     "no reference at": ["neuron=1", "z1=3", "z2=4", "reference=/nowhere"],
-    "was not written by invset train generator": ["neuron=1", "z1=3", "z2=4", "generator.weights=garbage.safetensors"],
-    "was not written by invset train network": ["neuron=1", "z1=3", "z2=4", "network.weights=garbage.safetensors"],
-    "is not a safetensors file, as a reference is": ["neuron=1", "z1=3", "z2=4", "reference=garbage.safetensors"],
-    "is not a safetensors file, as a prior is": ["neuron=1", "z1=3", "z2=4", "generator.prior=garbage.safetensors"],
+    "was not written by invset train generator": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "generator.weights=garbage.safetensors",
+    ],
+    "was not written by invset train network": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "network.weights=garbage.safetensors",
+    ],
+    "is not a safetensors file, as a reference is": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "reference=garbage.safetensors",
+    ],
+    "is not a safetensors file, as a prior is": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "generator.prior=garbage.safetensors",
+    ],
     "generator.weights is missing": ["neuron=1", "z1=3", "z2=4", "generator=upconv"],
-    "Error locating target 'nowhere.build'": ["neuron=1", "z1=3", "z2=4", "network=custom", "network.module._target_=nowhere.build"],
+    "Error locating target 'nowhere.build'": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "network=custom",
+        "network.module._target_=nowhere.build",
+    ],
     "experiment has no option demo. Did you mean demo/": ["experiment=demo"],
     "network=null": ["neuron=1", "z1=3", "z2=4", "network=null"],
-    "sampler has no option steam. Did you mean stream": ["neuron=1", "z1=3", "z2=4", "sampler=steam"],
+    "sampler has no option steam. Did you mean stream": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "sampler=steam",
+    ],
     "sampler.ranges is missing": ["neuron=1", "sampler=ladder"],
     "each range of a ladder": ["neuron=1", "sampler=ladder", "sampler.ranges=[5,6]"],
-    "one neuron, not 2": ["sampler=ladder", "sampler.ranges=[[1,2]]", "neurons=[{neuron: 1, z1: 1, z2: 2}, {neuron: 2, z1: 1, z2: 2}]"],
+    "one neuron, not 2": [
+        "sampler=ladder",
+        "sampler.ranges=[[1,2]]",
+        "neurons=[{neuron: 1, z1: 1, z2: 2}, {neuron: 2, z1: 1, z2: 2}]",
+    ],
     "not enough memory": ["neuron=1", "z1=3", "z2=4", "n=1000000000000"],
     "no option --multirum. Did you mean --multirun": ["neuron=1", "z1=3", "z2=4", "--multirum"],
     "options are typed key=value, not neuron": ["neuron"],
-    "range got several values: a list is typed 'range=[5,6]', and a sweep over them needs -m": ["neuron=1", "range=5,6"],
-    "can't read neuron=[horse: are all brackets and quotes closed?": ["neuron=[horse", "z1=3", "z2=4"],
+    "range got several values: a list is typed 'range=[5,6]', and a sweep over them needs -m": [
+        "neuron=1",
+        "range=5,6",
+    ],
+    "can't read neuron=[horse: are all brackets and quotes closed?": [
+        "neuron=[horse",
+        "z1=3",
+        "z2=4",
+    ],
     "can't read neuron='horse: are all": ["neuron='horse", "z1=3", "z2=4"],
-    "sampler.ranges is missing; type sampler.ranges=… ([z1, z2] of each row": ["neuron=1", "sampler=ladder", "K=3"],
-    "Did you mean figures/caffenet/fig1, figures/mini/fig1? All names: invset list experiments": ["experiment=fig1"],
+    "sampler.ranges is missing; type sampler.ranges=… ([z1, z2] of each row": [
+        "neuron=1",
+        "sampler=ladder",
+        "K=3",
+    ],
+    "Did you mean figures/caffenet/fig1, figures/mini/fig1? All names: invset list experiments": [
+        "experiment=fig1"
+    ],
 }
 
 
 @pytest.mark.parametrize("message", MISTAKES)
 def test_mistakes_are_one_sentence(
-    message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "garbage.safetensors").write_bytes(b"these are no weights" * 9)
@@ -138,10 +215,14 @@ def test_mistakes_are_one_sentence(
 def test_a_mistake_in_a_process_of_its_own(tmp_path: Path) -> None:
     code = "from invset.cli import main; main()"
     words = ["run", "network=mini", "neuron=hors", "z1=3", "z2=4"]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("invset: no neuron of layer fc8 of mini is called 'hors'. Did you mean horse?")
+    assert done.stderr.startswith(
+        "invset: no neuron of layer fc8 of mini is called 'hors'. Did you mean horse?"
+    )
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -156,12 +237,24 @@ MISSING = [
 
 
 def test_the_paper_without_its_weights(tmp_path: Path) -> None:
-    code = "import sys; from invset.models import fetch; fetch.unreachable = lambda urls: dict.fromkeys(urls, 'no network')\n"
+    code = (
+        "import sys; from invset.hub import obtain; obtain.unreachable = lambda urls:"
+        " dict.fromkeys(urls, 'no network')\n"
+    )
     code += "from invset.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
     words = ["run", "neuron=981", "z1=50", "z2=60"]
     environment = {**os.environ, "INVSET_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert (done.returncode, done.stdout) == (2, "False\n")  # within two seconds: torch takes one to import
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert (done.returncode, done.stdout) == (
+        2,
+        "False\n",
+    )  # within two seconds: torch takes one to import
     assert all(part.format(cache=tmp_path / "cache") in done.stderr for part in MISSING)
     assert done.stderr.count("invset: ") == 1
     assert {p.name for p in tmp_path.iterdir()} <= {"cache", "outputs"}
@@ -175,25 +268,40 @@ BEFORE_FETCHING = {
     "neurons 1 to 205": ["network=places205", "neuron=206", "z1=50", "z2=60"],
     "the range is missing": ["neuron=981"],
     "a name: tench, goldfish": ["z1=50", "z2=60"],
-    "called 'toilet set'. Did you mean toilet seat": ["neurons=[{neuron: monastery, z1: 1, z2: 2}, {neuron: toilet set, z1: 1, z2: 2}]"],
+    "called 'toilet set'. Did you mean toilet seat": [
+        "neurons=[{neuron: monastery, z1: 1, z2: 2}, {neuron: toilet set, z1: 1, z2: 2}]"
+    ],
     "z1 must be below z2": ["neuron=981", "z1=60", "z2=50"],
 }
 
 
 @pytest.mark.parametrize("message", BEFORE_FETCHING)
 def test_mistakes_before_a_download(
-    message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INVSET_CACHE", str(tmp_path / "cache"))
     words = BEFORE_FETCHING[message]
-    assert run(monkeypatch, "run", *([] if "network=places205" in words else ["network=caffenet"]), *words) == 2
+    assert (
+        run(
+            monkeypatch,
+            "run",
+            *([] if "network=places205" in words else ["network=caffenet"]),
+            *words,
+        )
+        == 2
+    )
     err = capsys.readouterr().err
     assert message in err
     assert len(err.splitlines()) == 1
 
 
-def test_versions_and_unknown_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_versions_and_unknown_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out.startswith("invset 0.")
     assert run(monkeypatch, "sample") == 2
@@ -201,58 +309,97 @@ def test_versions_and_unknown_commands(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_every_command(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_every_command(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, *command.split(), "--help") == 0
     assert f"invset {command}" in capsys.readouterr().out
 
 
-def test_ctrl_c_while_starting_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_ctrl_c_while_starting_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     def ctrl_c(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("invset.commands.build.problem", ctrl_c)
+    monkeypatch.setattr("invset.config.build.problem", ctrl_c)
     assert run(monkeypatch, "run", "neuron=1", "z1=3", "z2=4") == 130
     assert capsys.readouterr().err == "invset: interrupted\n"
 
 
-def test_a_name_that_fits_several(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_name_that_fits_several(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "labels.txt").write_text("\n".join(["grey whale", "killer whale", *"abcdefgh"]))
-    (tmp_path / "twins.py").write_text("from invset.models.load import mini_network\ndef build(): return mini_network().module\n")
-    custom = ["network=custom", "network.module._target_=twins.build", "network.labels=labels.txt", "network.image_size=32"]
-    assert run(monkeypatch, "run", "neuron=whale", "z1=3", "z2=4", "prior=none", "generator=pixels", *custom) == 2
+    (tmp_path / "twins.py").write_text(
+        "from invset.nets.embedded import mini_network\ndef build(): return mini_network().module\n"
+    )
+    custom = [
+        "network=custom",
+        "network.module._target_=twins.build",
+        "network.labels=labels.txt",
+        "network.image_size=32",
+    ]
+    assert (
+        run(
+            monkeypatch,
+            "run",
+            "neuron=whale",
+            "z1=3",
+            "z2=4",
+            "prior=none",
+            "generator=pixels",
+            *custom,
+        )
+        == 2
+    )
     err = capsys.readouterr().err
     assert "grey whale" in err
     assert "killer whale" in err
 
 
 def test_memory_and_defects_are_told_apart() -> None:
-    assert _bad_input(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "run") is not None
+    assert (
+        _bad_input(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "run")
+        is not None
+    )
     assert _bad_input(RuntimeError("shapes do not match"), "run") is None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
-def test_cuda_is_not_replaced_in_silence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_cuda_is_not_replaced_in_silence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "run", "neuron=1", "z1=3", "z2=4", "device=cuda") == 2
     assert "no CUDA device" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, "run", "neuron=1", "z1=3", "z2=4", f"hydra.run.dir={tmp_path}/file/run") == 2
+    assert (
+        run(monkeypatch, "run", "neuron=1", "z1=3", "z2=4", f"hydra.run.dir={tmp_path}/file/run")
+        == 2
+    )
     assert "can't write" in capsys.readouterr().err
 
 
-def test_bad_input_of_other_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_bad_input_of_other_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     wrong = {
         "compare use=[strem]": "Did you mean stream",
         "compare neurons=horse": "neurons= is a list of layers",
         "run network=mini neurons=horse": "neurons= is a list",
-        "run network=mini64 generator=mini neuron=pizza z1=1 z2=2": "mini64 takes images of 64x64 pixels, and mini makes 32x32",
+        "run network=mini64 generator=mini neuron=pizza z1=1 z2=2": (
+            "mini64 takes images of 64x64 pixels, and mini makes 32x32"
+        ),
         "train network": "is missing",
         "train generator": "is missing",
         "fit prior data=/nowhere out=p": "/nowhere",
@@ -267,7 +414,9 @@ def test_bad_input_of_other_commands(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert not list(tmp_path.iterdir())
 
 
-def test_resume_wants_a_run_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_resume_wants_a_run_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     assert run(monkeypatch, "run", "--resume", str(tmp_path)) == 2
     assert "is no run folder" in capsys.readouterr().err
     assert run(monkeypatch, "run", "--resume") == 2

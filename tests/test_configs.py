@@ -16,16 +16,19 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from typed import typed
 
+from invset.analysis.reference import Reference
 from invset.cli import COMMANDS
-from invset.commands import build
-from invset.mistakes import config_dir
-from invset.models.load import EMBEDDED, embedded
-from invset.problem import find_unit
-from invset.reference import Reference
+from invset.config import build
+from invset.config.mistakes import config_dir
+from invset.nets.embedded import EMBEDDED, embedded
+from invset.problem.problem import find_unit
 
 CONFIGS = config_dir()
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-EXPERIMENTS = sorted(p.relative_to(CONFIGS / "experiment").with_suffix("").as_posix() for p in (CONFIGS / "experiment").rglob("*.yaml"))
+EXPERIMENTS = sorted(
+    p.relative_to(CONFIGS / "experiment").with_suffix("").as_posix()
+    for p in (CONFIGS / "experiment").rglob("*.yaml")
+)
 
 
 def config(name: str, *overrides: str) -> DictConfig:
@@ -34,9 +37,14 @@ def config(name: str, *overrides: str) -> DictConfig:
 
 
 def layers_for(n_out: int) -> list[Layer]:
-    """A narrow network with as many outputs, and as many channels in conv5, as the published ones."""
+    """A narrow network with as many outputs, and as many channels in conv5, as the published
+    ones.
+    """
     wide = {"conv5": (256, 12, 3, 3), "fc6": (256, 256 * 36)}
-    return [replace(l, weights=wide.get(l.name, l.weights)) for l in caffenet_layers("pool-norm", 6, n_out)]
+    return [
+        replace(l, weights=wide.get(l.name, l.weights))
+        for l in caffenet_layers("pool-norm", 6, n_out)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -44,27 +52,42 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files in the form of the published ones: networks and a generator of 256 numbers."""
     folder = tmp_path_factory.mktemp("small")
     for seed, (name, n_out) in enumerate({"caffenet": 1000, "places205": 205}.items()):
-        write_caffemodel(folder / f"{name}.caffemodel", random_blobs(layers_for(n_out), seed, bias=1.0))
+        write_caffemodel(
+            folder / f"{name}.caffemodel", random_blobs(layers_for(n_out), seed, bias=1.0)
+        )
     write_caffemodel(folder / "g.caffemodel", random_blobs(generator_layers(16), seed=2, bias=1.0))
     return folder
 
 
 def weights(folder: Path, network: str = "caffenet") -> list[str]:
-    return [f"network.weights={folder}/{network}.caffemodel", f"generator.weights={folder}/g.caffemodel"]
+    return [
+        f"network.weights={folder}/{network}.caffemodel",
+        f"generator.weights={folder}/g.caffemodel",
+    ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(CONFIGS).as_posix())
 def test_every_file_begins_with_its_command(path: Path) -> None:
-    first = next(line for line in path.read_text().splitlines() if not line.startswith("# @package"))
+    first = next(
+        line for line in path.read_text().splitlines() if not line.startswith("# @package")
+    )
     assert first.startswith("# invset ")
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if "experiment" not in p.parts and "method" not in p.parts], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    [p for p in FILES if "experiment" not in p.parts and "method" not in p.parts],
+    ids=lambda p: p.name,
+)
 def test_every_key_is_explained(path: Path) -> None:
     silent = []
     for line in path.read_text().split("\nhydra:")[0].splitlines():
         words = line.split("#")[0].strip()
-        structure = words.endswith(":") or words.startswith(("- ", "_target_", "_partial_")) or "${" in words
+        structure = (
+            words.endswith(":")
+            or words.startswith(("- ", "_target_", "_partial_"))
+            or "${" in words
+        )
         if words and not structure and "  # " not in line:
             silent.append(line)
     assert not silent
@@ -78,11 +101,31 @@ def test_every_command_composes(command: str) -> None:
 def test_the_default_run() -> None:
     cfg = config("run")
     assert (cfg.network.name, cfg.network.weights, cfg.network.fc6) == ("caffenet", None, "after")
-    assert (cfg.generator.name, cfg.generator.weights, cfg.generator.clip) == ("ppgn_generator", None, [0, 30])
+    assert (cfg.generator.name, cfg.generator.weights, cfg.generator.clip) == (
+        "ppgn_generator",
+        None,
+        [0, 30],
+    )
     assert cfg.sampler._target_ == "invset.samplers.stream.Stream"
-    plain = {k: v for k, v in OmegaConf.to_container(cfg).items() if k not in ("network", "generator", "sampler")}  # type: ignore[union-attr]
+    plain = {
+        k: v
+        for k, v in OmegaConf.to_container(cfg).items()
+        if k not in ("network", "generator", "sampler")
+    }  # type: ignore[union-attr]
     assert plain == {
-        **dict.fromkeys(("neuron", "z1", "z2", "range", "layer", "direction", "neurons", "encoder", "encoder_network")),
+        **dict.fromkeys(
+            (
+                "neuron",
+                "z1",
+                "z2",
+                "range",
+                "layer",
+                "direction",
+                "neurons",
+                "encoder",
+                "encoder_network",
+            )
+        ),
         "position": "center",
         "K": 10,
         "n": 100,
@@ -100,7 +143,13 @@ def test_the_default_run() -> None:
         "report": True,
         "progress": True,
         "checkpoint_seconds": 30,
-        "runtime": {"autocast": "off", "compile": False, "cuda_graphs": False, "micro_batch": None, "channels_last": "auto"},
+        "runtime": {
+            "autocast": "off",
+            "compile": False,
+            "cuda_graphs": False,
+            "micro_batch": None,
+            "channels_last": "auto",
+        },
     }
 
 
@@ -111,7 +160,9 @@ SAMPLERS |= {f"paper_{name}" for name in ("eq14", "eq15", "eq16", "one_start", "
 @pytest.mark.parametrize("option", sorted(SAMPLERS))
 def test_every_sampler_instantiates(option: str) -> None:
     extra = ["sampler.ranges=[[1,2],[3,4]]"] if option == "ladder" else []
-    sampler = hydra.utils.instantiate(config("run", f"sampler={option}", "K=3", "n=7", *extra).sampler)
+    sampler = hydra.utils.instantiate(
+        config("run", f"sampler={option}", "K=3", "n=7", *extra).sampler
+    )
     assert sampler.K == 3
     assert sampler.n == (6 if option == "ladder" else 7)
     assert {p.stem for p in (CONFIGS / "sampler").glob("*.yaml")} == SAMPLERS
@@ -123,7 +174,10 @@ def test_every_method_instantiates(option: str) -> None:
 
 
 def test_the_published_method_at_both_ends_differs_in_that_alone() -> None:
-    one, both = (hydra.utils.instantiate(config("compare").methods[name].sampler)(n=20) for name in ("paper_base", "paper_both"))
+    one, both = (
+        hydra.utils.instantiate(config("compare").methods[name].sampler)(n=20)
+        for name in ("paper_base", "paper_both")
+    )
     assert (one.constraint, both.constraint) == ("paper", "both")
     assert replace(one, constraint="both") == both
 
@@ -135,21 +189,44 @@ def generator(): return nn.Unflatten(1, (3, 4, 4))
 """
 
 
-def test_the_custom_and_trained_options_instantiate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_custom_and_trained_options_instantiate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "own_modules.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    custom = config("run", "network=custom", "network.module._target_=own_modules.network", "network.name=mine", "network.image_size=4")
+    custom = config(
+        "run",
+        "network=custom",
+        "network.module._target_=own_modules.network",
+        "network.name=mine",
+        "network.image_size=4",
+    )
     network = hydra.utils.instantiate(custom.network, device="cpu")
     assert (network.name, network.output, network.encoder) == ("mine", "3", "3.input")
-    words = ["generator.module._target_=own_modules.generator", "generator.code_dim=48", "generator.gaussian=true"]
-    generator = hydra.utils.instantiate(config("run", "generator=custom", *words).generator, device="cpu")
+    words = [
+        "generator.module._target_=own_modules.generator",
+        "generator.code_dim=48",
+        "generator.gaussian=true",
+    ]
+    generator = hydra.utils.instantiate(
+        config("run", "generator=custom", *words).generator, device="cpu"
+    )
     assert generator.code_dim == 48
     assert generator.prior is not None
-    torchvision = config("run", "network=torchvision", "network.name=squeezenet1_1", "network.weights=null").network
+    torchvision = config(
+        "run", "network=torchvision", "network.name=squeezenet1_1", "network.weights=null"
+    ).network
     assert hydra.utils.instantiate(torchvision, device="cpu").output
-    trained = config("run", "generator=upconv", f"generator.weights={embedded('mini', 'generator')}").generator
+    trained = config(
+        "run", "generator=upconv", f"generator.weights={embedded('mini', 'generator')}"
+    ).generator
     assert hydra.utils.instantiate(trained, device="cpu").code_dim == 1024
-    assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {*EMBEDDED, "custom", "torchvision", *CAFFE["network"]}
+    assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {
+        *EMBEDDED,
+        "custom",
+        "torchvision",
+        *CAFFE["network"],
+    }
     assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
         *EMBEDDED,
         "custom",
@@ -161,26 +238,44 @@ def test_the_custom_and_trained_options_instantiate(monkeypatch: pytest.MonkeyPa
     }
 
 
-#: Options of configs/generator that are called as a network is, beside the embedded ones and custom -> the name of what they build.
-OF_A_NETWORK = {"caffenet": "ppgn_generator", "places205": "ppgn_generator", "alexnet": "ppgn_generator", "torchvision": "fourier"}
+#: Options of configs/generator that are called as a network is, beside the embedded ones and custom
+#: -> the name of what they build.
+OF_A_NETWORK = {
+    "caffenet": "ppgn_generator",
+    "places205": "ppgn_generator",
+    "alexnet": "ppgn_generator",
+    "torchvision": "fourier",
+}
 
 
 @pytest.mark.parametrize("option", OF_A_NETWORK)
 def test_a_network_brings_its_generator(option: str, small: Path) -> None:
     words = (
-        ["network.name=squeezenet1_1", "network.weights=null"] if option == "torchvision" else [f"generator.weights={small}/g.caffemodel"]
+        ["network.name=squeezenet1_1", "network.weights=null"]
+        if option == "torchvision"
+        else [f"generator.weights={small}/g.caffemodel"]
     )
     cfg = config("run", f"network={option}", *words)
     assert hydra.utils.instantiate(cfg.generator, device="cpu").name == OF_A_NETWORK[option]
     assert option != "torchvision" or cfg.generator.size == 224
-    assert config("run", f"network={option}", "generator=pixels").generator._target_ == "invset.models.pixels.pixels_generator"
+    assert (
+        config("run", f"network={option}", "generator=pixels").generator._target_
+        == "invset.nets.pixels.pixels_generator"
+    )
 
 
 @pytest.mark.parametrize(("option", "size", "units"), [("mini", 32, 10), ("mini64", 64, 200)])
 def test_an_embedded_network_brings_its_generator(option: str, size: int, units: int) -> None:
     cfg = config("run", f"network={option}")
-    network, generator = (hydra.utils.instantiate(part, device="cpu") for part in (cfg.network, cfg.generator))
-    assert (network.name, network.image_size, network.shape("fc8"), len(network.labels)) == (option, size, (units,), units)
+    network, generator = (
+        hydra.utils.instantiate(part, device="cpu") for part in (cfg.network, cfg.generator)
+    )
+    assert (network.name, network.image_size, network.shape("fc8"), len(network.labels)) == (
+        option,
+        size,
+        (units,),
+        units,
+    )
     assert generator.name == option
     assert generator(torch.zeros(1, *network.shape("fc6"))).shape == (1, 3, size, size)
     assert generator.prior is not None
@@ -203,7 +298,11 @@ def test_prior_auto_is_the_first_that_the_generator_has(words: str, small: Path)
     files = [] if "network=mini" in words else [*weights(small), "network.labels=null"]
     cfg = config("run", *words.split(), *files, "neuron=1", "z1=0", "z2=1", "device=cpu")
     problem = build.problem(cfg)
-    region = problem.region(cfg.prior, torch.Generator().manual_seed(0), build.bounds(cfg.clip, problem.generator.code_dim))
+    region = problem.region(
+        cfg.prior,
+        torch.Generator().manual_seed(0),
+        build.bounds(cfg.clip, problem.generator.code_dim),
+    )
     name, ends = REGIONS[words]
     assert region.name == name
     if ends:
@@ -227,10 +326,13 @@ def test_published_networks_instantiate(option: str, tmp_path: Path) -> None:
     layers = caffenet_layers(order, 6, n_out)
     write_caffemodel(tmp_path / "net.caffemodel", random_blobs(layers, seed=0, bias=1.0))
     network = hydra.utils.instantiate(
-        config("run", f"network={option}", f"network.weights={tmp_path}/net.caffemodel").network, device="cpu"
+        config("run", f"network={option}", f"network.weights={tmp_path}/net.caffemodel").network,
+        device="cpu",
     )
     assert (network.name, network.resolve("fc6"), network.output) == (option, "relu6", "fc8")
-    assert [name for name, _ in network.module.named_children() if name not in ("data", "flatten")] == [l.name for l in layers]
+    assert [
+        name for name, _ in network.module.named_children() if name not in ("data", "flatten")
+    ] == [l.name for l in layers]
     assert find_unit(network, "fc8", name) == {"volcano": 980, "phone_booth": 140}[name]
 
 
@@ -250,7 +352,9 @@ def test_settings_of_training_instantiate() -> None:
 
 @pytest.mark.parametrize("option", ["mini", "mini64", "pixels", "fourier"])
 def test_generators_instantiate(option: str) -> None:
-    generator = hydra.utils.instantiate(config("run", f"generator={option}").generator, device="cpu")
+    generator = hydra.utils.instantiate(
+        config("run", f"generator={option}").generator, device="cpu"
+    )
     assert generator.code_dim >= 1024
 
 
@@ -262,7 +366,14 @@ def test_every_experiment_composes(option: str) -> None:
 
 def sampled(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str, Any]:
     """The summary of a run that does very little."""
-    little = ["n=4", "K=2", "inner_steps=2", "animation=false", "progress=false", f"hydra.run.dir={out}"]
+    little = [
+        "n=4",
+        "K=2",
+        "inner_steps=2",
+        "animation=false",
+        "progress=false",
+        f"hydra.run.dir={out}",
+    ]
     code = typed(monkeypatch, "run", *words, *little)
     summary = json.loads((out / "summary.json").read_text())
     assert (code, summary["status"]) in ((0, "reached"), (3, "budget"), (3, "unreachable"))
@@ -270,13 +381,28 @@ def sampled(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str
 
 
 @pytest.mark.parametrize("option", [option for option in EXPERIMENTS if option.startswith("demo/")])
-def test_every_demonstration_runs(option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_demonstration_runs(
+    option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert sampled(monkeypatch, tmp_path, f"experiment={option}")["network"] == "mini"
 
 
 @pytest.mark.parametrize("option", ["paper/base", "paper/both"])
-def test_the_published_method_runs_on_any_network(option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert sampled(monkeypatch, tmp_path, f"experiment={option}", "network=mini", "neuron=horse", "z1=3", "z2=5")["prior"] == "none"
+def test_the_published_method_runs_on_any_network(
+    option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert (
+        sampled(
+            monkeypatch,
+            tmp_path,
+            f"experiment={option}",
+            "network=mini",
+            "neuron=horse",
+            "z1=3",
+            "z2=5",
+        )["prior"]
+        == "none"
+    )
 
 
 FACES, FURRY_FACES = ("conv5:197", 170, 200), ("conv5:197", 260, 300)
@@ -301,29 +427,64 @@ PAPER: dict[str, list[tuple[str, float, float]]] = {
 
 def test_every_experiment_is_known() -> None:
     paper = {f"paper/{name}" for name in (*PAPER, "base", "both")}
-    others = {option for option in EXPERIMENTS if not option.startswith("figures/")}  # those are in test_figures.py
+    others = {
+        option for option in EXPERIMENTS if not option.startswith("figures/")
+    }  # those are in test_figures.py
     assert others == paper | {"demo/hidden", "demo/intersection", "demo/ladder"}
 
 
 @pytest.mark.parametrize("option", PAPER)
-def test_experiments_ask_what_the_paper_asks(option: str, small: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_experiments_ask_what_the_paper_asks(
+    option: str, small: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     cfg = config("run", f"experiment=paper/{option}")
-    assert (cfg.K, cfg.n, cfg.mu0, cfg.alpha, cfg.inner_steps, cfg.prior, cfg.constraint) == (10, 500, 10, 10, 100, "none", "paper")
+    assert (cfg.K, cfg.n, cfg.mu0, cfg.alpha, cfg.inner_steps, cfg.prior, cfg.constraint) == (
+        10,
+        500,
+        10,
+        10,
+        100,
+        "none",
+        "paper",
+    )
     places = option in ("gas_station", "phone_booth")
     network = "places205" if places else "caffenet"
     # E is CaffeNet's fc6 in all of the paper's experiments
-    files = [*weights(small, network), *([f"encoder_network.weights={small}/caffenet.caffemodel"] if places else [])]
+    files = [
+        *weights(small, network),
+        *([f"encoder_network.weights={small}/caffenet.caffemodel"] if places else []),
+    ]
     summary = sampled(monkeypatch, tmp_path, f"experiment=paper/{option}", *files)
-    assert (summary["network"], summary["generator"], summary["prior"]) == (network, "ppgn_generator", "none")
-    assert [(neuron["name"], neuron["z1"], neuron["z2"]) for neuron in summary["neurons"]] == PAPER[option]
+    assert (summary["network"], summary["generator"], summary["prior"]) == (
+        network,
+        "ppgn_generator",
+        "none",
+    )
+    assert [(neuron["name"], neuron["z1"], neuron["z2"]) for neuron in summary["neurons"]] == PAPER[
+        option
+    ]
     assert (cfg.encoder_network or cfg.network).name == "caffenet"
 
 
 def test_published_choices_are_those_of_the_paper() -> None:
     cfg = config("run", "experiment=paper/base")
-    assert (cfg.K, cfg.n, cfg.mu0, cfg.alpha, cfg.inner_steps, cfg.prior, cfg.constraint) == (10, 500, 10, 10, 100, "none", "paper")
+    assert (cfg.K, cfg.n, cfg.mu0, cfg.alpha, cfg.inner_steps, cfg.prior, cfg.constraint) == (
+        10,
+        500,
+        10,
+        10,
+        100,
+        "none",
+        "paper",
+    )
     sampler = hydra.utils.instantiate(cfg.sampler)
-    assert (sampler.units, sampler.slack, sampler.diversity, sampler.diversity_units, sampler.earlier) == (
+    assert (
+        sampler.units,
+        sampler.slack,
+        sampler.diversity,
+        sampler.diversity_units,
+        sampler.earlier,
+    ) == (
         "raw",
         "frozen",
         1,

@@ -1,106 +1,92 @@
-"""The diversity objective in linear time against the double loop of eq. (6) and (7)."""
+"""Figures of merit worked out by hand."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import math
 
+import numpy as np
 import pytest
 import torch
 from cases import normal
-from torch import Tensor
+from scipy.spatial.distance import pdist, squareform
 
-from invset.diversity import Moments, cross, pairwise
+from invset.analysis.diversity import Diversity, count_distinct, nearest_neighbours, vendi_score
 
-
-def loop(a: Tensor, b: Tensor) -> Tensor:
-    """The double loop, in float64."""
-    return torch.stack([(x - y).square().sum() for x in a.double() for y in b.double()]).sum()
+#: A 3-4-5 triangle.
+TRIANGLE = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
 
 
-def value_and_gradient(objective: Callable[[Tensor], Tensor], e: Tensor) -> tuple[Tensor, Tensor]:
-    e = e.clone().requires_grad_()
-    value = objective(e)
-    return value.detach(), torch.autograd.grad(value, e)[0]
+def test_a_triangle() -> None:
+    d = Diversity.of(TRIANGLE)
+    assert d.samples == 3
+    assert d.mean_pairwise_distance == pytest.approx((3 + 4 + 5) / 3)
+    # the origin's nearest is 3 away, (3, 0)'s is 3, (0, 4)'s is 4
+    assert nearest_neighbours(TRIANGLE).tolist() == pytest.approx([3, 3, 4])
+    assert d.nearest_neighbour == pytest.approx(10 / 3)
+    assert d.as_dict() == {
+        name: getattr(d, name)
+        for name in ("samples", "mean_pairwise_distance", "nearest_neighbour", "vendi")
+    }
 
 
-def assert_same(objective: Callable[[Tensor], Tensor], expected: Callable[[Tensor], Tensor], e: Tensor, rtol: float) -> None:
-    """Value and gradient of both at e, which may be float32, to a relative error in length."""
-    for ours, theirs in zip(value_and_gradient(objective, e), value_and_gradient(expected, e.double()), strict=True):
-        assert (ours.double() - theirs).norm() <= rtol * theirs.norm()
+def test_many_samples_are_measured_in_parts() -> None:
+    e = normal(2100, 6)
+    table = squareform(pdist(e.numpy()))  # SciPy's
+    off = table + np.diag(np.full(2100, np.inf))
+    assert nearest_neighbours(e).numpy() == pytest.approx(off.min(1))
+    assert Diversity.of(e).mean_pairwise_distance == pytest.approx(table.sum() / (2100 * 2099))
+    taken: list[int] = []
+    for i in range(2100):
+        if not (table[i, taken] <= 1.5).any():
+            taken.append(i)
+    assert count_distinct(e, 1.5) == len(taken) < 2000
 
 
-#: Relative error allowed, and a common offset of the encodings in multiples of their spread.
-TYPES = pytest.mark.parametrize(
-    ("dtype", "rtol", "offset"),
-    [
-        (torch.float64, 1e-12, 0.0),
-        (torch.float64, 1e-12, 1e3),
-        (torch.float32, 1e-5, 0.0),
-        (torch.float32, 1e-5, 1e3),
-        (torch.float32, 1e-5, 1e4),
-    ],
-)
+@pytest.mark.parametrize(("n", "dim"), [(5, 8), (8, 8)])
+def test_vendi_of_orthogonal_samples_is_their_number(n: int, dim: int) -> None:
+    assert vendi_score(torch.eye(dim)[:n] * torch.arange(1, n + 1).unsqueeze(1)) == pytest.approx(n)
 
 
-def none_of(e: Tensor) -> Moments:
-    return Moments(e.new_zeros(()), e.new_zeros(e.shape[1]), e.new_zeros(()))
+def test_vendi_of_equal_samples_is_one() -> None:
+    assert vendi_score(normal(1, 5).expand(7, -1)) == pytest.approx(1)
 
 
-@TYPES
-@pytest.mark.parametrize("count", [2, 7, 40])
-def test_pairwise_is_the_double_loop(dtype: torch.dtype, rtol: float, offset: float, count: int) -> None:
-    e = (normal(count, 5) + offset).to(dtype)
-    assert_same(pairwise, lambda e: loop(e, e), e, rtol)
+def test_vendi_of_two_groups() -> None:
+    # 3 and 1 of 4 samples along two axes: eigenvalues 3/4, 1/4
+    e = torch.tensor([[1.0, 0], [2, 0], [3, 0], [0, 1]])
+    assert vendi_score(e) == pytest.approx(math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25)))
 
 
-@TYPES
-def test_cross_is_the_double_loop(dtype: torch.dtype, rtol: float, offset: float) -> None:
-    e, earlier = ((normal(count, 5, seed=count) + offset).to(dtype) for count in (7, 11))
-    assert_same(lambda e: cross(e, Moments.of(earlier)), lambda e: loop(e, earlier), e, rtol)
-    # and with the sum of eq. (6), as in eq. (7) and (11)
-    assert_same(lambda e: pairwise(e) + cross(e, Moments.of(earlier)), lambda e: loop(e, e) + loop(e, earlier), e, rtol)
+def test_vendi_is_the_same_from_either_gram_matrix() -> None:
+    e = normal(12, 5)
+    kernel = torch.nn.functional.normalize(e, dim=1)
+    values = torch.linalg.eigvalsh(kernel @ kernel.T / 12).clamp_min(
+        1e-300
+    )  # 12 x 12, where the code takes 5 x 5
+    assert vendi_score(e) == pytest.approx(
+        math.exp(-(values * values.log()).sum().item()), rel=1e-9
+    )
 
 
-@TYPES
-def test_parts_of_pairwise_know_the_rest_by_moments_alone(dtype: torch.dtype, rtol: float, offset: float) -> None:
-    e = (normal(11, 5) + offset).to(dtype)
-    whole = functools.reduce(Moments.joined, map(Moments.of, e.split(4)))
-    value, gradient = value_and_gradient(lambda e: loop(e, e), e.double())
-    parts = [value_and_gradient(lambda part: cross(part, whole), part) for part in e.split(4)]
-    torch.testing.assert_close(sum(v for v, _ in parts).double(), value, rtol=rtol, atol=0)  # type: ignore[union-attr]
-    torch.testing.assert_close(2 * torch.cat([g for _, g in parts]).double(), gradient, rtol=rtol, atol=rtol * gradient.norm().item())
+def test_sets_of_one_and_none() -> None:
+    one, none = Diversity.of(torch.ones(1, 4)), Diversity.of(torch.ones(0, 4))
+    assert one.samples == 1
+    assert one.vendi == 1
+    assert math.isnan(one.mean_pairwise_distance)
+    assert none.samples == 0
+    assert math.isnan(none.vendi)
 
 
-def test_gradient_of_pairwise() -> None:
-    e = normal(7, 5).requires_grad_()
-    (gradient,) = torch.autograd.grad(pairwise(e), e)
-    torch.testing.assert_close(gradient, 4 * 7 * (e - e.mean(0)).detach(), rtol=1e-12, atol=1e-12)
+def test_count_distinct_by_hand() -> None:
+    # 0 counts; 0.9 is within 1 of it; 1.8 is not (0.9 was not counted); 2.8 lies at 1.0 from 1.8,
+    # not farther; 5 counts
+    e = torch.tensor([[0.0], [0.9], [1.8], [2.8], [5.0]])
+    assert count_distinct(e, 1.0) == 3
+    assert count_distinct(e, 0.0) == 5
+    assert count_distinct(e[:0], 1.0) == 0
+    assert count_distinct(e.expand(5, 2)[[1, 1, 1]], 0.0) == 1
 
 
-def test_gradient_of_cross() -> None:
-    e, earlier = normal(7, 5).requires_grad_(), normal(11, 5, seed=1)
-    (gradient,) = torch.autograd.grad(cross(e, Moments.of(earlier)), e)
-    torch.testing.assert_close(gradient, sum(2 * (e.detach() - y) for y in earlier), rtol=1e-12, atol=1e-12)
-
-
-def test_order_does_not_matter() -> None:
-    e, earlier, order = normal(7, 5), Moments.of(normal(4, 5, seed=1)), torch.tensor([3, 6, 0, 2, 5, 1, 4])
-    torch.testing.assert_close(pairwise(e[order]), pairwise(e))
-    torch.testing.assert_close(cross(e[order], earlier), cross(e, earlier))
-
-
-def test_merged_moments_are_those_of_all_rows() -> None:
-    a, b, c = normal(4, 5) + 100, normal(6, 5, seed=1) - 50, normal(3, 5, seed=2)
-    chosen = torch.tensor([True, False, True, True, False, True])
-    merged = none_of(a).merged(a, torch.ones(4, dtype=torch.bool)).merged(b, chosen).merged(c, torch.ones(3, dtype=torch.bool))
-    expected = Moments.of(torch.cat([a, b[chosen], c]))
-    for name in ("count", "mean", "scatter"):
-        torch.testing.assert_close(getattr(merged, name), getattr(expected, name), rtol=1e-12, atol=1e-12)
-
-
-def test_merging_nothing_changes_nothing() -> None:
-    before = Moments.of(normal(4, 5))
-    after = before.merged(normal(6, 5, seed=1), torch.zeros(6, dtype=torch.bool))
-    assert all(torch.equal(getattr(after, name), getattr(before, name)) for name in ("count", "mean", "scatter"))
-    assert cross(normal(3, 5), none_of(normal(3, 5))) == 0
+def test_figures_do_not_depend_on_the_order() -> None:
+    e, order = normal(6, 4), torch.tensor([4, 0, 5, 2, 1, 3])
+    assert Diversity.of(e[order]).as_dict() == pytest.approx(Diversity.of(e).as_dict())

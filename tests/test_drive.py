@@ -12,15 +12,15 @@ from cases import cube, linear, plain_set, run, seeded, tanh_net
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from invset.core.kept import Kept
+from invset.core.space import Box, CodePrior, Region
+from invset.core.target import InverseSet
 from invset.errors import InvsetError
-from invset.inverse_set import InverseSet
-from invset.prior import Box, CodePrior, Region
 from invset.samplers.base import Sampler, State, Status, closest, drive, load_state_dict, state_dict
 from invset.samplers.full import Full
-from invset.samplers.kept import Kept
-from invset.samplers.ladder import Ladder
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage
+from invset.studies.ladder import Ladder
 
 SAMPLERS = [
     Stream(K=5, n=60),
@@ -101,7 +101,9 @@ def test_interrupted_in_the_middle_of_a_round_and_gone_on(sampler: Sampler, call
         draws.append(rng.get_state())
         states.append((state, {k: v.clone() for k, v in state.kept.trimmed().items()}))
 
-    broken = drive(sampler, InverseSet(evaluate, target.range, target.region), rng, on_round=on_round).state
+    broken = drive(
+        sampler, InverseSet(evaluate, target.range, target.region), rng, on_round=on_round
+    ).state
     assert broken.status is Status.INTERRUPTED
     last, kept = states[-1]
     assert broken.steps == last.steps
@@ -145,8 +147,12 @@ def test_an_interrupt_after_the_end_changes_nothing(sampler: Sampler) -> None:
     ],
     ids=NAMES,
 )
-@pytest.mark.parametrize("ends", [[(0.2, 0.4), (0.2, 0.4)], [(50.0, 60.0), (-1.0, 1.0)]], ids=["contradiction", "beyond"])
-def test_an_empty_set_ends_as_unreachable(sampler: Sampler, ends: list[tuple[float, float]]) -> None:
+@pytest.mark.parametrize(
+    "ends", [[(0.2, 0.4), (0.2, 0.4)], [(50.0, 60.0), (-1.0, 1.0)]], ids=["contradiction", "beyond"]
+)
+def test_an_empty_set_ends_as_unreachable(
+    sampler: Sampler, ends: list[tuple[float, float]]
+) -> None:
     f = tanh_net(p=1)
     target = plain_set(lambda c: torch.cat([f(c), -f(c)], dim=1), ends, cube())
     state = run(sampler, target)
@@ -208,7 +214,8 @@ def test_budget_of_code_steps() -> None:
 
 
 def test_seeds_that_do_not_all_arrive_are_kept() -> None:
-    # f does not depend on the code, but on which half it began in: half of the codes can never arrive
+    # f does not depend on the code, but on which half it began in: half of the codes can never
+    # arrive
     target = plain_set(lambda c: (c[:, :1] - 0.5).sign() + 0.0 * c[:, :1], [(0.5, 1.5)], cube())
     state = run(TwoStage(K=8, n=20, inner_steps=3, max_outer=2, objective="none"), target)
     assert state.status is Status.BUDGET
@@ -221,7 +228,8 @@ def test_seeds_that_arrive_with_the_last_step_go_on() -> None:
     state, rounds = sampler.init(target, seeded()), 0
     while state.extra["stage"] == "seeds":
         state, rounds = sampler.round(target, state, seeded())[0], rounds + 1
-    # all were inside before the last round's step, so they were in after the step of the round before it
+    # all were inside before the last round's step, so they were in after the step of the round
+    # before it
     state = run(TwoStage(K=5, n=20, inner_steps=1, max_outer=rounds - 1), target)
     assert rounds > 2
     assert state.status is Status.REACHED
@@ -236,7 +244,8 @@ def test_rows_are_one_a_step(sampler: Sampler) -> None:
     assert len(rows) - state.steps == (1 if isinstance(sampler, TwoStage) else 0)
     chains = getattr(sampler, "chains", 1)
     if isinstance(sampler, Stream) or chains > 1:
-        # the stream's batch shrinks when fewer samples are wanted; chains that have their seeds wait for the others
+        # the stream's batch shrinks when fewer samples are wanted; chains that have their seeds
+        # wait for the others
         assert state.code_steps <= sampler.K * chains * len(rows)
     else:
         assert state.code_steps == sampler.K * len(rows)
@@ -255,9 +264,21 @@ def test_kept_drops_what_comes_after_the_last() -> None:
         return torch.tensor(numbers).unsqueeze(1)
 
     first = Kept.empty(3, rows(0), rows(0), rows(0)).add(
-        torch.tensor([False, True, True]), rows(1, 2, 3), rows(10, 20, 30), rows(0, 0, 0), 7, torch.arange(3)
+        torch.tensor([False, True, True]),
+        rows(1, 2, 3),
+        rows(10, 20, 30),
+        rows(0, 0, 0),
+        7,
+        torch.arange(3),
     )
-    second = first.add(torch.tensor([True, False, True]), rows(4, 5, 6), rows(40, 50, 60), rows(0, 0, 0), 8, torch.arange(3))
+    second = first.add(
+        torch.tensor([True, False, True]),
+        rows(4, 5, 6),
+        rows(40, 50, 60),
+        rows(0, 0, 0),
+        8,
+        torch.arange(3),
+    )
     assert second.trimmed()["u"].squeeze(1).tolist() == [2, 3, 4]
     assert second.trimmed()["f"].squeeze(1).tolist() == [20, 30, 40]
     assert second.trimmed()["step"].tolist() == [7, 7, 8]
@@ -269,7 +290,14 @@ def test_kept_drops_what_comes_after_the_last() -> None:
 @pytest.mark.parametrize("make", [Stream, TwoStage, Full])
 @pytest.mark.parametrize(
     ("bad", "word"),
-    [({"K": 0}, "K"), ({"K": 5, "n": 4}, "n=4"), ({"n": 2.5}, "n"), ({"mu0": 0}, "mu0"), ({"alpha": 1}, "alpha"), ({"K": True}, "K")],
+    [
+        ({"K": 0}, "K"),
+        ({"K": 5, "n": 4}, "n=4"),
+        ({"n": 2.5}, "n"),
+        ({"mu0": 0}, "mu0"),
+        ({"alpha": 1}, "alpha"),
+        ({"K": True}, "K"),
+    ],
 )
 def test_bad_numbers_are_refused(make: Any, bad: dict[str, Any], word: str) -> None:
     with pytest.raises(InvsetError, match=word):
@@ -285,8 +313,17 @@ class Waits(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        by_mask = name in ("index", "index_put_") and any(i is not None and i.dtype == torch.bool for i in args[1])
-        self.count += by_mask or name in ("_local_scalar_dense", "is_nonzero", "item", "nonzero", "equal", "masked_select")
+        by_mask = name in ("index", "index_put_") and any(
+            i is not None and i.dtype == torch.bool for i in args[1]
+        )
+        self.count += by_mask or name in (
+            "_local_scalar_dense",
+            "is_nonzero",
+            "item",
+            "nonzero",
+            "equal",
+            "masked_select",
+        )
         return func(*args, **(kwargs or {}))
 
 
@@ -300,13 +337,20 @@ def test_the_counter_counts() -> None:
 
 
 def regions() -> dict[str, Region]:
-    return {"box": cube(), "box per unit": Box(torch.zeros(8), torch.ones(8), cube().start), "prior": CodePrior.gaussian(8)}
+    return {
+        "box": cube(),
+        "box per unit": Box(torch.zeros(8), torch.ones(8), cube().start),
+        "prior": CodePrior.gaussian(8),
+    }
 
 
 @pytest.mark.parametrize("region", list(regions()))
 @pytest.mark.parametrize("step", ["gauss_newton", "multipliers"])
 def test_a_step_of_the_stream_does_not_wait(step: str, region: str) -> None:
-    w, prior = linear(p=2).to(torch.float32 if region == "prior" else torch.float64), regions()[region]
+    w, prior = (
+        linear(p=2).to(torch.float32 if region == "prior" else torch.float64),
+        regions()[region],
+    )
     target = plain_set(lambda c: c @ w, [(0.0, 0.5), (0.0, 1.0)], prior)
     sampler = Stream(K=5, n=50, step=step, diversity=0.1)
     state, rng = sampler.init(target, seeded()), seeded()
@@ -320,7 +364,10 @@ def test_a_step_of_the_stream_does_not_wait(step: str, region: str) -> None:
 @pytest.mark.parametrize("region", list(regions()))
 @pytest.mark.parametrize("slack", ["frozen", "fresh"])
 def test_inner_steps_of_two_stage_do_not_wait(slack: str, region: str) -> None:
-    w, prior = linear(p=2).to(torch.float32 if region == "prior" else torch.float64), regions()[region]
+    w, prior = (
+        linear(p=2).to(torch.float32 if region == "prior" else torch.float64),
+        regions()[region],
+    )
     target = plain_set(lambda c: c @ w, [(0.5, 0.6), (0.0, 0.1)], prior)
 
     def waits(inner_steps: int, stage: str) -> int:
@@ -340,7 +387,10 @@ def test_inner_steps_of_two_stage_do_not_wait(slack: str, region: str) -> None:
 @pytest.mark.parametrize("region", list(regions()))
 @pytest.mark.parametrize("slack", ["frozen", "fresh"])
 def test_inner_steps_of_full_do_not_wait(slack: str, region: str) -> None:
-    w, prior = linear(p=2).to(torch.float32 if region == "prior" else torch.float64), regions()[region]
+    w, prior = (
+        linear(p=2).to(torch.float32 if region == "prior" else torch.float64),
+        regions()[region],
+    )
     target = plain_set(lambda c: c @ w, [(0.5, 0.6), (0.0, 0.1)], prior)
 
     def waits(inner_steps: int, n: int) -> int:

@@ -23,9 +23,10 @@ from sites import Site, serving
 from invset import cli
 from invset.commands.fetch import listing
 from invset.errors import InvsetError
-from invset.models import cache, download, fetch
-from invset.models.fetch import OFFLINE, weights
-from invset.models.published import WEIGHTS, Source, Weights, find_weights
+from invset.hub import cache, download
+from invset.hub import obtain as fetch
+from invset.hub.cards import WEIGHTS, Source, Weights, find_weights
+from invset.hub.obtain import OFFLINE, weights
 
 CONTENT = random.Random(0).randbytes(40_000)
 OTHER = random.Random(1).randbytes(40_000)
@@ -71,7 +72,9 @@ def left(folder: Path) -> set[str]:
 # What a server may do
 
 
-def test_a_file_is_fetched_once(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_is_fetched_once(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     url = site.add("/a", CONTENT)
     publish(monkeypatch, Source(url, "a.caffemodel", digest(CONTENT)))
     path = weights("net")
@@ -89,7 +92,10 @@ def test_ten_broken_connections(site: Site, monkeypatch: pytest.MonkeyPatch) -> 
     url = site.add("/a", CONTENT, drops=10, stride=3000)
     publish(monkeypatch, Source(url, "a.caffemodel", digest(CONTENT)))
     assert weights("net").read_bytes() == CONTENT
-    assert [asked for _, asked in site.asked] == [None, *(f"bytes={3000 * i}-" for i in range(1, 11))]
+    assert [asked for _, asked in site.asked] == [
+        None,
+        *(f"bytes={3000 * i}-" for i in range(1, 11)),
+    ]
 
 
 def test_a_server_without_ranges_starts_over(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,10 +105,14 @@ def test_a_server_without_ranges_starts_over(site: Site, monkeypatch: pytest.Mon
     assert len(site.asked) == 3
 
 
-def test_a_server_without_ranges_that_always_breaks_is_given_up(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_ranges_that_always_breaks_is_given_up(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = site.add("/a", CONTENT, drops=99, ranges=False)
     publish(monkeypatch, Source(url, "a.caffemodel", digest(CONTENT)))
-    with pytest.raises(InvsetError, match=r"the connection broke at 1,000 of 40,000 bytes, 4 times in a row"):
+    with pytest.raises(
+        InvsetError, match=r"the connection broke at 1,000 of 40,000 bytes, 4 times in a row"
+    ):
         weights("net")
     assert not (folder / "a.caffemodel").exists()
 
@@ -115,7 +125,9 @@ def test_silence_counts_as_a_broken_connection(site: Site, monkeypatch: pytest.M
     assert site.asked == [("/a", None), ("/a", "bytes=1000-")]
 
 
-def test_a_wrong_checksum_goes_to_the_next_address(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_checksum_goes_to_the_next_address(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong, right = site.add("/wrong", OTHER), site.add("/right", CONTENT)
     publish(
         monkeypatch,
@@ -126,7 +138,9 @@ def test_a_wrong_checksum_goes_to_the_next_address(site: Site, folder: Path, mon
     assert left(folder) == {"b.onnx", "b.onnx.json"}
 
 
-def test_a_wrong_checksum_everywhere_names_both(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_checksum_everywhere_names_both(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(monkeypatch, Source(site.add("/a", OTHER), "a.caffemodel", digest(CONTENT)))
     with pytest.raises(InvsetError) as caught:
         weights("net")
@@ -135,14 +149,25 @@ def test_a_wrong_checksum_everywhere_names_both(site: Site, folder: Path, monkey
     assert left(folder) == set()  # a later call begins afresh
 
 
-def test_a_page_that_is_missing_goes_to_the_next_address(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing, busy, right = f"{site.address}/none", site.add("/busy", status=503), site.add("/right", CONTENT)
-    publish(monkeypatch, *(Source(url, "a.caffemodel", digest(CONTENT)) for url in (missing, busy, right)))
+def test_a_page_that_is_missing_goes_to_the_next_address(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing, busy, right = (
+        f"{site.address}/none",
+        site.add("/busy", status=503),
+        site.add("/right", CONTENT),
+    )
+    publish(
+        monkeypatch,
+        *(Source(url, "a.caffemodel", digest(CONTENT)) for url in (missing, busy, right)),
+    )
     assert weights("net").read_bytes() == CONTENT
     assert [path for path, _ in site.asked] == ["/none", "/busy", "/right"]
 
 
-def test_redirections_are_followed_by_parts_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirections_are_followed_by_parts_too(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = site.add("/a", status=302, target=site.add("/b", CONTENT, drops=1))
     publish(monkeypatch, Source(url, "a.caffemodel", digest(CONTENT)))
     assert weights("net").read_bytes() == CONTENT
@@ -150,9 +175,14 @@ def test_redirections_are_followed_by_parts_too(site: Site, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("claim", [30_000, 50_000])
-def test_a_wrong_length_is_no_file(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, claim: int) -> None:
+def test_a_wrong_length_is_no_file(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, claim: int
+) -> None:
     publish(monkeypatch, Source(site.add("/a", CONTENT, claim=claim), "a.caffemodel"))
-    with pytest.raises(InvsetError, match=r"has 30,000 bytes, but the weights alone are 40,000|has less of it than we have"):
+    with pytest.raises(
+        InvsetError,
+        match=r"has 30,000 bytes, but the weights alone are 40,000|has less of it than we have",
+    ):
         weights("net")
     assert not (folder / "a.caffemodel").exists()
 
@@ -168,7 +198,9 @@ def test_a_page_of_a_parked_domain_is_no_file(site: Site, monkeypatch: pytest.Mo
 
 def interrupted(site: Site, monkeypatch: pytest.MonkeyPatch, tag: str | None = '"1"') -> None:
     """Leave the first 4,000 bytes of /a."""
-    publish(monkeypatch, Source(site.add("/a", CONTENT, drops=1, stride=4000, tag=tag), "a.caffemodel"))
+    publish(
+        monkeypatch, Source(site.add("/a", CONTENT, drops=1, stride=4000, tag=tag), "a.caffemodel")
+    )
     with monkeypatch.context() as once:
         once.setattr(download, "PAUSES", ())
         with pytest.raises(InvsetError, match="broke at 4,000 of 40,000 bytes"):
@@ -176,7 +208,9 @@ def interrupted(site: Site, monkeypatch: pytest.MonkeyPatch, tag: str | None = '
 
 
 @pytest.mark.parametrize("tag", ['"1"', None])
-def test_a_second_call_goes_on(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, tag: str | None) -> None:
+def test_a_second_call_goes_on(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, tag: str | None
+) -> None:
     interrupted(site, monkeypatch, tag)
     assert left(folder) == {"a.caffemodel.part", "a.caffemodel.part.json"}
     assert fetch.present(WEIGHTS["net"]) is None  # it never counts as the file
@@ -185,19 +219,25 @@ def test_a_second_call_goes_on(site: Site, folder: Path, monkeypatch: pytest.Mon
     assert left(folder) == {"a.caffemodel", "a.caffemodel.json"}
 
 
-def test_a_file_that_has_changed_meanwhile_is_not_joined_to_the_old_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_has_changed_meanwhile_is_not_joined_to_the_old_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     interrupted(site, monkeypatch)
     site.add("/a", OTHER, tag='"2"')
     assert weights("net").read_bytes() == OTHER
 
 
-def test_a_server_without_versions_is_known_by_the_length(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_versions_is_known_by_the_length(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     interrupted(site, monkeypatch, None)
     site.add("/a", OTHER + b"longer", tag=None)
     assert weights("net").read_bytes() == OTHER + b"longer"
 
 
-def test_a_part_from_another_address_is_not_gone_on_with(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_from_another_address_is_not_gone_on_with(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     interrupted(site, monkeypatch)
     publish(monkeypatch, Source(site.add("/b", OTHER), "a.caffemodel"))
     assert weights("net").read_bytes() == OTHER
@@ -205,7 +245,9 @@ def test_a_part_from_another_address_is_not_gone_on_with(site: Site, monkeypatch
 
 
 @pytest.mark.parametrize("extra", [b"", b"more than there is"])
-def test_a_part_that_is_whole_already(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, extra: bytes) -> None:
+def test_a_part_that_is_whole_already(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, extra: bytes
+) -> None:
     interrupted(site, monkeypatch)
     (folder / "a.caffemodel.part").write_bytes(CONTENT + extra)
     assert weights("net").read_bytes() == CONTENT
@@ -222,7 +264,15 @@ def test_nobody_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     message = str(caught.value)
     with pytest.raises(InvsetError, match=r"or type encoder_network\.weights="):
         fetch.fetch(["net"], {"net": "encoder_network.weights"})
-    for part in ("weights of net", str(folder), url, "refused", str(folder / "a.caffemodel"), "network.weights=", OFFLINE):
+    for part in (
+        "weights of net",
+        str(folder),
+        url,
+        "refused",
+        str(folder / "a.caffemodel"),
+        "network.weights=",
+        OFFLINE,
+    ):
         assert part in message
 
 
@@ -235,8 +285,14 @@ def test_a_black_hole_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(download.socket, "create_connection", swallow)
     monkeypatch.setattr(download, "PROBE_SECONDS", 0.01)
-    publish(monkeypatch, Source("http://one.invalid/a", "a.caffemodel"), Source("http://two.invalid/a", "a.caffemodel"))
-    with pytest.raises(InvsetError, match=r"(?s)one.invalid/a: no answer within 0.01 s.*two.invalid/a: no answer"):
+    publish(
+        monkeypatch,
+        Source("http://one.invalid/a", "a.caffemodel"),
+        Source("http://two.invalid/a", "a.caffemodel"),
+    )
+    with pytest.raises(
+        InvsetError, match=r"(?s)one.invalid/a: no answer within 0.01 s.*two.invalid/a: no answer"
+    ):
         weights("net")
     silence.set()
 
@@ -249,7 +305,9 @@ def test_how_long_a_connection_may_take(monkeypatch: pytest.MonkeyPatch) -> None
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(download.socket, "create_connection", refuse)
-    down = download.unreachable(["http://a.invalid/1", "http://a.invalid/2", "https://b.invalid:81/3"])
+    down = download.unreachable(
+        ["http://a.invalid/1", "http://a.invalid/2", "https://b.invalid:81/3"]
+    )
     assert set(down.values()) == {"its host was not found"}
     assert sorted(asked) == [(("a.invalid", 80), 1.0), (("b.invalid", 81), 1.0)]
     assert download.PROBE_SECONDS < 2
@@ -316,9 +374,14 @@ def zipped(content: bytes = CONTENT) -> bytes:
 
 
 @pytest.mark.parametrize(("name", "archive"), [("a.tar.gz", tar_gz()), ("a.zip", zipped())])
-def test_one_member_of_an_archive(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, archive: bytes) -> None:
+def test_one_member_of_an_archive(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, archive: bytes
+) -> None:
     url = site.add(f"/{name}", archive, drops=3)
-    publish(monkeypatch, Source(url, "gen.caffemodel", digest(CONTENT), member="fc6/generator.caffemodel"))
+    publish(
+        monkeypatch,
+        Source(url, "gen.caffemodel", digest(CONTENT), member="fc6/generator.caffemodel"),
+    )
     assert weights("net").read_bytes() == CONTENT
     assert left(folder) == {"gen.caffemodel", "gen.caffemodel.json"}
     assert {path.name for path in folder.parent.iterdir()} == {"cache"}  # nothing beside it
@@ -336,25 +399,42 @@ def test_one_member_of_an_archive(site: Site, folder: Path, monkeypatch: pytest.
         (tar_gz(b"short"), "has 5 bytes, but the weights alone are"),
     ],
 )
-def test_an_archive_that_is_not_whole(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, archive: bytes, message: str) -> None:
-    publish(monkeypatch, Source(site.add("/a.zip", archive), "gen.caffemodel", member="fc6/generator.caffemodel"))
+def test_an_archive_that_is_not_whole(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, archive: bytes, message: str
+) -> None:
+    publish(
+        monkeypatch,
+        Source(site.add("/a.zip", archive), "gen.caffemodel", member="fc6/generator.caffemodel"),
+    )
     with pytest.raises(InvsetError, match=message):
         weights("net")
     assert left(folder) == set()
 
 
-def test_an_archive_without_the_member(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_without_the_member(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for archive in (tar_gz(), zipped()):
-        publish(monkeypatch, Source(site.add("/a.zip", archive), "gen.caffemodel", member="fc5/generator.caffemodel"))
+        publish(
+            monkeypatch,
+            Source(
+                site.add("/a.zip", archive), "gen.caffemodel", member="fc5/generator.caffemodel"
+            ),
+        )
         with pytest.raises(InvsetError, match=r"holds no …fc5/generator\.caffemodel"):
             weights("net")
 
 
 def test_an_archive_put_there_by_hand(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish(monkeypatch, Source("http://127.0.0.1:9/a.tar.gz", "gen.caffemodel", member="fc6/generator.caffemodel"))
+    publish(
+        monkeypatch,
+        Source("http://127.0.0.1:9/a.tar.gz", "gen.caffemodel", member="fc6/generator.caffemodel"),
+    )
     folder.mkdir()
     (folder / "a.tar.gz").write_bytes(tar_gz()[:-3000])
-    with pytest.raises(InvsetError, match=r"a\.tar\.gz is of no use: .* Delete it, then type invset fetch net"):
+    with pytest.raises(
+        InvsetError, match=r"a\.tar\.gz is of no use: .* Delete it, then type invset fetch net"
+    ):
         weights("net")
     (folder / "a.tar.gz").write_bytes(tar_gz())
     assert weights("net").read_bytes() == CONTENT
@@ -362,8 +442,11 @@ def test_an_archive_put_there_by_hand(folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_member_that_claims_too_much(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("invset.models.archives.LARGEST", 10_000)
-    publish(monkeypatch, Source("http://127.0.0.1:9/a.zip", "gen.caffemodel", member="fc6/generator.caffemodel"))
+    monkeypatch.setattr("invset.hub.archives.LARGEST", 10_000)
+    publish(
+        monkeypatch,
+        Source("http://127.0.0.1:9/a.zip", "gen.caffemodel", member="fc6/generator.caffemodel"),
+    )
     folder.mkdir()
     (folder / "a.zip").write_bytes(zipped())
     with pytest.raises(InvsetError, match="claims to have 40,000 bytes"):
@@ -383,7 +466,9 @@ def test_a_checksum_seen_first_is_checked_from_then_on(
     assert json.loads((folder / "a.caffemodel.json").read_text())["sha256"] == seen
     path.write_bytes(OTHER)
     os.utime(path, ns=(1, 1))
-    with pytest.raises(InvsetError, match=rf"{seen} when it was first seen.*Delete it, then type invset fetch net"):
+    with pytest.raises(
+        InvsetError, match=rf"{seen} when it was first seen.*Delete it, then type invset fetch net"
+    ):
         weights("net")
     # fetched again, it still has to be what it was
     path.unlink()
@@ -398,7 +483,9 @@ def test_a_checksum_seen_first_is_checked_from_then_on(
     assert weights("net").read_bytes() == OTHER
 
 
-def test_a_copy_with_another_date_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_with_another_date_is_read_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(monkeypatch, Source(NOT_THERE, "a.caffemodel"))
     folder.mkdir()
     path = folder / "a.caffemodel"
@@ -411,7 +498,9 @@ def test_a_copy_with_another_date_is_read_once(folder: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("checksum", [digest(CONTENT), None])
-def test_a_truncated_file_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch, checksum: str | None) -> None:
+def test_a_truncated_file_is_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, checksum: str | None
+) -> None:
     publish(monkeypatch, Source(NOT_THERE, "a.caffemodel", checksum))
     folder.mkdir()
     path = folder / "a.caffemodel"
@@ -426,13 +515,19 @@ def test_a_truncated_file_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_file_of_any_address_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish(monkeypatch, Source(NOT_THERE, "a.caffemodel", digest(OTHER)), Source(NOT_THERE, "b.mat", digest(CONTENT)))
+    publish(
+        monkeypatch,
+        Source(NOT_THERE, "a.caffemodel", digest(OTHER)),
+        Source(NOT_THERE, "b.mat", digest(CONTENT)),
+    )
     folder.mkdir()
     (folder / "b.mat").write_bytes(CONTENT)
     assert weights("net") == folder / "b.mat"
 
 
-def test_a_cache_whose_records_cannot_be_written_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_whose_records_cannot_be_written_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(monkeypatch, Source(NOT_THERE, "a.caffemodel", digest(CONTENT)))
     (folder / "a.caffemodel.json").mkdir(parents=True)  # in the way
     (folder / "a.caffemodel").write_bytes(CONTENT)
@@ -461,7 +556,9 @@ def test_two_at_once_fetch_one_file(site: Site, monkeypatch: pytest.MonkeyPatch)
     # the server answers when the second has found the door closed
     monkeypatch.setattr(fetch, "say", lambda text: gate.set() if "waiting" in text else None)
     got: list[bytes] = []
-    threads = [threading.Thread(target=lambda: got.append(weights("net").read_bytes())) for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda: got.append(weights("net").read_bytes())) for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -473,14 +570,17 @@ def test_two_at_once_fetch_one_file(site: Site, monkeypatch: pytest.MonkeyPatch)
 def test_two_processes_at_once(site: Site, folder: Path) -> None:
     url = site.add("/a", CONTENT, drops=20)
     code = (
-        "from invset.models.published import *\n"
-        f"WEIGHTS['net'] = Weights('', '', 10_000, '', (Source({url!r}, 'a.caffemodel', {digest(CONTENT)!r}),))\n"
-        "from invset.models import download, fetch\n"
-        "download.PAUSES = (0, 0)\n"
-        "print(fetch.weights('net'))"
+        "from invset.hub.cards import *\nWEIGHTS['net'] = Weights('', '', 10_000, '',"
+        f" (Source({url!r}, 'a.caffemodel', {digest(CONTENT)!r}),))\nfrom invset.hub import"
+        " download, obtain as fetch\ndownload.PAUSES = (0, 0)\nprint(fetch.weights('net'))"
     )
-    running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate()[0].strip() for process in running] == [str(folder / "a.caffemodel")] * 3
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [process.communicate()[0].strip() for process in running] == [
+        str(folder / "a.caffemodel")
+    ] * 3
     assert (folder / "a.caffemodel").read_bytes() == CONTENT
     assert len(site.asked) == 21
 
@@ -502,12 +602,17 @@ def test_the_table(name: str) -> None:
 
 
 def test_the_page_about_them() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "models" / "weights.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "models" / "weights.md").read_text(
+        encoding="utf-8"
+    )
     for name, entry in WEIGHTS.items():
         assert f"| `{name}` |" in page
         assert f"| {entry.size} |" in page
         for source in entry.sources:
-            assert f"| {source.url} | `{source.file}` | {(source.checksum or 'none').replace(':', ' ')} |" in page
+            assert (
+                f"| {source.url} | `{source.file}` |"
+                f" {(source.checksum or 'none').replace(':', ' ')} |" in page
+            )
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -519,7 +624,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return 0
 
 
-def test_the_command(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     publish(monkeypatch, Source(site.add("/a", CONTENT), "a.caffemodel"))
     assert run(monkeypatch, "fetch", "net") == 0
     assert capsys.readouterr().out == f"net: {folder / 'a.caffemodel'}\n"
@@ -527,15 +634,22 @@ def test_the_command(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, 
     out = capsys.readouterr().out
     assert f"in the cache: {folder / 'a.caffemodel'}" in out
     assert f"not in the cache; goes to {folder / 'bvlc_reference_caffenet.caffemodel'}" in out
-    assert all(text in out for entry in WEIGHTS.values() for text in (entry.about, entry.licence, entry.size))
+    assert all(
+        text in out
+        for entry in WEIGHTS.values()
+        for text in (entry.about, entry.licence, entry.size)
+    )
     assert run(monkeypatch, "fetch", "--help") == 0
     assert capsys.readouterr().out == out == listing() + "\n"
 
 
 @pytest.mark.parametrize(
-    ("word", "message"), [("nonsense", "It takes caffenet, "), ("cafenet", "Did you mean caffenet"), ("--all", "all?")]
+    ("word", "message"),
+    [("nonsense", "It takes caffenet, "), ("cafenet", "Did you mean caffenet"), ("--all", "all?")],
 )
-def test_mistakes(word: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(
+    word: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, "fetch", word) == 2
     err = capsys.readouterr().err
     assert err.startswith("invset: invset fetch knows no ")
@@ -543,7 +657,9 @@ def test_mistakes(word: str, message: str, monkeypatch: pytest.MonkeyPatch, caps
     assert len(err.splitlines()) == 1
 
 
-def test_the_command_without_a_network(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_without_a_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     publish(monkeypatch, Source(f"http://127.0.0.1:{closed_port()}/a", "a.caffemodel"))
     assert run(monkeypatch, "fetch", "net") == 2
     captured = capsys.readouterr()
@@ -551,7 +667,9 @@ def test_the_command_without_a_network(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert captured.err.startswith("invset: the weights of net")
 
 
-def test_ctrl_c_keeps_what_has_come(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_keeps_what_has_come(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     publish(monkeypatch, Source(site.add("/a", CONTENT), "a.caffemodel"))
     read, calls = download._read, iter(range(3))
 
@@ -572,6 +690,14 @@ def test_ctrl_c_keeps_what_has_come(site: Site, folder: Path, monkeypatch: pytes
 
 
 def test_no_torch_is_imported(tmp_path: Path) -> None:
-    code = "import sys; sys.argv = ['invset', 'fetch', 'nonsense']\nfrom invset.cli import main\ntry: main()\nexcept SystemExit: pass\n"
-    done = subprocess.run([sys.executable, "-c", f"{code}print('torch' in sys.modules)"], capture_output=True, text=True, check=True)
+    code = (
+        "import sys; sys.argv = ['invset', 'fetch', 'nonsense']\nfrom invset.cli import main\ntry:"
+        " main()\nexcept SystemExit: pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "False\n"

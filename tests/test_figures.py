@@ -1,4 +1,6 @@
-"""The paper's figures: their sweeps compose, run and are drawn; their tables hold what NumPy says; ``make`` types their commands."""
+"""The paper's figures: their sweeps compose, run and are drawn; their tables hold what NumPy says;
+``make`` types their commands.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +25,21 @@ from report_folders import write_run
 from safetensors.numpy import load_file, save_file
 from typed import typed
 
-from invset.commands.checks import check_config
 from invset.commands.figure import main
+from invset.config.mistakes import config_dir
+from invset.config.validate import check_config
 from invset.errors import InvsetError
-from invset.mistakes import config_dir
-from invset.models.labels import find_neuron, labels
-from invset.models.load import mini_network
-from invset.report.figure import Figure, label, measure, rows
+from invset.nets.embedded import mini_network
+from invset.nets.labels import find_neuron, labels
+from invset.report.paper_figure import Figure, label, measure, rows
 from invset.report.sweep_folder import read_job
 from invset.report.table import COLUMNS, markdown
 from invset.samplers.ppgn import PPGN
 
 CONFIGS = config_dir()
 FIGURES = sorted(
-    p.relative_to(CONFIGS / "experiment/figures").with_suffix("").as_posix() for p in (CONFIGS / "experiment/figures").rglob("*.yaml")
+    p.relative_to(CONFIGS / "experiment/figures").with_suffix("").as_posix()
+    for p in (CONFIGS / "experiment/figures").rglob("*.yaml")
 )
 SWEEPS = [name for name in FIGURES if not name.endswith("/ladder")]
 
@@ -51,22 +54,46 @@ def jobs_of(name: str) -> list[list[str]]:
     """The words of each job, split as Hydra splits them."""
     params = OmegaConf.to_container(config(f"experiment=figures/{name}").hydra.sweeper.params)
     assert isinstance(params, dict)
-    words = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
-    return [list(job) for batch in BasicSweeper.split_arguments(words, max_batch_size=None) for job in batch]
+    words = OverridesParser.create().parse_overrides(
+        [f"{key}={value}" for key, value in params.items()]
+    )
+    return [
+        list(job)
+        for batch in BasicSweeper.split_arguments(words, max_batch_size=None)
+        for job in batch
+    ]
 
 
 def values(jobs: list[list[str]], key: str) -> list[str]:
-    return list(dict.fromkeys(word.removeprefix(f"{key}=") for job in jobs for word in job if word.startswith(f"{key}=")))
+    return list(
+        dict.fromkeys(
+            word.removeprefix(f"{key}=")
+            for job in jobs
+            for word in job
+            if word.startswith(f"{key}=")
+        )
+    )
 
 
 #: Jobs of each figure: methods times questions, and times seeds in Table 1.
-COUNTS = {"fig1": 2 * 6, "fig2": 3 * 3, "fig3": 2 * 2, "fig4": 2 * 3, "fig5": 2 * 2, "fig6": 2 * 2, "fig7": 3, "fig8": 3, "fig9": 4}
+COUNTS = {
+    "fig1": 2 * 6,
+    "fig2": 3 * 3,
+    "fig3": 2 * 2,
+    "fig4": 2 * 3,
+    "fig5": 2 * 2,
+    "fig6": 2 * 2,
+    "fig7": 3,
+    "fig8": 3,
+    "fig9": 4,
+}
 COUNTS["table1"] = 3 * 3 * 3
 
 
 def test_every_figure_is_there() -> None:
     of = {
-        network: {name.split("/")[1] for name in FIGURES if name.startswith(f"{network}/")} for network in ("mini", "caffenet", "places205")
+        network: {name.split("/")[1] for name in FIGURES if name.startswith(f"{network}/")}
+        for network in ("mini", "caffenet", "places205")
     }
     here = {*COUNTS, "ladder"}
     assert of == {"mini": here, "caffenet": here - {"fig6"}, "places205": {"fig6"}}
@@ -84,20 +111,33 @@ def test_every_job_of_a_figure_composes(name: str) -> None:
         assert cfg.hydra.sweep.dir == f"outputs/figures/{name}"  # where the Makefile looks for it
         assert cfg.network.name == ("mini64" if name == "mini/fig6" else network)
     for question in values(jobs, "neurons") or values(jobs, "range"):
-        check_config(config(f"experiment=figures/{name}", next(word for job in jobs for word in job if word.endswith(f"={question}"))))
+        check_config(
+            config(
+                f"experiment=figures/{name}",
+                next(word for job in jobs for word in job if word.endswith(f"={question}")),
+            )
+        )
 
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_method_of_a_figure_has_a_label(name: str) -> None:
     figure = Figure(**OmegaConf.to_container(config(f"experiment=figures/{name}").figure))  # type: ignore[arg-type]
-    assert list(figure.labels) == values(jobs_of(name), "sampler") or set(figure.labels) == set(values(jobs_of(name), "sampler"))
+    assert list(figure.labels) == values(jobs_of(name), "sampler") or set(figure.labels) == set(
+        values(jobs_of(name), "sampler")
+    )
     assert len(set(figure.labels.values())) == len(figure.labels)
     assert figure.picked >= figure.columns
 
 
 #: The paper's neurons, by number from 1, and what its figures call them.
 PAPER = {
-    "caffenet": {981: "volcano", 947: "cardoon", 1000: "toilet tissue", 664: "monastery", 862: "toilet seat"},
+    "caffenet": {
+        981: "volcano",
+        947: "cardoon",
+        1000: "toilet tissue",
+        664: "monastery",
+        862: "toilet seat",
+    },
     "places205": {88: "gas_station", 141: "phone_booth"},
 }
 
@@ -106,7 +146,9 @@ PAPER = {
 def test_neurons_of_figures_are_known(name: str) -> None:
     network = name.split("/")[0]
     cfg = config(f"experiment=figures/{name}")
-    asked: list[dict[str, Any]] = [{"layer": cfg.layer, "neuron": cfg.neuron}] if cfg.neuron is not None else []
+    asked: list[dict[str, Any]] = (
+        [{"layer": cfg.layer, "neuron": cfg.neuron}] if cfg.neuron is not None else []
+    )
     for text in [] if name.endswith("/ladder") else values(jobs_of(name), "neurons"):
         asked += OverridesParser.create().parse_override(f"neurons={text}").value()  # type: ignore[arg-type,operator]
     assert asked
@@ -114,7 +156,12 @@ def test_neurons_of_figures_are_known(name: str) -> None:
         layer = one.get("layer") or "fc8"
         if network == "mini":
             mini = mini_network(name=cfg.network.name)
-            find_neuron(one["neuron"], mini.shape(layer)[0], mini.labels if layer == mini.output else None, layer)
+            find_neuron(
+                one["neuron"],
+                mini.shape(layer)[0],
+                mini.labels if layer == mini.output else None,
+                layer,
+            )
         elif layer == "conv5":
             assert one["neuron"] == 197
         else:
@@ -133,17 +180,38 @@ def close(text: str, value: float) -> bool:
 LITTLE = ["n=4", "K=2", "inner_steps=2", "report=false", "progress=false"]
 SAMPLED = [
     pytest.param("fig3", ["range=[1,2]"], ["as published", "ours"], id="fig3"),
-    pytest.param("fig8", [], ["eq. (15): no distances, one start", "eq. (6), one start", "ours, many starts"], id="fig8"),
-    pytest.param("table1", ["neurons=[{neuron: horse, z1: 3, z2: 5}]", "sampler=stream,ppgn", "seed=0,1"], ["ours", "PPGN"], id="table1"),
+    pytest.param(
+        "fig8",
+        [],
+        ["eq. (15): no distances, one start", "eq. (6), one start", "ours, many starts"],
+        id="fig8",
+    ),
+    pytest.param(
+        "table1",
+        ["neurons=[{neuron: horse, z1: 3, z2: 5}]", "sampler=stream,ppgn", "seed=0,1"],
+        ["ours", "PPGN"],
+        id="table1",
+    ),
     pytest.param("fig1", [], ["as published", "ours"], id="fig1", marks=pytest.mark.slow),
     pytest.param("fig2", [], ["ours", "as published", "PPGN"], id="fig2", marks=pytest.mark.slow),
     pytest.param("fig4", [], ["as published", "ours"], id="fig4", marks=pytest.mark.slow),
     pytest.param("fig5", [], ["as published", "ours"], id="fig5", marks=pytest.mark.slow),
-    pytest.param("fig7", [], ["eq. (14): codes", "eq. (6): encodings", "ours"], id="fig7", marks=pytest.mark.slow),
+    pytest.param(
+        "fig7",
+        [],
+        ["eq. (14): codes", "eq. (6): encodings", "ours"],
+        id="fig7",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(
         "fig9",
         [],
-        ["eq. (16) to the end", "seeds to the end, then eq. (7)", "the fast way, section 3.4", "ours"],
+        [
+            "eq. (16) to the end",
+            "seeds to the end, then eq. (7)",
+            "the fast way, section 3.4",
+            "ours",
+        ],
         id="fig9",
         marks=pytest.mark.slow,
     ),
@@ -152,30 +220,61 @@ SAMPLED = [
 
 @pytest.mark.parametrize(("figure", "words", "methods"), SAMPLED)
 def test_a_figure_is_sampled_and_drawn(
-    figure: str, words: list[str], methods: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    figure: str,
+    words: list[str],
+    methods: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     original = PPGN.__init__
-    monkeypatch.setattr(PPGN, "__init__", lambda self, **options: original(self, **{**options, "n_iters": 2}))  # one option of few samplers
+    monkeypatch.setattr(
+        PPGN, "__init__", lambda self, **options: original(self, **{**options, "n_iters": 2})
+    )  # one option of few samplers
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / figure
-    assert typed(monkeypatch, "run", "-m", f"experiment=figures/mini/{figure}", *LITTLE, *words, f"hydra.sweep.dir={folder}") in (0, 3)
-    assert [path.name for path in tmp_path.iterdir()] == [figure]  # no folder of another name is left
+    assert typed(
+        monkeypatch,
+        "run",
+        "-m",
+        f"experiment=figures/mini/{figure}",
+        *LITTLE,
+        *words,
+        f"hydra.sweep.dir={folder}",
+    ) in (0, 3)
+    assert [path.name for path in tmp_path.iterdir()] == [
+        figure
+    ]  # no folder of another name is left
     capsys.readouterr()
     assert typed(monkeypatch, "figure", str(folder)) == 0
     printed = capsys.readouterr().out
     assert printed == (folder / "figure.md").read_text() + f"{folder / 'figure.png'}\n"
     jobs = [path for path in folder.iterdir() if path.name.isdigit()]
     table = read(folder / "figure.csv")
-    assert len(table) == len(jobs) == (COUNTS[figure] if not words else 2 if figure == "fig3" else 4)
+    assert (
+        len(table) == len(jobs) == (COUNTS[figure] if not words else 2 if figure == "fig3" else 4)
+    )
     assert list(dict.fromkeys(row["method"] for row in table)) == methods
     for job, row in zip(sorted(jobs, key=lambda path: int(path.name)), table, strict=True):
         tensors, activations = load_file(job / "samples.safetensors"), read(job / "activations.csv")
         codes, e = tensors["codes"], tensors["encodings"].astype(float)
         assert int(row["samples"]) == len(codes) == len(activations)
-        assert float(row["in_range"]) == (np.mean([r["in_range"] == "True" for r in activations]) if activations else 0)
-        assert row["extreme_code"] == "" if not len(codes) else close(row["extreme_code"], np.median(np.abs(codes).max(1)))
-        pairs = [np.linalg.norm(a - b) / np.sqrt(e.shape[1]) for i, a in enumerate(e) for b in e[:i]]
-        assert row["distance_over_root_d"] == "" if not pairs else close(row["distance_over_root_d"], np.mean(pairs))
+        assert float(row["in_range"]) == (
+            np.mean([r["in_range"] == "True" for r in activations]) if activations else 0
+        )
+        assert (
+            row["extreme_code"] == ""
+            if not len(codes)
+            else close(row["extreme_code"], np.median(np.abs(codes).max(1)))
+        )
+        pairs = [
+            np.linalg.norm(a - b) / np.sqrt(e.shape[1]) for i, a in enumerate(e) for b in e[:i]
+        ]
+        assert (
+            row["distance_over_root_d"] == ""
+            if not pairs
+            else close(row["distance_over_root_d"], np.mean(pairs))
+        )
     assert any(int(row["samples"]) > 1 for row in table)
     with Image.open(folder / "figure.png") as picture:
         assert picture.height > len(jobs) * 96
@@ -191,7 +290,13 @@ def test_a_figure_is_sampled_and_drawn(
 SECTION = {"title": "Figure 0", "labels": {"paper": "as published", "stream": "ours"}}
 
 
-def write_job(folder: Path, sampler: str, reason: str = "", section: dict[str, Any] | None = SECTION, **options: Any) -> Path:
+def write_job(
+    folder: Path,
+    sampler: str,
+    reason: str = "",
+    section: dict[str, Any] | None = SECTION,
+    **options: Any,
+) -> Path:
     """A job's folder; with a reason it failed."""
     if not reason:
         write_run(folder, **options)
@@ -199,15 +304,21 @@ def write_job(folder: Path, sampler: str, reason: str = "", section: dict[str, A
         codes = np.random.default_rng(1).normal(size=(len(encodings), 7)).astype(np.float32)
         save_file({"encodings": encodings, "codes": codes}, folder / "samples.safetensors")
     (folder / ".hydra").mkdir(parents=True)
-    (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(["network=mini", f"sampler={sampler}"]))
-    (folder / ".hydra" / "config.yaml").write_text(json.dumps({"figure": section} if section else {}))
+    (folder / ".hydra" / "overrides.yaml").write_text(
+        json.dumps(["network=mini", f"sampler={sampler}"])
+    )
+    (folder / ".hydra" / "config.yaml").write_text(
+        json.dumps({"figure": section} if section else {})
+    )
     if reason:
         (folder / "failed.json").write_text(json.dumps({"exit_code": 2, "reason": reason}))
     return folder
 
 
 def ink(picture: Image.Image, row: int, left: int = 0) -> int:
-    """Pixels of a row of the figure that are not paper; rows are 96 pixels, a caption of 16 and a gap of 4 apart, below 40."""
+    """Pixels of a row of the figure that are not paper; rows are 96 pixels, a caption of 16 and a
+    gap of 4 apart, below 40.
+    """
     pixels = np.array(picture)[40 + row * 116 : 40 + row * 116 + 96, left:]
     return int((pixels < 250).any(-1).sum())
 
@@ -226,7 +337,10 @@ def test_jobs_without_samples_are_drawn(tmp_path: Path) -> None:
     (tmp_path / "3" / "summary.json").write_text(json.dumps(one))
     assert main([str(tmp_path)]) == 0
     with Image.open(tmp_path / "figure.png") as picture:
-        width, shown = picture.width, [ink(picture, row, left=picture.width - 10 * 100 - 10) for row in range(4)]
+        width, shown = (
+            picture.width,
+            [ink(picture, row, left=picture.width - 10 * 100 - 10) for row in range(4)],
+        )
         named = [ink(picture, row) for row in range(4)]
     assert width > 10 * 100
     assert shown[0] > 9 * 96 * 96  # ten pictures
@@ -234,27 +348,44 @@ def test_jobs_without_samples_are_drawn(tmp_path: Path) -> None:
     assert 0 < shown[3] < 2 * 96 * 96
     assert min(named) > 200  # each row is labelled
     table = read(tmp_path / "figure.csv")
-    assert [row["samples"] for row in table] == ["12", "0", "1"]  # the job that failed has no figures
+    assert [row["samples"] for row in table] == [
+        "12",
+        "0",
+        "1",
+    ]  # the job that failed has no figures
     assert [row["extreme_code"] for row in table][1] == ""
     assert "nan" not in (tmp_path / "figure.md").read_text()
 
 
 def test_labels_of_jobs_without_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from invset.report import figure
+    from invset.report import paper_figure as figure
 
     drawn: list[Any] = []
     original = figure.label_grid
-    monkeypatch.setattr(figure, "label_grid", lambda grid, *rest, **options: drawn.extend(grid) or original(grid, *rest, **options))
+    monkeypatch.setattr(
+        figure,
+        "label_grid",
+        lambda grid, *rest, **options: drawn.extend(grid) or original(grid, *rest, **options),
+    )
     write_job(tmp_path / "0", "paper", n=12)
-    write_job(tmp_path / "1", "stream", reason="z1 must be below z2, but z1=4 and z2=3; for example z1=3 z2=4")
+    write_job(
+        tmp_path / "1",
+        "stream",
+        reason="z1 must be below z2, but z1=4 and z2=3; for example z1=3 z2=4",
+    )
     write_job(tmp_path / "2", "stream", n=0)
     assert main([str(tmp_path)]) == 0
     texts = [text for text, _, _ in drawn]
-    assert texts[1] == "ours (job 1)\nfailed: z1 must be below z2, but z1=4\nand z2=3; for example z1=3 z2=4"
+    assert (
+        texts[1]
+        == "ours (job 1)\nfailed: z1 must be below z2, but z1=4\nand z2=3; for example z1=3 z2=4"
+    )
     assert texts[2] == "ours\nfc8:8 horse in [3, 4]\nno samples"
 
     # ten of twelve, evenly spaced from the lowest activation to the highest
-    samples = sorted(read(tmp_path / "0" / "activations.csv"), key=lambda row: float(row["fc8:8 horse"]))
+    samples = sorted(
+        read(tmp_path / "0" / "activations.csv"), key=lambda row: float(row["fc8:8 horse"])
+    )
     picked = [samples[i] for i in (0, 1, 2, 4, 5, 6, 7, 9, 10, 11)]  # 11 i / 9, rounded
     assert drawn[0][2] == [f"{float(row['fc8:8 horse']):.1f}" for row in picked]
     for image, row in zip(drawn[0][1], picked, strict=True):
@@ -271,12 +402,18 @@ def test_what_a_row_measures(tmp_path: Path) -> None:
     codes = load_file(tmp_path / "0" / "samples.safetensors")["codes"]
     assert row["in_range"] == 0.8
     assert row["extreme_code"] == pytest.approx(np.sort(np.abs(codes).max(1))[2])
-    assert row["distance_over_root_d"] == pytest.approx(25.6 / np.sqrt(12))  # encodings have 12 numbers
+    assert row["distance_over_root_d"] == pytest.approx(
+        25.6 / np.sqrt(12)
+    )  # encodings have 12 numbers
     assert row["real_distance_over_root_d"] == pytest.approx(25.6 / np.sqrt(12))
     assert row["seed_steps"] == 12  # seeds of steps 10, 11 and 12
     assert (row["gradient_steps"], row["code_steps"], row["real_samples"]) == (47, 435, 41)
     figure = Figure(**SECTION)  # type: ignore[arg-type]
-    assert label(figure, job, job.run) == "as published\nfc8:8 horse in [3, 4]\n80% in range\nnearest 17.9 (17.9)\nVendi 9.9 (11.1)"
+    assert (
+        label(figure, job, job.run)
+        == "as published\nfc8:8 horse in [3, 4]\n80% in range\nnearest 17.9 (17.9)\nVendi 9.9"
+        " (11.1)"
+    )
     summary["quality"]["real"]["kind"] = "nearest to the range"
     assert label(figure, job, job.run).endswith("Vendi 9.9 (11.1*)")
     summary["quality"]["real"] = None
@@ -285,7 +422,10 @@ def test_what_a_row_measures(tmp_path: Path) -> None:
     assert rows(figure, [job])[0] | {"method": "as published", "seed": 5} == rows(figure, [job])[0]
 
 
-ROW = dict.fromkeys(COLUMNS) | {f"real_{key}": None for key in ("samples", "distance", "distance_over_root_d", "nearest", "vendi")}
+ROW = dict.fromkeys(COLUMNS) | {
+    f"real_{key}": None
+    for key in ("samples", "distance", "distance_over_root_d", "nearest", "vendi")
+}
 
 
 def cells(line: str) -> list[str]:
@@ -298,8 +438,17 @@ def test_the_table_has_means_and_deviations() -> None:
     table: list[dict[str, Any]] = []
     for seed in range(3):
         for m, method in enumerate(("ours", "PPGN")):
-            found = {"distance": distance[m, seed], "vendi": vendi[m, seed], "seed_steps": [7, None, 9][seed] if m == 0 else None}
-            real = {"real": "in range", "real_samples": 41, "real_distance": 26.04, "real_vendi": 11.1}
+            found = {
+                "distance": distance[m, seed],
+                "vendi": vendi[m, seed],
+                "seed_steps": [7, None, 9][seed] if m == 0 else None,
+            }
+            real = {
+                "real": "in range",
+                "real_samples": 41,
+                "real_distance": 26.04,
+                "real_vendi": 11.1,
+            }
             table.append({**ROW, **found, **real, "neurons": "b", "method": method, "seed": seed})
     alone = {**ROW, "distance": 12.0, "real": None, "neurons": "a", "method": "ours", "seed": 0}
     lines = markdown([*table[:1], alone, *table[1:]])
@@ -307,7 +456,8 @@ def test_the_table_has_means_and_deviations() -> None:
     assert head[:3] == ["neurons", "method", "seeds"]
     assert {len(cells(line)) for line in lines} == {len(COLUMNS) + 3}
     found = [dict(zip(head, cells(line), strict=True)) for line in lines[2:]]
-    # questions in the order in which they come first; real images once a question, where there are any
+    # questions in the order in which they come first; real images once a question, where there are
+    # any
     assert [(row["neurons"], row["method"], row["seeds"]) for row in found] == [
         ("b", "ours", "3"),
         ("b", "PPGN", "3"),
@@ -315,15 +465,29 @@ def test_the_table_has_means_and_deviations() -> None:
         ("a", "ours", "1"),
     ]
     for m in range(2):
-        assert found[m]["mean distance"] == f"{distance[m].mean():.1f} ± {distance[m].std(ddof=1):.1f}"
+        assert (
+            found[m]["mean distance"] == f"{distance[m].mean():.1f} ± {distance[m].std(ddof=1):.1f}"
+        )
         assert found[m]["Vendi"] == f"{vendi[m].mean():.1f} ± {vendi[m].std(ddof=1):.1f}"
-    assert found[0]["steps to seeds"] == f"8 ± {np.std([7, 9], ddof=1):.0f}"  # of the two that are known
+    assert (
+        found[0]["steps to seeds"] == f"8 ± {np.std([7, 9], ddof=1):.0f}"
+    )  # of the two that are known
     assert found[1]["steps to seeds"] == found[0]["nearest neighbour"] == ""
-    assert (found[2]["samples"], found[2]["mean distance"], found[2]["Vendi"], found[2]["in range"]) == ("41", "26.0", "11.1", "")
-    assert (found[3]["mean distance"], found[3]["Vendi"]) == ("12.0", "")  # one seed has no deviation
+    assert (
+        found[2]["samples"],
+        found[2]["mean distance"],
+        found[2]["Vendi"],
+        found[2]["in range"],
+    ) == ("41", "26.0", "11.1", "")
+    assert (found[3]["mean distance"], found[3]["Vendi"]) == (
+        "12.0",
+        "",
+    )  # one seed has no deviation
 
 
-@pytest.mark.parametrize("case", ["no folder", "no jobs", "no section", "a section of other keys", "no job ended"])
+@pytest.mark.parametrize(
+    "case", ["no folder", "no jobs", "no section", "a section of other keys", "no job ended"]
+)
 def test_what_is_no_figure(case: str, tmp_path: Path) -> None:
     folder = tmp_path / "a"
     if case == "no jobs":
@@ -331,13 +495,20 @@ def test_what_is_no_figure(case: str, tmp_path: Path) -> None:
     elif case == "no job ended":
         write_job(folder / "0", "paper", reason="z1 must be below z2")
     elif case != "no folder":
-        write_job(folder / "0", "paper", section=None if case == "no section" else {**SECTION, "rows": 3}, n=2)
+        write_job(
+            folder / "0",
+            "paper",
+            section=None if case == "no section" else {**SECTION, "rows": 3},
+            n=2,
+        )
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InvsetError) as error:
         main([str(folder)])
     said = {
         "no section": "is no figure's",
-        "a section of other keys": "takes title, labels, picked and columns, but holds title, labels, rows",
+        "a section of other keys": (
+            "takes title, labels, picked and columns, but holds title, labels, rows"
+        ),
         "no job ended": "has ended",
     }
     assert said.get(case, "holds no jobs of a sweep") in str(error.value)
@@ -370,7 +541,13 @@ def checkout(tmp_path: Path) -> Path:
 
 def make(checkout: Path, *words: str) -> tuple[int, list[str]]:
     """Exit code, and the lines that would be typed."""
-    done = subprocess.run(["make", "--no-print-directory", *words], cwd=checkout, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "--no-print-directory", *words],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.returncode, [re.sub(" +", " ", line) for line in done.stdout.splitlines()]
 
 
@@ -391,7 +568,9 @@ def test_make_types_the_commands(checkout: Path) -> None:
     code, typed = make(checkout, "-n", "figures", "NETWORK=caffenet")
     names = [f"fig{i}" for i in (1, 2, 3, 4, 5, 7, 8, 9)] + ["table1"]
     assert code == 0
-    assert sorted(typed) == sorted([ladder("caffenet"), *(line for name in names for line in commands(name, "caffenet"))])
+    assert sorted(typed) == sorted(
+        [ladder("caffenet"), *(line for name in names for line in commands(name, "caffenet"))]
+    )
     for name in names:  # a figure is drawn after its sweep
         first, second, third = (typed.index(line) for line in commands(name, "caffenet"))
         assert first < second < third
@@ -409,9 +588,15 @@ def test_make_draws_again_without_sampling(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["fig6", "NETWORK=caffenet"], ["fig1", "NETWORK=places205"], ["figures", "NETWORK=nothing"]], ids=" ".join
+    "words",
+    [["fig6", "NETWORK=caffenet"], ["fig1", "NETWORK=places205"], ["figures", "NETWORK=nothing"]],
+    ids=" ".join,
 )
 def test_make_says_which_figures_a_network_has(checkout: Path, words: list[str]) -> None:
     code, said = make(checkout, *words)
     assert code == 2
-    assert re.match(r"NETWORK=\w+ has no fig\d, it has (fig1 fig2 .* table1|fig6|none): see configs/experiment/figures", said[0])
+    assert re.match(
+        r"NETWORK=\w+ has no fig\d, it has (fig1 fig2 .* table1|fig6|none): see"
+        r" configs/experiment/figures",
+        said[0],
+    )

@@ -1,4 +1,6 @@
-"""All n codes together: against eq. (6) written out, for every number of codes in memory, and what is held in memory."""
+"""All n codes together: against eq. (6) written out, for every number of codes in memory, and what
+is held in memory.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,12 @@ import torch
 from cases import cube, linear, normal, plain_set, run, seeded, tanh_net, uniform
 from torch import Tensor
 
+from invset.core.space import CodePrior
+from invset.core.steps import Adam, Normalized, Plain, StepRule
+from invset.core.target import ActivationRange, InverseSet
 from invset.errors import InvsetError
-from invset.inverse_set import ActivationRange, InverseSet
-from invset.prior import CodePrior
 from invset.samplers.base import State, Status, drive
 from invset.samplers.full import Full
-from invset.samplers.steps import Adam, Normalized, Plain, StepRule
 from invset.samplers.two_stage import TwoStage
 
 N = 11
@@ -27,7 +29,11 @@ def nonlinear(region: Any = None) -> InverseSet:
     """Two activations and seven encodings of a code, all nonlinear."""
     f, first = tanh_net(p=2), normal(8, 7, seed=8)
     region = region or cube()
-    return InverseSet(lambda c: (f(c), torch.relu(c @ first) ** 2 + 5), ActivationRange.of(ENDS, region.sample(1, seeded())), region)
+    return InverseSet(
+        lambda c: (f(c), torch.relu(c @ first) ** 2 + 5),
+        ActivationRange.of(ENDS, region.sample(1, seeded())),
+        region,
+    )
 
 
 def rounds(sampler: Full, target: InverseSet, state: State, count: int) -> tuple[State, Tensor]:
@@ -39,10 +45,17 @@ def rounds(sampler: Full, target: InverseSet, state: State, count: int) -> tuple
 
 
 class WrittenOut:
-    """Eq. (9) for n codes with the naive sum over pairs and one graph for all, in Adam's steps of `torch.optim`."""
+    """Eq. (9) for n codes with the naive sum over pairs and one graph for all, in Adam's steps of
+    `torch.optim`.
+    """
 
     def __init__(self, sampler: Full, target: InverseSet, u: Tensor) -> None:
-        self.sampler, self.target, self.lambda_, self.mu = sampler, target, torch.zeros(len(u), 4, dtype=u.dtype), 1.0
+        self.sampler, self.target, self.lambda_, self.mu = (
+            sampler,
+            target,
+            torch.zeros(len(u), 4, dtype=u.dtype),
+            1.0,
+        )
         self.u = u.clone().requires_grad_()
         assert isinstance(sampler.step, Adam)
         self.adam = torch.optim.Adam([self.u], lr=sampler.step.lr, eps=0.0)
@@ -58,7 +71,9 @@ class WrittenOut:
         if s is None:
             s = (g.detach() - self.lambda_ / self.mu).clamp_min(0)
         distances = sum(((a - b) ** 2).sum() for a in e for b in e)
-        objective = self.sampler.diversity * distances / (2 * len(e) * (e.detach() ** 2).sum(1).mean())
+        objective = (
+            self.sampler.diversity * distances / (2 * len(e) * (e.detach() ** 2).sum(1).mean())
+        )
         terms = (-self.lambda_ * (g - s) + self.mu / 2 * (g - s) ** 2).sum()
         return objective, terms, s
 
@@ -72,7 +87,9 @@ class WrittenOut:
             with torch.no_grad():
                 self.u.clamp_(0, 1)
         with torch.no_grad():
-            self.lambda_ = (self.lambda_ - self.mu * self.g(self.target.evaluate(self.u)[0])).clamp_min(0)
+            self.lambda_ = (
+                self.lambda_ - self.mu * self.g(self.target.evaluate(self.u)[0])
+            ).clamp_min(0)
         self.mu *= self.sampler.alpha
         return rows
 
@@ -97,7 +114,9 @@ def test_two_outer_iterations_are_those_of_the_naive_sum(K: int, slack: str) -> 
         torch.testing.assert_close(state.u, naive.u.detach(), rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(state.extra["lambda_"], naive.lambda_, rtol=1e-9, atol=1e-12)
         assert state.extra["mu"].item() == pytest.approx(3.0**outer)
-        torch.testing.assert_close(rows[:, -6:-4], torch.tensor(expected, dtype=rows.dtype), rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(
+            rows[:, -6:-4], torch.tensor(expected, dtype=rows.dtype), rtol=1e-10, atol=1e-12
+        )
     assert (state.extra["lambda_"] > 0).any()
     assert (state.u != state.u.clamp(0.01, 0.99)).any()  # some coordinates are at the cube's faces
     assert state.code_steps == 2 * 3 * N
@@ -105,22 +124,34 @@ def test_two_outer_iterations_are_those_of_the_naive_sum(K: int, slack: str) -> 
 
 CHOICES: list[dict[str, Any]] = [
     {},
-    {"constraint": "paper", "units": "raw", "slack": "frozen", "diversity_units": "raw", "step": Plain(1e-4)},
+    {
+        "constraint": "paper",
+        "units": "raw",
+        "slack": "frozen",
+        "diversity_units": "raw",
+        "step": Plain(1e-4),
+    },
     {"objective": "codes", "step": Normalized(0.02)},
     {"objective": "none", "epsilon0": 0.5},
     {"same_start": True, "objective": "codes"},
 ]
 
 
-@pytest.mark.parametrize("options", CHOICES, ids=["default", "paper", "codes", "none", "same start"])
+@pytest.mark.parametrize(
+    "options", CHOICES, ids=["default", "paper", "codes", "none", "same start"]
+)
 @pytest.mark.parametrize("K", [1, 2, 3, 5, 10])
 def test_codes_in_memory_do_not_change_the_result(K: int, options: dict[str, Any]) -> None:
     target, sampler = nonlinear(), Full(K=N, n=N, inner_steps=4, **options)
     start = sampler.init(target, seeded())
     whole, rows = rounds(sampler, target, start, 3)
-    parts, other_rows = rounds(replace(sampler, K=K), target, replace(sampler, K=K).init(target, seeded()), 3)
+    parts, other_rows = rounds(
+        replace(sampler, K=K), target, replace(sampler, K=K).init(target, seeded()), 3
+    )
     torch.testing.assert_close(parts.u, whole.u, rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(parts.extra["lambda_"], whole.extra["lambda_"], rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(
+        parts.extra["lambda_"], whole.extra["lambda_"], rtol=1e-8, atol=1e-10
+    )
     torch.testing.assert_close(other_rows, rows, rtol=1e-8, atol=1e-10)
     assert not torch.equal(whole.u, start.u)
     for name, value in parts.kept.trimmed().items():
@@ -130,7 +161,14 @@ def test_codes_in_memory_do_not_change_the_result(K: int, options: dict[str, Any
 @pytest.mark.parametrize("options", CHOICES[:4], ids=["default", "paper", "codes", "none"])
 def test_seeds_of_two_stage_are_the_case_n_equal_to_k(options: dict[str, Any]) -> None:
     target = nonlinear()
-    same = {"n": N, "inner_steps": 3, "epsilon0": 0.5, "diversity": 0.2, "step": Adam(0.05), **options}
+    same = {
+        "n": N,
+        "inner_steps": 3,
+        "epsilon0": 0.5,
+        "diversity": 0.2,
+        "step": Adam(0.05),
+        **options,
+    }
     full, seeds = Full(K=4, **same), TwoStage(K=N, **same)
     a, b = full.init(target, seeded()), seeds.init(target, seeded())
     for _ in range(2):  # two_stage updates its multipliers at the beginning of a round
@@ -140,7 +178,11 @@ def test_seeds_of_two_stage_are_the_case_n_equal_to_k(options: dict[str, Any]) -
 
 
 def test_order_of_the_codes_does_not_matter() -> None:
-    target, sampler, order = nonlinear(), Full(K=4, n=N, inner_steps=5), torch.randperm(N, generator=seeded(1))
+    target, sampler, order = (
+        nonlinear(),
+        Full(K=4, n=N, inner_steps=5),
+        torch.randperm(N, generator=seeded(1)),
+    )
     a = sampler.init(target, seeded())
     b = replace(a, u=a.u[order], extra={**a.extra, "f": a.extra["f"][order]})
     a, b = rounds(sampler, target, a, 3)[0], rounds(sampler, target, b, 3)[0]
@@ -153,7 +195,9 @@ def test_order_of_the_codes_does_not_matter() -> None:
 def test_units_of_f_do_not_matter(scale: float, shift: float, step: StepRule) -> None:
     f = tanh_net(p=1)
     plain = plain_set(f, [(0.1, 0.3)], cube())
-    other = plain_set(lambda c: scale * f(c) + shift, [(0.1 * scale + shift, 0.3 * scale + shift)], cube())
+    other = plain_set(
+        lambda c: scale * f(c) + shift, [(0.1 * scale + shift, 0.3 * scale + shift)], cube()
+    )
     sampler = Full(K=3, n=7, step=step)
     a, b = (rounds(sampler, t, sampler.init(t, seeded()), 3)[0] for t in (plain, other))
     torch.testing.assert_close(a.u, b.u, rtol=1e-6, atol=1e-8)
@@ -177,7 +221,8 @@ def test_slab_of_a_linear_unit() -> None:
     assert kept["f"].min() < 0.02  # both faces
     assert kept["f"].max() > 0.48
     assert (kept["u"] == kept["u"].clamp(0, 1)).all()
-    # at a maximum of eq. (6), a convex function, over the slab in the cube no code has more than one coordinate off the faces
+    # at a maximum of eq. (6), a convex function, over the slab in the cube no code has more than
+    # one coordinate off the faces
     between = ((kept["u"] > 0.02) & (kept["u"] < 0.98)).sum(1)
     assert (between <= 1).double().mean() > 0.9
     x = uniform(20000, 8, seed=9)
@@ -185,7 +230,9 @@ def test_slab_of_a_linear_unit() -> None:
 
 
 def test_to_the_end_is_farther_apart_than_just_inside() -> None:
-    inside, settled = (run(Full(K=20, n=20, until=until), slab()) for until in ("inside", "settled"))
+    inside, settled = (
+        run(Full(K=20, n=20, until=until), slab()) for until in ("inside", "settled")
+    )
     assert inside.status is settled.status is Status.REACHED
     assert inside.steps < settled.steps
     assert spread(settled.kept.trimmed()["u"]) > 1.1 * spread(inside.kept.trimmed()["u"])
@@ -264,19 +311,26 @@ class HeldForBackward:
             self.owner.now -= self.value.nbytes
 
     def __call__(self) -> Any:
-        return torch.autograd.graph.saved_tensors_hooks(lambda value: self._Box(self, value), lambda box: box.value)
+        return torch.autograd.graph.saved_tensors_hooks(
+            lambda value: self._Box(self, value), lambda box: box.value
+        )
 
 
 @pytest.mark.parametrize("n", [64, 640])
 def test_graphs_hold_no_more_for_more_codes(n: int) -> None:
     target, held = nonlinear(CodePrior.gaussian(8)), HeldForBackward()
     widen = normal(8, 500).float()
-    target = InverseSet(lambda c: (torch.tanh(c @ widen)[:, :2], torch.relu(c @ widen) ** 2), target.range, target.region)
+    target = InverseSet(
+        lambda c: (torch.tanh(c @ widen)[:, :2], torch.relu(c @ widen) ** 2),
+        target.range,
+        target.region,
+    )
     sampler = Full(K=8, n=n, inner_steps=3)
     state = sampler.init(target, seeded())
     with held():
         sampler.round(target, state, seeded())
-    # tanh and relu and the square keep 500 numbers each for a code, the distance 500 in float64, everything else is narrow
+    # tanh and relu and the square keep 500 numbers each for a code, the distance 500 in float64,
+    # everything else is narrow
     assert 8 * 500 * 3 * 4 < held.most < 8 * 500 * 8 * 4
     assert held.now == 0
 
@@ -298,7 +352,9 @@ def test_only_codes_grow_with_n() -> None:
         ]
         return sum(t.nbytes for t in tensors)
 
-    per_code = 8 * (8 + 8 + 2 + 7 + 8 + 8 + 1 + 2 + 4)  # u, kept u f e, Adam's two averages and age, f, lambda
+    per_code = 8 * (
+        8 + 8 + 2 + 7 + 8 + 8 + 1 + 2 + 4
+    )  # u, kept u f e, Adam's two averages and age, f, lambda
     assert held(large) - held(small) == 20 * per_code
 
 
@@ -313,12 +369,23 @@ def test_interrupted_between_parts_leaves_the_state_before_whole() -> None:
 
     def copied(state: State) -> list[Tensor]:
         x = state.extra
-        tensors = [state.u, *state.kept.trimmed().values(), *x["memory"].values(), x["f"], x["lambda_"], x["mu"], *x["moments"]]
+        tensors = [
+            state.u,
+            *state.kept.trimmed().values(),
+            *x["memory"].values(),
+            x["f"],
+            x["lambda_"],
+            x["mu"],
+            *x["moments"],
+        ]
         return [t.clone() for t in tensors]
 
     sampler = Full(K=4, n=N, inner_steps=4, until="settled", tolerance=0.0, max_outer=5)
     broken = drive(
-        sampler, InverseSet(evaluate, target.range, target.region), seeded(), on_round=lambda state, _: seen.append(copied(state))
+        sampler,
+        InverseSet(evaluate, target.range, target.region),
+        seeded(),
+        on_round=lambda state, _: seen.append(copied(state)),
     ).state
     assert broken.status is Status.INTERRUPTED
     assert len(seen) == 1

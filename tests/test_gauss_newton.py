@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from cases import normal, tanh_net
 
-from invset.samplers.gauss_newton import gauss_newton_step, jacobian, tangent
+from invset.core.gauss_newton import gauss_newton_step, jacobian, tangent
 
 
 def test_jacobian_agrees_with_finite_differences() -> None:
@@ -17,34 +17,52 @@ def test_jacobian_agrees_with_finite_differences() -> None:
     for k in range(6):
         e = torch.zeros(6, dtype=torch.float64)
         e[k] = h
-        torch.testing.assert_close(rows[:, :, k], ((f(u + e) - f(u - e)) / (2 * h)).detach(), rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(
+            rows[:, :, k], ((f(u + e) - f(u - e)) / (2 * h)).detach(), rtol=1e-6, atol=1e-8
+        )
 
 
 def test_step_minimises_the_quadratic() -> None:
-    rows, residual, mu = normal(4, 3, 6), normal(4, 3, seed=1), torch.tensor([0.1, 1.0, 1e3, 1e6], dtype=torch.float64)
+    rows, residual, mu = (
+        normal(4, 3, 6),
+        normal(4, 3, seed=1),
+        torch.tensor([0.1, 1.0, 1e3, 1e6], dtype=torch.float64),
+    )
     delta = gauss_newton_step(rows, residual, mu, longest=1e9)
     for i in range(4):
         # 1/2 |delta|² + mu/2 |r + J delta|² = 1/2 |[I; sqrt(mu) J] delta - [0; -sqrt(mu) r]|²
         root = math.sqrt(mu[i])
         matrix = np.concatenate([np.eye(6), root * rows[i].numpy()])
         right = np.concatenate([np.zeros(6), -root * residual[i].numpy()])
-        np.testing.assert_allclose(delta[i].numpy(), np.linalg.lstsq(matrix, right, rcond=None)[0], rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(
+            delta[i].numpy(), np.linalg.lstsq(matrix, right, rcond=None)[0], rtol=1e-7, atol=1e-9
+        )
 
 
 def test_a_large_penalty_solves_linear_equations_in_one_step() -> None:
     rows, residual = normal(4, 3, 6), normal(4, 3, seed=1)
-    delta = gauss_newton_step(rows, residual, torch.full((4,), 1e12, dtype=torch.float64), longest=1e9)
-    torch.testing.assert_close((rows @ delta.unsqueeze(2)).squeeze(2), -residual, rtol=1e-6, atol=1e-8)
+    delta = gauss_newton_step(
+        rows, residual, torch.full((4,), 1e12, dtype=torch.float64), longest=1e9
+    )
+    torch.testing.assert_close(
+        (rows @ delta.unsqueeze(2)).squeeze(2), -residual, rtol=1e-6, atol=1e-8
+    )
 
 
 def test_step_is_cut_to_the_longest_and_keeps_its_direction() -> None:
-    rows, residual, mu = normal(4, 3, 6), normal(4, 3, seed=1), torch.full((4,), 1e3, dtype=torch.float64)
+    rows, residual, mu = (
+        normal(4, 3, 6),
+        normal(4, 3, seed=1),
+        torch.full((4,), 1e3, dtype=torch.float64),
+    )
     free = gauss_newton_step(rows, residual, mu, longest=1e9)
     lengths = free.norm(dim=1) / math.sqrt(6)
     longest = lengths.median().item()
     cut = gauss_newton_step(rows, residual, mu, longest)
     torch.testing.assert_close(cut.norm(dim=1) / math.sqrt(6), lengths.clamp_max(longest))
-    torch.testing.assert_close(torch.cosine_similarity(cut, free), torch.ones(4, dtype=torch.float64))
+    torch.testing.assert_close(
+        torch.cosine_similarity(cut, free), torch.ones(4, dtype=torch.float64)
+    )
     assert (lengths > longest).any()
 
 

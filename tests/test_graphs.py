@@ -12,11 +12,13 @@ from cases import seeded, tanh_net
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from invset.graphs import SEEN, Recorded
+from invset.problem.graphs import SEEN, Recorded
 
 
 class Tape(TorchDispatchMode):
-    """What a CUDA graph is, on any device: the kernels that ran, to run again on the same memory."""
+    """What a CUDA graph is, on any device: the kernels that ran, to run again on the same
+    memory.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,11 +33,15 @@ class Tape(TorchDispatchMode):
     def replay(self) -> None:
         for func, args, kwargs, out in self.kernels:
             again = func(*args, **kwargs)
-            if isinstance(again, Tensor) and again.data_ptr() != out.data_ptr():  # not a view, and not in place
+            if (
+                isinstance(again, Tensor) and again.data_ptr() != out.data_ptr()
+            ):  # not a view, and not in place
                 out.detach().copy_(again)
 
 
-def record(function: Callable[[], tuple[Tensor, ...]]) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
+def record(
+    function: Callable[[], tuple[Tensor, ...]],
+) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
     with Tape() as tape:
         outputs = function()
     return tape.replay, outputs
@@ -52,7 +58,10 @@ def gradients(evaluate: Callable[[Tensor], tuple[Tensor, Tensor]], c: Tensor) ->
     c = c.clone().requires_grad_()
     f, e = evaluate(c)
     # all are looked at when the last has been taken: none may be written over by the next
-    ways = [torch.autograd.grad(x, c, retain_graph=True)[0] for x in (f[:, 0].sum(), e.sum(), (f.sum(1) * e.sum(1)).sum())]
+    ways = [
+        torch.autograd.grad(x, c, retain_graph=True)[0]
+        for x in (f[:, 0].sum(), e.sum(), (f.sum(1) * e.sum(1)).sum())
+    ]
     return [f.detach(), e.detach(), *ways]
 
 
@@ -71,7 +80,9 @@ def test_replayed_passes_are_those_of_the_codes_they_are_given() -> None:
 def test_sizes_that_come_often_are_recorded_once_each() -> None:
     calls: Counter[int] = Counter()
 
-    def counted(function: Callable[[], tuple[Tensor, ...]]) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
+    def counted(
+        function: Callable[[], tuple[Tensor, ...]],
+    ) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
         calls["recorded"] += 1
         return record(function)
 

@@ -27,7 +27,9 @@ def spans(line: np.ndarray) -> list[tuple[int, int]]:
 
 
 def test_every_cell_has_its_place_and_size() -> None:
-    picture = label_grid([("", plain(3), ["1", "2", "3"]), ("", plain(2), ["4", "5"])], "title", footer="below")
+    picture = label_grid(
+        [("", plain(3), ["1", "2", "3"]), ("", plain(2), ["4", "5"])], "title", footer="below"
+    )
     mask = red(picture)
     rows, columns = spans(mask.any(1)), spans(mask.any(0))
     assert len(rows) == 2
@@ -63,7 +65,14 @@ def test_large_images_are_shrunk_and_small_ones_stay_sharp() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "cell", "shape"), [(1, 96, (1, 1)), (20, 96, (1, 20)), (21, 96, (2, 20)), (100, 96, (5, 20)), (100, 128, (7, 15))]
+    ("count", "cell", "shape"),
+    [
+        (1, 96, (1, 1)),
+        (20, 96, (1, 20)),
+        (21, 96, (2, 20)),
+        (100, 96, (5, 20)),
+        (100, 128, (7, 15)),
+    ],
 )
 def test_grid_shape(count: int, cell: int, shape: tuple[int, int]) -> None:
     assert grid_shape(count, cell) == shape

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from invset.errors import InvsetError
-from invset.images import load_images, to_float, to_uint8
+from invset.files.images import load_images, to_float, to_uint8
 
 NAMES = ["dog/a.png", "dog/b.png", "cat/z.png", "cat/y.PNG", "ant/q.bmp"]
 
@@ -32,7 +32,9 @@ def folder(tmp_path):
 
 
 def packed(folder, kind):
-    files = [p for p in sorted(folder.rglob("*"), reverse=True) if p.is_file()]  # an order of its own
+    files = [
+        p for p in sorted(folder.rglob("*"), reverse=True) if p.is_file()
+    ]  # an order of its own
     path = folder.parent / f"pictures.{kind}"
     if kind == "zip":
         with zipfile.ZipFile(path, "w") as archive:
@@ -58,7 +60,10 @@ def test_folder_has_alphabetical_names_classes_and_labels(folder):
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
 def test_archives_give_what_the_folder_gives(folder, kind):
-    expected, data = load_images(folder, progress=False), load_images(packed(folder, kind), progress=False)
+    expected, data = (
+        load_images(folder, progress=False),
+        load_images(packed(folder, kind), progress=False),
+    )
     assert (data.names, data.classes) == (expected.names, expected.classes)
     assert torch.equal(data.images, expected.images)
     assert torch.equal(data.labels, expected.labels)
@@ -66,14 +71,16 @@ def test_archives_give_what_the_folder_gives(folder, kind):
 
 def test_more_pictures_than_are_read_at_a_time(folder, monkeypatch):
     expected = load_images(folder, progress=False)
-    monkeypatch.setattr("invset.images._CHUNK", 2)
+    monkeypatch.setattr("invset.files.images._CHUNK", 2)
     assert torch.equal(load_images(folder, progress=False).images, expected.images)
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
 def test_limit_spreads_evenly_and_reads_nothing_else(folder, kind):
     (folder / "cat" / "y.PNG").write_bytes(b"never opened")
-    data = load_images(folder if kind == "folder" else packed(folder, kind), limit=3, progress=False)
+    data = load_images(
+        folder if kind == "folder" else packed(folder, kind), limit=3, progress=False
+    )
     assert data.names == ["ant/q.bmp", "cat/z.png", "dog/b.png"]  # 0, 2, 4 of 0 … 4
 
 

@@ -7,10 +7,10 @@ import torch
 from cases import cube, linear, plain_set, run, uniform
 from torch import Tensor
 
+from invset.core.space import Free
 from invset.errors import InvsetError
-from invset.prior import Free
 from invset.samplers.base import State, Status
-from invset.samplers.ladder import Ladder
+from invset.studies.ladder import Ladder
 
 WEIGHTS = linear(8)
 LOW, HIGH = WEIGHTS.clamp_max(0).sum().item(), WEIGHTS.clamp_min(0).sum().item()
@@ -46,7 +46,9 @@ def test_every_column_reaches_every_range() -> None:
 
 def test_a_column_is_one_code_that_moves_no_farther_than_it_must() -> None:
     start = uniform(512, 8)
-    state = run(Ladder(K=6, ranges=RANGES), plain_set(lambda c: c @ WEIGHTS, RANGES[:1], Free(start)))
+    state = run(
+        Ladder(K=6, ranges=RANGES), plain_set(lambda c: c @ WEIGHTS, RANGES[:1], Free(start))
+    )
     kept = state.kept.trimmed()
     rows = [kept["u"][row] for row in state.extra["cells"]]
     parents = [kept["parent"][row].tolist() for row in state.extra["cells"]]
@@ -100,4 +102,6 @@ def test_bad_ladders() -> None:
         Ladder(K=0, ranges=[(1, 2)])
     weights = linear(8, p=2)
     with pytest.raises(InvsetError, match="one neuron, not 2"):
-        run(Ladder(K=3, ranges=[(1, 2)]), plain_set(lambda c: c @ weights, [(0, 1), (0, 1)], cube()))
+        run(
+            Ladder(K=3, ranges=[(1, 2)]), plain_set(lambda c: c @ weights, [(0, 1), (0, 1)], cube())
+        )

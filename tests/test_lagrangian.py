@@ -1,4 +1,6 @@
-"""The augmented Lagrangian against hand-worked numbers and against SciPy's optimum and multipliers."""
+"""The augmented Lagrangian against hand-worked numbers and against SciPy's optimum and
+multipliers.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from cases import normal
 from scipy.optimize import minimize
 from torch import Tensor
 
-from invset.inverse_set import ActivationRange
-from invset.lagrangian import constraints, penalty, slack, update_multipliers
+from invset.core.lagrangian import constraints, penalty, slack, update_multipliers
+from invset.core.target import ActivationRange
 
 
 def ranges(*ends: tuple[float, float]) -> ActivationRange:
@@ -29,7 +31,9 @@ def test_constraints_by_hand() -> None:
     # in widths: divided by 10 and 4
     torch.testing.assert_close(constraints(f, range_), t([0.0, -0.25, 0.0, 0.25]))
     # epsilon0 = epsilon: the ends of the range themselves, f - z1 and z2 - f
-    torch.testing.assert_close(constraints(f, range_, epsilon0=1.0, relative=False), t([5.0, 1.0, 5.0, 3.0]))
+    torch.testing.assert_close(
+        constraints(f, range_, epsilon0=1.0, relative=False), t([5.0, 1.0, 5.0, 3.0])
+    )
 
 
 def test_slack_penalty_and_multipliers_by_hand() -> None:
@@ -53,16 +57,28 @@ def test_slack_is_the_minimiser() -> None:
         assert abs(grid[values.argmin()] - s[0, i]) <= 5.01e-4
 
 
-def solve(a: np.ndarray, w: np.ndarray, range_: ActivationRange, both: bool, epsilon0: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """Minimise |c - a|² subject to the constraints of f = w c by the functions under test; return c, lambda and the iterations."""
-    c, lambda_, mu = a.copy(), torch.zeros(1, (2 if both else 1) * w.shape[0], dtype=torch.float64), 1.0
+def solve(
+    a: np.ndarray, w: np.ndarray, range_: ActivationRange, both: bool, epsilon0: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Minimise |c - a|² subject to the constraints of f = w c by the functions under test; return
+    c, lambda and the iterations.
+    """
+    c, lambda_, mu = (
+        a.copy(),
+        torch.zeros(1, (2 if both else 1) * w.shape[0], dtype=torch.float64),
+        1.0,
+    )
 
     for outer in range(60):
 
-        def value(x: np.ndarray, lambda_: Tensor = lambda_, mu: float = mu) -> tuple[float, np.ndarray]:
+        def value(
+            x: np.ndarray, lambda_: Tensor = lambda_, mu: float = mu
+        ) -> tuple[float, np.ndarray]:
             c_ = torch.tensor(x).unsqueeze(0).requires_grad_()
             g = constraints(c_ @ torch.tensor(w).T, range_, epsilon0, both, relative=False)
-            total = (c_ - torch.tensor(a)).square().sum() + penalty(g, slack(g, lambda_, mu), lambda_, mu).sum()
+            total = (c_ - torch.tensor(a)).square().sum() + penalty(
+                g, slack(g, lambda_, mu), lambda_, mu
+            ).sum()
             return total.item(), torch.autograd.grad(total, c_)[0][0].numpy()
 
         c = minimize(value, c, jac=True, method="BFGS", options={"gtol": 1e-11}).x
@@ -87,7 +103,9 @@ def test_projection_on_a_half_space_has_the_closed_form() -> None:
 
 @pytest.mark.parametrize("epsilon0", [0.5, 1.0])
 @pytest.mark.parametrize("shift", [(2.0, -3.0), (0.4, 0.3), (-3.0, -3.0)])
-def test_both_ends_of_two_neurons_agree_with_slsqp(epsilon0: float, shift: tuple[float, float]) -> None:
+def test_both_ends_of_two_neurons_agree_with_slsqp(
+    epsilon0: float, shift: tuple[float, float]
+) -> None:
     a, w = normal(5).numpy(), normal(2, 5, seed=1).numpy()
     ends = [(float(f + s), float(f + s) + 1.0) for f, s in zip(w @ a, shift, strict=True)]
     range_ = ranges(*ends)
@@ -107,9 +125,12 @@ def test_both_ends_of_two_neurons_agree_with_slsqp(epsilon0: float, shift: tuple
         options={"ftol": 1e-14},
     )
     np.testing.assert_allclose(c, reference.x, atol=1e-6)
-    # the multipliers of both ends act as their difference: 2 (c - a) = w' (lambda_low - lambda_high)
+    # the multipliers of both ends act as their difference: 2 (c - a) = w' (lambda_low -
+    # lambda_high)
     kkt = np.linalg.lstsq(w.T, 2 * (reference.x - a), rcond=None)[0]
     np.testing.assert_allclose(lambda_[:2] - lambda_[2:], kkt, atol=1e-6)
     assert (lambda_ >= 0).all()
     if epsilon0 == 1.0:  # the ends lie apart, so that at most one of them holds its neuron
-        np.testing.assert_allclose(lambda_, np.concatenate([kkt.clip(0), (-kkt).clip(0)]), atol=1e-6)
+        np.testing.assert_allclose(
+            lambda_, np.concatenate([kkt.clip(0), (-kkt).clip(0)]), atol=1e-6
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from invset.samplers.levels import PARTS, Levels, _ratios
+from invset.core.levels import PARTS, Levels, _ratios
 
 
 def offset(*values: float) -> torch.Tensor:
@@ -45,7 +45,9 @@ def test_wanted_is_what_is_not_ahead_of_the_mean() -> None:
     # the first two of the third part fill it; others with one sample may have a second
     assert levels.wanted(place, inside).tolist() == [True, True, False, True, False]
     # for two neurons both must be behind
-    two = Levels(offset(0.0, 0.0), torch.stack([counts[0], 5 * torch.eye(PARTS, dtype=torch.long)[0]]))
+    two = Levels(
+        offset(0.0, 0.0), torch.stack([counts[0], 5 * torch.eye(PARTS, dtype=torch.long)[0]])
+    )
     both = torch.tensor([[0.35, 0.05], [0.35, 0.95]], dtype=torch.float64)
     assert two.wanted(both, torch.tensor([True, True])).tolist() == [False, True]
 
@@ -71,5 +73,7 @@ def test_next_levels_of_many_codes_are_even_whatever_was_there() -> None:
     places = torch.cat(taken)
     assert levels.counts.min() >= 0.8 * levels.counts.double().mean()
     assert levels.counts.max() <= 1.2 * levels.counts.double().mean()
-    cells = torch.histogramdd(places, [5, 5], range=[0.0, 1, 0, 1]).hist  # pairs of levels are not tied to each other
+    cells = torch.histogramdd(
+        places, [5, 5], range=[0.0, 1, 0, 1]
+    ).hist  # pairs of levels are not tied to each other
     assert (cells > 0).all()

@@ -1,4 +1,6 @@
-"""``invset list``: every name it prints can be typed; and names that can't are answered with those that can."""
+"""``invset list``: every name it prints can be typed; and names that can't are answered with those
+that can.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,22 @@ from hydra import compose, initialize_config_dir
 from safetensors.torch import save_file
 from typed import typed
 
-from invset.commands.build import choose_device, load_direction
 from invset.commands.listing import KINDS, about
+from invset.config.build import choose_device, load_direction
+from invset.config.mistakes import config_dir
 from invset.errors import InvsetError
-from invset.mistakes import config_dir
-from invset.models.caffe import caffe_layers
-from invset.models.caffenet import CaffeNet
-from invset.models.load import CIFAR10, mini_network
+from invset.nets.caffe.caffenet import CaffeNet
+from invset.nets.caffe.load import caffe_layers
+from invset.nets.embedded import CIFAR10, mini_network
 from invset.samplers.two_stage import TwoStage
 
 Listed = Callable[..., list[str]]
 
 
 @pytest.fixture
-def listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Listed:
+def listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Listed:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INVSET_CACHE", str(tmp_path / "cache"))  # no published weights are there
 
@@ -50,7 +54,9 @@ def test_every_option_that_is_listed_composes(kind: str, listed: Listed) -> None
     assert len(lines) == len(list((config_dir() / group).rglob("*.yaml")))
     for option, explanation in lines:
         assert explanation
-        assert not explanation.startswith("invset run"), f"say in brackets behind the first line of {group}/{option}.yaml what it is"
+        assert not explanation.startswith("invset run"), (
+            f"say in brackets behind the first line of {group}/{option}.yaml what it is"
+        )
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             assert compose("run", [f"{group}={option}"])
 
@@ -63,7 +69,9 @@ def test_every_method_that_is_listed_can_be_compared(listed: Listed) -> None:
 
 
 def test_what_an_option_is_its_first_line_says(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("# @package _global_\n# invset run sampler=a    (what (in brackets) it is)\nK: 1\n")
+    (tmp_path / "a.yaml").write_text(
+        "# @package _global_\n# invset run sampler=a    (what (in brackets) it is)\nK: 1\n"
+    )
     (tmp_path / "b.yaml").write_text("# invset run sampler=b\n")
     assert about(tmp_path / "a.yaml") == "what (in brackets) it is"
     assert about(tmp_path / "b.yaml") == "invset run sampler=b"
@@ -86,31 +94,53 @@ def test_layers_of_a_published_network_need_no_weights(listed: Listed) -> None:
     with torch.device("meta"):
         real = CaffeNet(205)
     assert set(rows) == {name for name, _ in real.named_children()} | {"fc6", "fc7"}
-    assert (rows["conv5"], rows["pool5"], rows["fc6"], rows["fc8"]) == ("256x13x13", "256x6x6", "4096", "205")
+    assert (rows["conv5"], rows["pool5"], rows["fc6"], rows["fc8"]) == (
+        "256x13x13",
+        "256x6x6",
+        "4096",
+        "205",
+    )
     assert caffe_layers("alexnet", "norm-pool").shape("pool2") == (256, 13, 13)
 
 
 def test_neurons_and_labels(listed: Listed) -> None:
     named = [f"{i:>4}  {name}" for i, name in enumerate(CIFAR10, start=1)]
-    assert listed("neurons", "network=mini", "layer=fc8") == named == listed("labels", "network=mini")
+    assert (
+        listed("neurons", "network=mini", "layer=fc8") == named == listed("labels", "network=mini")
+    )
     assert listed("neurons", "network=mini", "layer=conv5")[0].startswith("1 to 128: ")
     assert listed("labels", "volc", "network=caffenet") == [" 981  volcano"]
-    assert listed("labels", "network=caffenet", "terrier", "wheaten") == [" 203  soft-coated wheaten terrier"]
+    assert listed("labels", "network=caffenet", "terrier", "wheaten") == [
+        " 203  soft-coated wheaten terrier"
+    ]
     assert len(listed("labels", "network=places205")) == 205
 
 
 def test_what_can_be_listed_and_what_not(listed: Listed) -> None:
     assert [line.split()[0] for line in listed()] == list(KINDS)
     assert "Did you mean networks" in listed("network")[0]
-    assert "none of the 1000 labels holds volcno. Did you mean volcano" in listed("labels", "volcno")[0]
-    assert "has no layer 'fc9'. Did you mean fc" in listed("neurons", "network=mini", "layer=fc9")[0]
+    assert (
+        "none of the 1000 labels holds volcno. Did you mean volcano"
+        in listed("labels", "volcno")[0]
+    )
+    assert (
+        "has no layer 'fc9'. Did you mean fc" in listed("neurons", "network=mini", "layer=fc9")[0]
+    )
     assert "network has no option minni. Did you mean mini" in listed("layers", "network=minni")[0]
 
 
-@pytest.mark.parametrize(("words", "torch_too"), [(["--help"], False), (["labels", "volc"], False), (["samplers"], False)])
+@pytest.mark.parametrize(
+    ("words", "torch_too"),
+    [(["--help"], False), (["labels", "volc"], False), (["samplers"], False)],
+)
 def test_names_need_no_torch(words: list[str], torch_too: bool, tmp_path: Path) -> None:
-    code = "import sys; from invset.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, "list", *words], capture_output=True, text=True, cwd=tmp_path)
+    code = (
+        "import sys; from invset.cli import main\ntry: main()\nfinally: print('torch' in"
+        " sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "list", *words], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.stdout.splitlines()[-1] == str(torch_too)
     assert len(done.stdout.splitlines()) > 1
 
@@ -120,13 +150,28 @@ def test_a_pipe_that_nobody_reads(words: list[str], tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     code = "from invset.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, *words], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_n_alone_is_a_run_of_so_many_codes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    words = ["network=mini", "neuron=horse", "z1=2", "z2=4", "n=3", "animation=false", "progress=false", "report=false"]
+    words = [
+        "network=mini",
+        "neuron=horse",
+        "z1=2",
+        "z2=4",
+        "n=3",
+        "animation=false",
+        "progress=false",
+        "report=false",
+    ]
     assert typed(monkeypatch, "run", *words, f"hydra.run.dir={tmp_path}/out") == 0
     assert len(list((tmp_path / "out" / "samples").iterdir())) == 3
 

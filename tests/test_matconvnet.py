@@ -14,25 +14,35 @@ from caffe_oracle import caffenet_layers, random_blobs
 from scipy.io import savemat
 
 from invset.errors import InvsetError
-from invset.models.caffe import caffe_network
-from invset.models.matconvnet import read_matconvnet
+from invset.files.matconvnet import read_matconvnet
+from invset.nets.caffe.load import caffe_network
 
-MAP = (3, 2)  # height and width of pool5 here: unequal, so that they can't be mistaken for each other
+MAP = (
+    3,
+    2,
+)  # height and width of pool5 here: unequal, so that they can't be mistaken for each other
 
 
 def caffe_blobs() -> dict[str, list[np.ndarray]]:
     """As Caffe has them: the numbers that must come back."""
     rng = np.random.default_rng(0)
     shapes = {"conv1": (4, 3, 5, 6), "conv2": (6, 2, 3, 2), "fc6": (7, 6 * 3 * 2), "fc8": (5, 7)}
-    return {name: [rng.standard_normal(shape).astype("f"), rng.standard_normal(shape[0]).astype("f")] for name, shape in shapes.items()}
+    return {
+        name: [rng.standard_normal(shape).astype("f"), rng.standard_normal(shape[0]).astype("f")]
+        for name, shape in shapes.items()
+    }
 
 
 def converted(name: str, weights: np.ndarray, map_: tuple[int, int] = MAP) -> np.ndarray:
-    """Step by step what import-caffe.py of MatConvNet does: all axes reversed, x and y exchanged, BGR to RGB."""
+    """Step by step what import-caffe.py of MatConvNet does: all axes reversed, x and y exchanged,
+    BGR to RGB.
+    """
     filters = weights.transpose()
     if name.startswith("fc"):
         height, width = map_ if name == "fc6" else (1, 1)
-        filters = filters.reshape([width, height, weights.shape[1] // (height * width), len(weights)], order="F")
+        filters = filters.reshape(
+            [width, height, weights.shape[1] // (height * width), len(weights)], order="F"
+        )
     filters = filters.transpose([1, 0, 2, 3])
     return filters[:, :, ::-1, :] if name == "conv1" else filters
 
@@ -62,13 +72,26 @@ def write(
     layers = []
     for name, (weights, bias) in (blobs or caffe_blobs()).items():
         both = (converted(name, weights, map_), bias.reshape(1, -1))
-        kept = {"weights": cells(*both)} if layout == "weights" else {"filters": both[0], "biases": both[1]}
-        layers.append(struct(name=name, type="conv", **kept, pad=np.zeros((1, 4)), stride=np.ones((1, 2))))
+        kept = (
+            {"weights": cells(*both)}
+            if layout == "weights"
+            else {"filters": both[0], "biases": both[1]}
+        )
+        layers.append(
+            struct(name=name, type="conv", **kept, pad=np.zeros((1, 4)), stride=np.ones((1, 2)))
+        )
         layers.append(struct(name=f"relu_{name}", type="relu", weights=cells(), leak=0.0))
         layers.append(struct(name=f"norm_{name}", type="lrn", param=np.array([[5, 1, 2e-5, 0.75]])))
-    normalization = struct(averageImage=np.zeros((0,)) if mean is None else mean, imageSize=np.array([[227.0, 227.0, 3.0, 10.0]]))
+    normalization = struct(
+        averageImage=np.zeros((0,)) if mean is None else mean,
+        imageSize=np.array([[227.0, 227.0, 3.0, 10.0]]),
+    )
     classes = struct(name=cells("n1", "n2"), description=cells("one", "two"))
-    found = {"meta": struct(normalization=normalization, classes=classes)} if layout == "weights" else {"normalization": normalization}
+    found = (
+        {"meta": struct(normalization=normalization, classes=classes)}
+        if layout == "weights"
+        else {"normalization": normalization}
+    )
     savemat(path, {"layers": cells(*layers), **found, **extra}, oned_as="column")
 
 
@@ -90,7 +113,10 @@ def test_a_network_of_such_a_file(tmp_path):
     write_caffemodel(tmp_path / "net.caffemodel", blobs)
     write(tmp_path / "net.mat", blobs=blobs, map_=(6, 6))
     x = torch.rand(2, 3, 227, 227, generator=torch.Generator().manual_seed(0))
-    first, second = (caffe_network(weights=tmp_path / f"net.{kind}", labels=None).module(x) for kind in ("caffemodel", "mat"))
+    first, second = (
+        caffe_network(weights=tmp_path / f"net.{kind}", labels=None).module(x)
+        for kind in ("caffemodel", "mat")
+    )
     assert torch.equal(first, second)
 
 
@@ -112,7 +138,10 @@ def test_mean_pixel(tmp_path, shape):
 
 def test_one_filter_whose_axis_matlab_drops(tmp_path):
     filters = np.arange(24, dtype="f").reshape(2, 3, 4)
-    savemat(tmp_path / "net.mat", {"layers": cells(struct(name="a", weights=cells(filters, np.ones((1, 1)))))})
+    savemat(
+        tmp_path / "net.mat",
+        {"layers": cells(struct(name="a", weights=cells(filters, np.ones((1, 1)))))},
+    )
     weights, bias = read_matconvnet(tmp_path / "net.mat")[0]["a"]
     np.testing.assert_array_equal(weights, filters.transpose(2, 0, 1)[None])
     assert bias.tolist() == [1]
@@ -131,9 +160,13 @@ def test_foreign_files(tmp_path):
         b"MATLAB 7.3 MAT-file" + b" " * 105 + b"\0\2IM" + bytes(99),
     ):
         path.write_bytes(content)
-        with pytest.raises(InvsetError, match=r"net.mat .*expected a SimpleNN network of MatConvNet"):
+        with pytest.raises(
+            InvsetError, match=r"net.mat .*expected a SimpleNN network of MatConvNet"
+        ):
             read_matconvnet(path)
-    with pytest.raises(InvsetError, match=r"absent.mat can't be read \(No such file or directory\)"):
+    with pytest.raises(
+        InvsetError, match=r"absent.mat can't be read \(No such file or directory\)"
+    ):
         read_matconvnet(tmp_path / "absent.mat")
 
 
@@ -146,7 +179,10 @@ def test_foreign_files(tmp_path):
             cells(struct(name="a", weights=cells(np.ones((2, 2, 3, 4)), np.ones((1, 5))))),
             r"layer a has weights of shape \(2, 2, 3, 4\) and \(1, 5\)",
         ),
-        (cells(struct(name="a", weights=cells(np.ones((2, 2, 3, 4, 5))))), r"layer a has weights of shape \(2, 2, 3, 4, 5\)"),
+        (
+            cells(struct(name="a", weights=cells(np.ones((2, 2, 3, 4, 5))))),
+            r"layer a has weights of shape \(2, 2, 3, 4, 5\)",
+        ),
         (cells(struct(name="a", weights=cells("text", "more"))), "layer a has weights"),
         (cells(struct(name="a", weights=np.ones((2, 2)))), "layer a has weights"),
         (cells(struct(name=cells("a", "b"), weights=cells("text"))), "layer layer1 has"),

@@ -12,15 +12,21 @@ from caffe_oracle import caffenet_layers, random_blobs
 from protobuf_schema import message_class
 
 from invset.errors import InvsetError
-from invset.models.caffe import caffe_network
-from invset.models.onnx import read_onnx
+from invset.files.onnx import read_onnx
+from invset.nets.caffe.load import caffe_network
 
 INT64, FLOAT = 7, 1
 
 
 def some_tensors() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    shapes = {"fc6_w_0": (7, 12), "conv1_w_0": (4, 3, 5, 5), "conv1_b_0": (4,), "fc6_b_0": (7,), "fc9_w_0": (2, 2)}
+    shapes = {
+        "fc6_w_0": (7, 12),
+        "conv1_w_0": (4, 3, 5, 5),
+        "conv1_b_0": (4,),
+        "fc6_b_0": (7,),
+        "fc9_w_0": (2, 2),
+    }
     return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
 
 
@@ -50,13 +56,23 @@ def model_class() -> type:
         {
             "Tensor": tensor,
             "Node": node,
-            "Graph": {"node": (1, "repeated Node"), "name": (2, "string"), "initializer": (5, "repeated Tensor")},
-            "Model": {"ir_version": (1, "int64"), "producer_name": (2, "string"), "graph": (7, "Graph")},
+            "Graph": {
+                "node": (1, "repeated Node"),
+                "name": (2, "string"),
+                "initializer": (5, "repeated Tensor"),
+            },
+            "Model": {
+                "ir_version": (1, "int64"),
+                "producer_name": (2, "string"),
+                "graph": (7, "Graph"),
+            },
         },
     )
 
 
-def model_bytes(model_class: type, raw: bool, tensors: dict[str, np.ndarray] | None = None) -> bytes:
+def model_bytes(
+    model_class: type, raw: bool, tensors: dict[str, np.ndarray] | None = None
+) -> bytes:
     model = model_class(ir_version=3, producer_name="caffe2")
     model.graph.name = "caffenet"
     model.graph.node.add(name="conv1", input=["data_0", "conv1_w_0", "conv1_b_0"])
@@ -82,10 +98,17 @@ def test_a_network_of_such_a_file(tmp_path, model_class):
     layers = caffenet_layers("pool-norm", 16, 5)
     blobs = random_blobs(layers, seed=0, bias=1.0)
     write_caffemodel(tmp_path / "net.caffemodel", blobs)
-    tensors = {f"{layer}_{kind}_0": blob for layer, pair in blobs.items() for kind, blob in zip("wb", pair, strict=True)}
+    tensors = {
+        f"{layer}_{kind}_0": blob
+        for layer, pair in blobs.items()
+        for kind, blob in zip("wb", pair, strict=True)
+    }
     (tmp_path / "net.onnx").write_bytes(model_bytes(model_class, True, tensors))
     x = torch.rand(2, 3, 227, 227, generator=torch.Generator().manual_seed(0))
-    first, second = (caffe_network(weights=tmp_path / f"net.{kind}", labels=None).module(x) for kind in ("caffemodel", "onnx"))
+    first, second = (
+        caffe_network(weights=tmp_path / f"net.{kind}", labels=None).module(x)
+        for kind in ("caffemodel", "onnx")
+    )
     assert torch.equal(first, second)
 
 
@@ -94,11 +117,20 @@ def test_a_network_of_such_a_file(tmp_path, model_class):
 def test_files_of_the_onnx_package(tmp_path, raw):
     onnx = pytest.importorskip("onnx")
     tensors = [
-        onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, array.shape, array.tobytes() if raw else array.ravel().tolist(), raw=raw)
+        onnx.helper.make_tensor(
+            name,
+            onnx.TensorProto.FLOAT,
+            array.shape,
+            array.tobytes() if raw else array.ravel().tolist(),
+            raw=raw,
+        )
         for name, array in some_tensors().items()
     ]
     tensors.append(onnx.helper.make_tensor("OC2_DUMMY_1", onnx.TensorProto.INT64, [2], [1, 9216]))
-    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "caffenet", [], [], tensors)), tmp_path / "net.onnx")
+    onnx.save(
+        onnx.helper.make_model(onnx.helper.make_graph([], "caffenet", [], [], tensors)),
+        tmp_path / "net.onnx",
+    )
     assert_right(read_onnx(tmp_path / "net.onnx"))
 
 
@@ -108,9 +140,18 @@ def test_broken_files(tmp_path, model_class):
     for content, expected in (
         (whole[:400], r"no .onnx file: at byte \d+ expected field 7 with \d+ bytes, found \d+"),
         (b"<html>", r"at byte 0 expected a field"),
-        (model_class(ir_version=3).SerializeToString(), r"expected tensors like conv1_w_0, found none"),
-        (whole.replace(b"_w_0", b"_u_0"), r"expected tensors like conv1_w_0, found fc6_u_0, conv1_u_0, conv1_b_0"),
-        (whole.replace(b"\x08\x07\x08\x0c", b"\x08\x07\x08\x0d"), r"as many numbers as shape \(7, 13\) has, found 84"),
+        (
+            model_class(ir_version=3).SerializeToString(),
+            r"expected tensors like conv1_w_0, found none",
+        ),
+        (
+            whole.replace(b"_w_0", b"_u_0"),
+            r"expected tensors like conv1_w_0, found fc6_u_0, conv1_u_0, conv1_b_0",
+        ),
+        (
+            whole.replace(b"\x08\x07\x08\x0c", b"\x08\x07\x08\x0d"),
+            r"as many numbers as shape \(7, 13\) has, found 84",
+        ),
     ):
         path.write_bytes(content)
         with pytest.raises(InvsetError, match=expected):

@@ -1,4 +1,6 @@
-"""Passes with the options of a runtime, against plain float32; and that float32 decides what is a sample."""
+"""Passes with the options of a runtime, against plain float32; and that float32 decides what is a
+sample.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,20 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from invset.api import InverseSetSampler
+from invset.core.kept import Kept
+from invset.core.space import CodePrior
+from invset.core.target import Evaluate, InverseSet
 from invset.errors import InvsetError
-from invset.inverse_set import Evaluate, InverseSet
-from invset.models.generator import Generator
-from invset.models.network import Network
-from invset.passes import Passes, channels_last_pays
-from invset.prior import CodePrior
-from invset.problem import Neuron, Problem
-from invset.runtime import Runtime
+from invset.nets.generator import Generator
+from invset.nets.network import Network
+from invset.problem.passes import Passes, channels_last_pays
+from invset.problem.problem import Neuron, Problem
+from invset.problem.runtime import Runtime
 from invset.samplers.base import Sampler, Status, drive
 from invset.samplers.full import Full
-from invset.samplers.kept import Kept
-from invset.samplers.ladder import Ladder
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage
+from invset.studies.ladder import Ladder
 
 CODE_DIM = 16
 CPU = torch.device("cpu")
@@ -37,16 +39,32 @@ CPU = torch.device("cpu")
 def small(device: str = "cpu") -> tuple[Network, Generator]:
     """A network with convolutions and a generator with a deconvolution, both of random weights."""
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 64, 24), nn.ReLU(), nn.Linear(24, 5)]
+    layers = [
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8 * 64, 24),
+        nn.ReLU(),
+        nn.Linear(24, 5),
+    ]
     network = Network(nn.Sequential(*layers), image_size=16, encoder="5", device=device)
     for layer in layers:  # so that codes make more of a difference than the biases
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    maker = [nn.Linear(CODE_DIM, 6 * 64), nn.LeakyReLU(0.3), nn.Unflatten(1, (6, 8, 8)), nn.ConvTranspose2d(6, 3, 4, 2, 1), nn.Sigmoid()]
+    maker = [
+        nn.Linear(CODE_DIM, 6 * 64),
+        nn.LeakyReLU(0.3),
+        nn.Unflatten(1, (6, 8, 8)),
+        nn.ConvTranspose2d(6, 3, 4, 2, 1),
+        nn.Sigmoid(),
+    ]
     with torch.no_grad():
         maker[0].weight *= 6  # type: ignore[operator]
-    return network, Generator(nn.Sequential(*maker), CODE_DIM, prior=CodePrior.gaussian(CODE_DIM), device=device)
+    return network, Generator(
+        nn.Sequential(*maker), CODE_DIM, prior=CodePrior.gaussian(CODE_DIM), device=device
+    )
 
 
 def problem(ends: tuple[float, float] = (0.0, 1.0), device: str = "cpu", **runtime: Any) -> Problem:
@@ -132,7 +150,9 @@ def most_memory(count: int, part: int | None) -> int:
 def test_memory_is_that_of_the_few() -> None:
     whole, few = most_memory(64, None), most_memory(4, None)
     assert whole > 10 * few
-    assert most_memory(64, 4) < 2 * few  # what grows with all of them: codes, f, e, and their gradients
+    assert (
+        most_memory(64, 4) < 2 * few
+    )  # what grows with all of them: codes, f, e, and their gradients
     assert most_memory(128, 4) - most_memory(64, 4) < 0.1 * whole
 
 
@@ -167,8 +187,12 @@ def test_only_passes_with_a_gradient_are_in_low_precision(part: int | None) -> N
 @pytest.mark.parametrize("part", [None, 3])
 def test_bfloat16_is_near_float32(part: int | None) -> None:
     c = codes(64)
-    exact, low = gradients(problem().evaluate, c), gradients(problem(autocast="bf16", micro_batch=part).evaluate, c)
-    # 8 bits of mantissa in each of a handful of layers; in the gradients, ReLUs and pools that choose otherwise
+    exact, low = (
+        gradients(problem().evaluate, c),
+        gradients(problem(autocast="bf16", micro_batch=part).evaluate, c),
+    )
+    # 8 bits of mantissa in each of a handful of layers; in the gradients, ReLUs and pools that
+    # choose otherwise
     for found, expected, near in zip(low, exact, (0.02, 0.02, 0.2, 0.2), strict=True):
         assert not torch.equal(found, expected)
         assert (found - expected).norm() < near * expected.norm()
@@ -194,10 +218,18 @@ def narrow() -> tuple[float, float]:
 
 @pytest.mark.parametrize("name", list(SAMPLERS))
 @pytest.mark.parametrize("eight_bit", [True, False])
-def test_what_is_saved_is_in_range_although_steps_are_in_bfloat16(name: str, eight_bit: bool) -> None:
+def test_what_is_saved_is_in_range_although_steps_are_in_bfloat16(
+    name: str, eight_bit: bool
+) -> None:
     ends = narrow()
     network, generator = small()
-    low = Problem(network, generator, neurons=[Neuron("6", 2, ends)], eight_bit=eight_bit, runtime=Runtime(autocast="bf16"))
+    low = Problem(
+        network,
+        generator,
+        neurons=[Neuron("6", 2, ends)],
+        eight_bit=eight_bit,
+        runtime=Runtime(autocast="bf16"),
+    )
     sampler = SAMPLERS[name](ends)
     result = InverseSetSampler(sampler=sampler).run(low)
     assert result.status is Status.REACHED
@@ -205,13 +237,19 @@ def test_what_is_saved_is_in_range_although_steps_are_in_bfloat16(name: str, eig
     assert result.in_range.all()
     if eight_bit:  # without, what rounding takes out of the range is not kept
         assert len(result) == sampler.n
-        torch.testing.assert_close(result.state.kept.trimmed()["f"], result.activations, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            result.state.kept.trimmed()["f"], result.activations, rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("name", ["stream", "multipliers", "two_stage"])
-def test_without_measuring_again_some_would_not_be(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_measuring_again_some_would_not_be(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Kept, "confirmed", lambda self, *_: self)
-    result = InverseSetSampler(sampler=SAMPLERS[name](narrow())).run(problem(narrow(), autocast="bf16"))
+    result = InverseSetSampler(sampler=SAMPLERS[name](narrow())).run(
+        problem(narrow(), autocast="bf16")
+    )
     assert not result.in_range.all()
 
 
@@ -241,16 +279,28 @@ def test_confirmed_by_hand() -> None:
 
     target = replace(plain_set(lambda c: c, [(0.0, 1.0)], cube(1)), evaluate=evaluate)
     everybody = torch.ones(3, dtype=torch.bool)
-    first = Kept.empty(9, rows(0), rows(0), rows(0)).add(everybody, rows(1, 99, 3), rows(7, 7, 7), rows(0, 0, 0), 1, torch.arange(3))
-    second = first.add(everybody, rows(4, 50, 6), rows(7, 7, 7), rows(0, 0, 0), 2, torch.arange(3, 6))
-    assert second.confirmed(target, first, 2, target.range.contains) is second  # exact: nothing to do
+    first = Kept.empty(9, rows(0), rows(0), rows(0)).add(
+        everybody, rows(1, 99, 3), rows(7, 7, 7), rows(0, 0, 0), 1, torch.arange(3)
+    )
+    second = first.add(
+        everybody, rows(4, 50, 6), rows(7, 7, 7), rows(0, 0, 0), 2, torch.arange(3, 6)
+    )
+    assert (
+        second.confirmed(target, first, 2, target.range.contains) is second
+    )  # exact: nothing to do
     assert not measured
     low = replace(target, exact=False)
     kept = second.confirmed(low, first, 2, low.range.contains)
     assert measured == [2, 1]
     assert (int(first.count), int(kept.count)) == (3, 5)
     found = kept.trimmed()
-    assert found["u"].squeeze(1).tolist() == [1, 99, 3, 4, 6]  # 50 has gone; what was there before is not asked again
+    assert found["u"].squeeze(1).tolist() == [
+        1,
+        99,
+        3,
+        4,
+        6,
+    ]  # 50 has gone; what was there before is not asked again
     assert found["f"].squeeze(1).tolist() == [7, 7, 7, 0.4, 0.6]
     assert found["e"].squeeze(1).tolist() == [0, 0, 0, -4, -6]
     assert found["step"].tolist() == [1, 1, 1, 2, 2]
@@ -267,7 +317,9 @@ def test_channels_last_changes_no_value(layout: bool) -> None:
     conv, deconv = other.network.module[0].weight, other.generator.module[3].weight  # type: ignore[index, union-attr]
     for weight in (conv, deconv):
         assert weight.is_contiguous(memory_format=torch.channels_last) is layout
-    for found, expected in zip(gradients(other.evaluate, codes(6)), gradients(problem().evaluate, codes(6)), strict=True):
+    for found, expected in zip(
+        gradients(other.evaluate, codes(6)), gradients(problem().evaluate, codes(6)), strict=True
+    ):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -294,7 +346,9 @@ def test_compiled_passes_give_the_same(autocast: str) -> None:
     c = codes(6)
     expected = gradients(problem().evaluate, c)
     near = 1e-5 if autocast == "off" else 0.2  # fused, bfloat16 rounds elsewhere
-    for found, exact in zip(gradients(problem(autocast=autocast, compile=True).evaluate, c), expected, strict=True):
+    for found, exact in zip(
+        gradients(problem(autocast=autocast, compile=True).evaluate, c), expected, strict=True
+    ):
         assert (found - exact).norm() <= near * exact.norm()
 
 
@@ -315,7 +369,9 @@ def test_options_on_cuda_are_near_float32(options: dict[str, Any], near: float) 
     exact, other = problem(device="cuda"), problem(device="cuda", **options)
     for seed in range(6):  # a graph is recorded at the third pass of a size, and replayed
         c = torch.randn(8, CODE_DIM, generator=seeded(seed)).cuda()
-        for found, expected in zip(gradients(other.evaluate, c), gradients(exact.evaluate, c), strict=True):
+        for found, expected in zip(
+            gradients(other.evaluate, c), gradients(exact.evaluate, c), strict=True
+        ):
             assert (found - expected).norm() < near * expected.norm()
         with torch.no_grad():
             torch.testing.assert_close(other.evaluate(c), exact.evaluate(c), rtol=1e-4, atol=1e-4)
@@ -323,11 +379,15 @@ def test_options_on_cuda_are_near_float32(options: dict[str, Any], near: float) 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("options", [{"autocast": "bf16"}, {"autocast": "tf32"}, {"cuda_graphs": True}])
+@pytest.mark.parametrize(
+    "options", [{"autocast": "bf16"}, {"autocast": "tf32"}, {"cuda_graphs": True}]
+)
 @pytest.mark.parametrize("name", list(SAMPLERS))
 def test_what_is_saved_is_in_range_on_cuda(name: str, options: dict[str, Any]) -> None:
     ends = narrow()
-    result = InverseSetSampler(sampler=SAMPLERS[name](ends)).run(problem(ends, device="cuda", **options))
+    result = InverseSetSampler(sampler=SAMPLERS[name](ends)).run(
+        problem(ends, device="cuda", **options)
+    )
     assert result.status is Status.REACHED
     assert result.in_range.all()
 
@@ -340,10 +400,15 @@ def test_memory_that_is_too_small_says_what_to_type() -> None:
 
     def evaluate(c: Tensor) -> tuple[Tensor, Tensor]:
         if len(c) > 4:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has ...")
+            raise torch.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has ..."
+            )
         return target.evaluate(c)
 
-    with pytest.raises(InvsetError, match=r"too small for 9 codes at once; .* runtime\.micro_batch=4, .*20\.00 GiB\.\)$"):
+    with pytest.raises(
+        InvsetError,
+        match=r"too small for 9 codes at once; .* runtime\.micro_batch=4, .*20\.00 GiB\.\)$",
+    ):
         drive(Stream(K=9, n=20), InverseSet(evaluate, target.range, target.region), seeded())
 
 

@@ -1,4 +1,6 @@
-"""PPGN's chains against a transcription of the authors' rule in NumPy, and how they end, go on and run on the embedded pair."""
+"""PPGN's chains against a transcription of the authors' rule in NumPy, and how they end, go on and
+run on the embedded pair.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,18 @@ from torch import Tensor
 from typed import typed
 
 from invset import Neuron, Problem, mini_generator, mini_network
+from invset.core.space import Box, CodePrior
+from invset.core.target import ActivationRange, InverseSet, Layer
 from invset.errors import InvsetError
-from invset.inverse_set import ActivationRange, InverseSet, Layer
-from invset.prior import Box, CodePrior
 from invset.samplers.base import Status, drive
 from invset.samplers.ppgn import PPGN, softmax
 
 DIM, PIXELS, HIDDEN, UNITS, UNIT = 6, 10, 7, 4, 2
 #: A linear generator, an encoder of as many numbers as codes, and a network of two layers.
-G, E, W1, W2 = (normal(*s, seed=i) / 3 for i, s in enumerate([(DIM, PIXELS), (PIXELS, DIM), (PIXELS, HIDDEN), (HIDDEN, UNITS)]))
+G, E, W1, W2 = (
+    normal(*s, seed=i) / 3
+    for i, s in enumerate([(DIM, PIXELS), (PIXELS, DIM), (PIXELS, HIDDEN), (HIDDEN, UNITS)])
+)
 g_, e_, w1_, w2_ = (m.numpy() for m in (G, E, W1, W2))
 
 
@@ -45,7 +50,9 @@ def target(low: float = 0.0, high: float = 30.0, unit: int = UNIT) -> InverseSet
 
 
 def published(s: PPGN, seed: int) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """One chain as in Evolving-AI-Lab/ppgn: sampler.py, `sampling`: its last code, and the code and p behind each pass."""
+    """One chain as in Evolving-AI-Lab/ppgn: sampler.py, `sampling`: its last code, and the code and
+    p behind each pass.
+    """
 
     def draw(number: int) -> torch.Generator:
         return torch.Generator().manual_seed(number)
@@ -101,21 +108,33 @@ def test_ten_steps_are_those_of_the_published_code(options: dict[str, float]) ->
     sampler = everything(**options)
     state = run(sampler, target())
     kept = state.kept.trimmed()
-    assert (state.status, state.steps, state.code_steps) == (Status.REACHED, 11, 33)  # n_iters + 1 passes
+    assert (state.status, state.steps, state.code_steps) == (
+        Status.REACHED,
+        11,
+        33,
+    )  # n_iters + 1 passes
     for chain, seed in enumerate(state.extra["seeds"]):
         last, seen, _ = published(sampler, seed)
         rows = kept["parent"] == chain
         assert kept["step"][rows].tolist() == list(range(11))
-        # the picture of pass i is G of the code before its update; the first shows the start, which nothing clips
+        # the picture of pass i is G of the code before its update; the first shows the start, which
+        # nothing clips
         np.testing.assert_allclose(kept["u"][rows].numpy(), np.stack(seen), rtol=0, atol=1e-10)
         np.testing.assert_allclose(state.u[chain].numpy(), last, rtol=0, atol=1e-10)
-        np.testing.assert_allclose(kept["f"][rows].numpy(), evaluate(kept["u"][rows])[0][:, [UNIT]].numpy(), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            kept["f"][rows].numpy(),
+            evaluate(kept["u"][rows])[0][:, [UNIT]].numpy(),
+            rtol=0,
+            atol=1e-12,
+        )
     assert state.kept.u.min() < 0
 
 
 def test_only_what_is_above_the_threshold_is_kept() -> None:
     plain = everything(n_iters=30)
-    probabilities = [published(plain, seed)[2] for seed in plain.init(target(), seeded()).extra["seeds"]]
+    probabilities = [
+        published(plain, seed)[2] for seed in plain.init(target(), seeded()).extra["seeds"]
+    ]
     middle = float(np.median(np.concatenate(probabilities))) + 1e-9
     state = run(replace(plain, threshold=middle), target())
     above = [p > middle for p in probabilities]
@@ -137,7 +156,12 @@ def test_codes_are_clipped_after_every_step() -> None:
 
 @pytest.mark.parametrize(
     ("pick", "n", "steps"),
-    [("spread", 500, list(range(4, 201, 4))), ("last", 500, list(range(151, 201))), ("spread", 20, [100, 200]), ("last", 10, [200])],
+    [
+        ("spread", 500, list(range(4, 201, 4))),
+        ("last", 500, list(range(151, 201))),
+        ("spread", 20, [100, 200]),
+        ("last", 10, [200]),
+    ],
 )
 def test_which_of_the_2000_are_kept(pick: str, n: int, steps: list[int]) -> None:
     kept = run(PPGN(n=n, pick=pick), target()).kept.trimmed()
@@ -146,17 +170,30 @@ def test_which_of_the_2000_are_kept(pick: str, n: int, steps: list[int]) -> None
 
 
 def test_a_chain_is_the_same_whatever_runs_beside_it() -> None:
-    many, one = (run(PPGN(K=K, n=11 * K, n_iters=10, pick="all", eps1=0.1, eps3=0.1, reset_every=4), target()) for K in (5, 1))
+    many, one = (
+        run(
+            PPGN(K=K, n=11 * K, n_iters=10, pick="all", eps1=0.1, eps3=0.1, reset_every=4), target()
+        )
+        for K in (5, 1)
+    )
     first = many.kept.trimmed()["parent"] == 0
-    torch.testing.assert_close(many.kept.trimmed()["u"][first], one.kept.trimmed()["u"], rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        many.kept.trimmed()["u"][first], one.kept.trimmed()["u"], rtol=0, atol=1e-12
+    )
     assert not torch.equal(many.u[0], many.u[1])
 
 
 def test_a_chain_without_a_gradient_ends() -> None:
-    flat = replace(target(), layer=Layer(lambda c: (torch.zeros(len(c), UNITS).to(c) + 0 * c[:, :1], c), UNIT))
+    flat = replace(
+        target(), layer=Layer(lambda c: (torch.zeros(len(c), UNITS).to(c) + 0 * c[:, :1], c), UNIT)
+    )
     state = run(everything(eps3=0.0), flat)
     assert state.status is Status.BUDGET
-    assert state.kept.trimmed()["step"].tolist() == [0, 0, 0]  # the pass that finds d = 0 is still saved
+    assert state.kept.trimmed()["step"].tolist() == [
+        0,
+        0,
+        0,
+    ]  # the pass that finds d = 0 is still saved
     assert torch.isfinite(state.u).all()
 
 
@@ -226,9 +263,14 @@ def test_what_it_cannot_do_is_told() -> None:
         PPGN(pick="some")
 
 
-@pytest.mark.parametrize(("layer", "position"), [("fc8", "center"), ("conv5", "center"), ("conv5", "max"), ("conv5", (1, 0))])
+@pytest.mark.parametrize(
+    ("layer", "position"),
+    [("fc8", "center"), ("conv5", "center"), ("conv5", "max"), ("conv5", (1, 0))],
+)
 def test_the_layer_of_a_problem_holds_its_neuron(layer: str, position: Any) -> None:
-    problem = Problem(mini_network(), mini_generator(), neurons=[Neuron(layer, 3, (0.0, 1.0), position)])
+    problem = Problem(
+        mini_network(), mini_generator(), neurons=[Neuron(layer, 3, (0.0, 1.0), position)]
+    )
     codes = 3 * torch.rand(2, problem.generator.code_dim, generator=seeded())
     whole = problem.layer()
     assert whole is not None
@@ -240,11 +282,25 @@ def test_the_layer_of_a_problem_holds_its_neuron(layer: str, position: Any) -> N
 
 
 def test_a_run_on_the_embedded_pair(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    words = ["sampler=ppgn", "sampler.n_iters=6", "network=mini", "neuron=horse", "z1=4", "z2=6", "n=5", "K=2", "progress=false"]
+    words = [
+        "sampler=ppgn",
+        "sampler.n_iters=6",
+        "network=mini",
+        "neuron=horse",
+        "z1=4",
+        "z2=6",
+        "n=5",
+        "K=2",
+        "progress=false",
+    ]
     assert typed(monkeypatch, "run", *words, f"hydra.run.dir={tmp_path}") == 0
     summary = json.loads((tmp_path / "summary.json").read_text())
     rows = list(csv.DictReader((tmp_path / "activations.csv").read_text().splitlines()))
-    assert (summary["status"], summary["prior"], summary["counts"]["gradient_steps"]) == ("reached", "clip", 7)
+    assert (summary["status"], summary["prior"], summary["counts"]["gradient_steps"]) == (
+        "reached",
+        "clip",
+        7,
+    )
     assert [(row["stage"], row["step"], row["parent"]) for row in rows[:3]] == [
         ("chain", "2", "0"),
         ("chain", "2", "1"),
@@ -255,9 +311,25 @@ def test_a_run_on_the_embedded_pair(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert len(rows) == 5 == len(list((tmp_path / "samples").iterdir()))
 
 
-def test_chains_that_come_by_the_range_never(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    words = ["sampler=ppgn", "sampler.n_iters=3", "network=mini", "neuron=horse", "z1=30", "z2=31", "n=4", "K=2", "progress=false"]
+def test_chains_that_come_by_the_range_never(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = [
+        "sampler=ppgn",
+        "sampler.n_iters=3",
+        "network=mini",
+        "neuron=horse",
+        "z1=30",
+        "z2=31",
+        "n=4",
+        "K=2",
+        "progress=false",
+    ]
     assert typed(monkeypatch, "run", *words, f"hydra.run.dir={tmp_path}") == 3
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert (summary["status"], summary["counts"]["saved"], summary["counts"]["in_range"]) == ("unreachable", 4, 0)
+    assert (summary["status"], summary["counts"]["saved"], summary["counts"]["in_range"]) == (
+        "unreachable",
+        4,
+        0,
+    )
     assert "All are outside" in summary["sentences"][0]

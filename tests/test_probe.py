@@ -1,4 +1,6 @@
-"""Which range to ask for: percentiles, ascent and descent, and what ``invset probe`` writes and prints."""
+"""Which range to ask for: percentiles, ascent and descent, and what ``invset probe`` writes and
+prints.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ from PIL import Image
 from typed import typed
 
 from invset import Neuron, Problem, mini_generator, mini_network
+from invset.analysis.reference import Reference
 from invset.commands.probe import _excited
+from invset.core.reach import LEVELS, percentiles, reach, rounded
+from invset.core.space import CodePrior, Free
 from invset.errors import InvsetError
-from invset.models.load import embedded
-from invset.prior import CodePrior, Free
-from invset.problem import ANY
-from invset.reach import LEVELS, percentiles, reach, rounded
-from invset.reference import Reference
+from invset.nets.embedded import embedded
+from invset.problem.problem import ANY
 from invset.report.strip import REAL, Strip, text
 
 DIM = 12
@@ -32,16 +34,27 @@ def unit() -> tuple[torch.Tensor, float]:
 
 def ball() -> CodePrior:
     """A region whose deviations, basis and mean are none of them trivial."""
-    codes = torch.randn(400, DIM, generator=seeded(2)) @ torch.randn(DIM, DIM, generator=seeded(3)) + 5
+    codes = (
+        torch.randn(400, DIM, generator=seeded(2)) @ torch.randn(DIM, DIM, generator=seeded(3)) + 5
+    )
     return CodePrior.fit(codes, variance=1.0)
 
 
 def test_a_linear_unit_comes_to_its_extremes_on_the_ball() -> None:
     w, b = unit()
     region = ball()
-    found = reach(lambda u: region.decode(u) @ w + b, region, region.sample(5, seeded()), steps=200, length=0.2)
+    found = reach(
+        lambda u: region.decode(u) @ w + b,
+        region,
+        region.sample(5, seeded()),
+        steps=200,
+        length=0.2,
+    )
     # f = w·(m + B (s * u)) + b with |u| <= r
-    middle, slope = w @ region.mean + b, region.radius * ((w @ region.basis) * region.deviation).norm()
+    middle, slope = (
+        w @ region.mean + b,
+        region.radius * ((w @ region.basis) * region.deviation).norm(),
+    )
     torch.testing.assert_close(found.highest, (middle + slope).expand(5), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(found.lowest, (middle - slope).expand(5), rtol=1e-3, atol=1e-3)
 
@@ -60,14 +73,18 @@ def test_steps_have_their_length_whatever_the_slope(factor: float) -> None:
 def test_the_best_on_the_way_counts_not_the_last() -> None:
     region = Free(torch.zeros(1, 1))
     # one step of 1 goes from 0.4 over the peak at 0.5 to 1.4
-    found = reach(lambda u: -(u[:, 0] - 0.5).abs(), region, torch.tensor([[0.4]]), steps=1, length=1.0)
+    found = reach(
+        lambda u: -(u[:, 0] - 0.5).abs(), region, torch.tensor([[0.4]]), steps=1, length=1.0
+    )
     assert found.highest.item() == pytest.approx(-0.1)
     assert found.lowest.item() == pytest.approx(-1.1)
 
 
 def test_percentiles_are_those_of_numpy_on_the_stored_activations() -> None:
     f = Reference.load(embedded("mini", "reference")).activations["fc8"][:, 7]
-    np.testing.assert_allclose(percentiles(f).numpy(), np.quantile(f.numpy().astype(np.float64), LEVELS), rtol=1e-12)
+    np.testing.assert_allclose(
+        percentiles(f).numpy(), np.quantile(f.numpy().astype(np.float64), LEVELS), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +99,9 @@ def test_percentiles_are_those_of_numpy_on_the_stored_activations() -> None:
         ((0.0, float("nan")), None),
     ],
 )
-def test_ranges_are_rounded_by_their_width(ends: tuple[float, float], expected: tuple[float, float] | None) -> None:
+def test_ranges_are_rounded_by_their_width(
+    ends: tuple[float, float], expected: tuple[float, float] | None
+) -> None:
     assert rounded(*ends) == expected
 
 
@@ -107,13 +126,22 @@ def probe(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str, 
     return {one["name"]: one for one in json.loads((out / "probe.json").read_text())["neurons"]}
 
 
-def test_several_neurons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_neurons(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = probe(monkeypatch, tmp_path / "a", "neuron=[horse,ship,3]")
     assert list(found) == ["fc8:8 horse", "fc8:9 ship", "fc8:3 bird"]
     said = capsys.readouterr().out
-    stored = Reference.load(embedded("mini", "reference")).activations["fc8"][:, 7].numpy().astype(np.float64)
+    stored = (
+        Reference.load(embedded("mini", "reference"))
+        .activations["fc8"][:, 7]
+        .numpy()
+        .astype(np.float64)
+    )
     horse = found["fc8:8 horse"]
-    assert horse["populations"]["real images"]["percentiles"] == pytest.approx(np.quantile(stored, LEVELS).tolist(), rel=1e-12)
+    assert horse["populations"]["real images"]["percentiles"] == pytest.approx(
+        np.quantile(stored, LEVELS).tolist(), rel=1e-12
+    )
     assert {name: row["count"] for name, row in horse["populations"].items()} == {
         "real images": 2000,
         "random codes": 3,
@@ -130,32 +158,52 @@ def test_several_neurons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
     assert len(rows) == 1 + 3 * 4
     with Image.open(tmp_path / "a" / "probe.png") as picture:
         assert picture.width > 900
-    assert probe(monkeypatch, tmp_path / "b", "neuron=[horse,ship,3]") == found  # the same seed, the same numbers
-    other = probe(monkeypatch, tmp_path / "c", "neuron=horse", "seed=1")["fc8:8 horse"]["populations"]
+    assert (
+        probe(monkeypatch, tmp_path / "b", "neuron=[horse,ship,3]") == found
+    )  # the same seed, the same numbers
+    other = probe(monkeypatch, tmp_path / "c", "neuron=horse", "seed=1")["fc8:8 horse"][
+        "populations"
+    ]
     assert other["random codes"] != horse["populations"]["random codes"]
     assert other["real images"] == horse["populations"]["real images"]
 
 
-def test_a_folder_of_pictures_is_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_of_pictures_is_what_the_network_sees(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     pixels = torch.randint(0, 256, (6, 3, 32, 32), generator=seeded(), dtype=torch.uint8)
     (tmp_path / "images").mkdir()
     for i, image in enumerate(pixels):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "images" / f"{i}.png")
-    words = [f"images={tmp_path}/images", "neurons=[{layer: conv5, neuron: 80, position: max}, {layer: fc7, neuron: 2}]"]
+    words = [
+        f"images={tmp_path}/images",
+        "neurons=[{layer: conv5, neuron: 80, position: max}, {layer: fc7, neuron: 2}]",
+    ]
     found = probe(monkeypatch, tmp_path / "out", *words)
     taps = mini_network().taps(pixels.float() / 255, ["conv5", "fc7"])
     expected = {"conv5:80": taps["conv5"][:, 79].amax((1, 2)), "fc7:2": taps["fc7"][:, 1]}
     for name, f in expected.items():
         rows = found[name]["populations"]
         assert rows["real images"]["count"] == 6
-        assert rows["real images"]["percentiles"] == pytest.approx(np.quantile(f.numpy(), LEVELS).tolist(), abs=1e-4)
+        assert rows["real images"]["percentiles"] == pytest.approx(
+            np.quantile(f.numpy(), LEVELS).tolist(), abs=1e-4
+        )
         assert rows["real images, G(E(x))"]["count"] == 3
-    assert found["conv5:80"]["command"].startswith("invset run network=mini layer=conv5 neuron=80 position=max z1=")
+    assert found["conv5:80"]["command"].startswith(
+        "invset run network=mini layer=conv5 neuron=80 position=max z1="
+    )
 
 
-def test_what_a_reference_does_not_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = probe(monkeypatch, tmp_path, "layer=conv5", "neuron=80", "position=max")["conv5:80"]  # stored at the centre only
-    assert (found["of"], "real images" in found["populations"]) == ("p90 … p99 of random codes", False)
+def test_what_a_reference_does_not_hold(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = probe(monkeypatch, tmp_path, "layer=conv5", "neuron=80", "position=max")[
+        "conv5:80"
+    ]  # stored at the centre only
+    assert (found["of"], "real images" in found["populations"]) == (
+        "p90 … p99 of random codes",
+        False,
+    )
     assert "type images=/path/to/images" in capsys.readouterr().out
 
 
@@ -166,7 +214,9 @@ def test_a_neuron_that_is_silent_for_nearly_all_images() -> None:
         pytest.approx(np.quantile(fires.numpy(), 0.1)),
         pytest.approx(np.quantile(fires.numpy(), 0.99)),
     )
-    assert _excited(torch.cat([silent, fires[:5]]), REAL)[0] == "p90 … p99 of real images"  # too few to tell
+    assert (
+        _excited(torch.cat([silent, fires[:5]]), REAL)[0] == "p90 … p99 of real images"
+    )  # too few to tell
     some = torch.cat([silent, fires, fires])
     assert _excited(some, REAL)[1] == pytest.approx(np.quantile(some.numpy(), 0.9))
 
@@ -179,13 +229,21 @@ MISTAKES = {
     "no folder or archive of pictures at /nowhere": ["neuron=1", "images=/nowhere"],
     "steps must be a whole number": ["neuron=1", "steps=0"],
     "length must be a number above 0": ["neuron=1", "length=0"],
-    "prior must be auto, natural, clip or none, not 'natura'. Did you mean natural?": ["neuron=1", "prior=natura"],
+    "prior must be auto, natural, clip or none, not 'natura'. Did you mean natural?": [
+        "neuron=1",
+        "prior=natura",
+    ],
     "has no option z1": ["neuron=1", "z1=3"],
 }
 
 
 @pytest.mark.parametrize("message", MISTAKES)
-def test_mistakes(message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_mistakes(
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert typed(monkeypatch, "probe", "network=mini", *MISTAKES[message]) == 2
     error = capsys.readouterr().err
@@ -194,8 +252,19 @@ def test_mistakes(message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert not list(tmp_path.rglob("*"))
 
 
-def test_a_run_out_of_reach_says_what_to_probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["network=mini", "neuron=horse", "z1=900", "z2=901", "prior=natural", "n=2", "sampler.max_age=2", "sampler.patience=1"]
+def test_a_run_out_of_reach_says_what_to_probe(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "network=mini",
+        "neuron=horse",
+        "z1=900",
+        "z2=901",
+        "prior=natural",
+        "n=2",
+        "sampler.max_age=2",
+        "sampler.patience=1",
+    ]
     quick = ["report=false", "animation=false", "progress=false", f"hydra.run.dir={tmp_path}/out"]
     assert typed(monkeypatch, "run", *words, *quick) == 3
     said = capsys.readouterr().out
@@ -207,4 +276,7 @@ def test_a_sweep_has_a_folder_for_each_job(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.chdir(tmp_path)
     assert typed(monkeypatch, "probe", "-m", "network=mini", "neuron=horse,ship", *SHORT) == 0
     jobs = sorted(tmp_path.glob("outputs/*/*/[01]/probe.json"))
-    assert [json.loads(job.read_text())["neurons"][0]["name"] for job in jobs] == ["fc8:8 horse", "fc8:9 ship"]
+    assert [json.loads(job.read_text())["neurons"][0]["name"] for job in jobs] == [
+        "fc8:8 horse",
+        "fc8:9 ship",
+    ]

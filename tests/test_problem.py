@@ -12,14 +12,22 @@ from PIL import Image
 from torch import Tensor, nn
 
 from invset.api import InverseSetSampler
+from invset.core.space import Box, CodePrior, Free
 from invset.errors import InvsetError
-from invset.images import to_uint8
-from invset.models.generator import Generator
-from invset.models.network import Network
-from invset.prior import Box, CodePrior, Free
-from invset.problem import Neuron, Problem, find_unit, read
+from invset.files.images import to_uint8
+from invset.nets.generator import Generator
+from invset.nets.network import Network
+from invset.problem.problem import Neuron, Problem, find_unit, read
 
-LABELS = ["tench, Tinca tinca", "horse", "sea horse", "volcano", "crane (bird)", "crane (machine)", "french_horn"]
+LABELS = [
+    "tench, Tinca tinca",
+    "horse",
+    "sea horse",
+    "volcano",
+    "crane (bird)",
+    "crane (machine)",
+    "french_horn",
+]
 CODE_DIM = 12
 #: A layer's maps, of which height and width differ.
 CHANNELS, HEIGHT, WIDTH = 5, 6, 8
@@ -27,9 +35,21 @@ CHANNELS, HEIGHT, WIDTH = 5, 6, 8
 
 def small_network() -> Network:
     torch.manual_seed(0)
-    layers = nn.Sequential(nn.Conv2d(3, CHANNELS, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 6 * 6, CODE_DIM), nn.Linear(CODE_DIM, 7))
+    layers = nn.Sequential(
+        nn.Conv2d(3, CHANNELS, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(5 * 6 * 6, CODE_DIM),
+        nn.Linear(CODE_DIM, 7),
+    )
     return Network(
-        layers, name="small", image_size=8, aliases={"conv": "0", "fc6": "3", "fc8": "4"}, labels=LABELS, output="fc8", encoder="fc6"
+        layers,
+        name="small",
+        image_size=8,
+        aliases={"conv": "0", "fc6": "3", "fc8": "4"},
+        labels=LABELS,
+        output="fc8",
+        encoder="fc6",
     )
 
 
@@ -55,7 +75,9 @@ def test_where_a_channel_is_read() -> None:
     assert torch.equal(read(x, 2, "center", None), x[:, 2, 3, 4])
     assert torch.equal(read(x, 2, (1, 5), None), x[:, 2, 1, 5])
     assert torch.equal(read(x, 2, "max", None), torch.stack([image[2].max() for image in x]))
-    torch.testing.assert_close(read(x, 2, "mean", None), torch.stack([image[2].mean() for image in x]))
+    torch.testing.assert_close(
+        read(x, 2, "mean", None), torch.stack([image[2].mean() for image in x])
+    )
 
 
 def test_a_direction_is_an_inner_product() -> None:
@@ -69,7 +91,9 @@ def test_a_direction_is_an_inner_product() -> None:
     torch.testing.assert_close(read(units, None, "center", d), units @ d)
     assert torch.equal(read(units, 3, "max", None), units[:, 3])
     # the k-th axis is the k-th neuron
-    torch.testing.assert_close(read(x, None, "max", torch.eye(CHANNELS)[2]), read(x, 2, "max", None))
+    torch.testing.assert_close(
+        read(x, None, "max", torch.eye(CHANNELS)[2]), read(x, 2, "max", None)
+    )
 
 
 def test_look_reads_what_the_modules_give(network: Network, generator: Generator) -> None:
@@ -102,7 +126,9 @@ def test_the_encoder_may_live_in_another_network(network: Network, generator: Ge
     images = torch.rand(3, 3, 8, 8, generator=seeded())
     neurons = [Neuron("fc8", 4, (0, 1))]
     f, e = Problem(network, generator, neurons=neurons).look(images)
-    f_other, e_other = Problem(network, generator, neurons=neurons, encoder_network=other).look(images)
+    f_other, e_other = Problem(network, generator, neurons=neurons, encoder_network=other).look(
+        images
+    )
     assert torch.equal(f, f_other)
     torch.testing.assert_close(e_other, e + 1)
 
@@ -110,7 +136,16 @@ def test_the_encoder_may_live_in_another_network(network: Network, generator: Ge
 @pytest.mark.parametrize(
     ("typed", "index"),
     [
-        *[(1, 0), (7, 6), ("4", 3), ("volcano", 3), ("Volcano", 3), ("horse", 1), ("sea_horse", 2), ("machine", 5)],
+        *[
+            (1, 0),
+            (7, 6),
+            ("4", 3),
+            ("volcano", 3),
+            ("Volcano", 3),
+            ("horse", 1),
+            ("sea_horse", 2),
+            ("machine", 5),
+        ],
         *[("french_horn", 6), ("french horn", 6), ("Tinca tinca", 0), ("tench, Tinca tinca", 0)],
     ],
 )
@@ -124,7 +159,13 @@ def test_numbers_and_labels(network: Network, typed: int | str, index: int) -> N
         (0, "neuron=0 is out of range: layer fc8 of small has neurons 1 to 7"),
         (8, "neuron=8 is out of range"),
         ("-1", "neuron=-1 is out of range"),
-        ("crane", r"fits several labels: crane \(bird\) \(neuron=5\), crane \(machine\) \(neuron=6\); type one number"),
+        (
+            "crane",
+            (
+                r"fits several labels: crane \(bird\) \(neuron=5\), crane \(machine\) \(neuron=6\);"
+                r" type one number"
+            ),
+        ),
         ("volcanoe", r"is called 'volcanoe'\. Did you mean volcano\?"),
         ("zzzz", "Numbers go from 1 to 7"),
         (True, "is called True"),
@@ -145,15 +186,26 @@ def test_only_the_output_has_labels(network: Network) -> None:
     [
         ({"layer": "fc9", "number": 1}, r"no layer 'fc9'\. Did you mean fc8"),
         ({"layer": "conv", "number": 6}, "layer conv of small has neurons 1 to 5"),
-        ({"layer": "conv", "number": 1, "position": "middle"}, "position must be center, max, mean or"),
-        ({"layer": "conv", "number": 1, "position": (6, 0)}, r"position \[6, 0\] lies outside layer conv, whose maps are 6x6"),
+        (
+            {"layer": "conv", "number": 1, "position": "middle"},
+            "position must be center, max, mean or",
+        ),
+        (
+            {"layer": "conv", "number": 1, "position": (6, 0)},
+            r"position \[6, 0\] lies outside layer conv, whose maps are 6x6",
+        ),
         ({"layer": "conv", "number": 1, "position": (0, -1)}, "lies outside"),
         ({"layer": "conv", "number": 1, "position": (0, 1, 2)}, "lies outside"),
         ({"layer": "conv", "number": None}, "give a number, a label or a direction"),
-        ({"layer": "conv", "number": None, "direction": torch.ones(4)}, r"has 5 numbers, not \(4,\)"),
+        (
+            {"layer": "conv", "number": None, "direction": torch.ones(4)},
+            r"has 5 numbers, not \(4,\)",
+        ),
     ],
 )
-def test_neurons_that_do_not_fit(network: Network, generator: Generator, neuron: dict, message: str) -> None:
+def test_neurons_that_do_not_fit(
+    network: Network, generator: Generator, neuron: dict, message: str
+) -> None:
     with pytest.raises(InvsetError, match=message):
         Problem(network, generator, neurons=[Neuron(range=(0, 1), **neuron)])
 
@@ -171,12 +223,20 @@ def test_images_are_clamped(network: Network) -> None:
     assert (images.amin().item(), images.amax().item()) == (0, 1)
 
 
-def test_the_network_sees_what_a_png_holds(network: Network, generator: Generator, tmp_path: Path) -> None:
+def test_the_network_sees_what_a_png_holds(
+    network: Network, generator: Generator, tmp_path: Path
+) -> None:
     problem = Problem(network, generator, neurons=[Neuron("fc8", 4, (0, 1))])
     codes = torch.randn(1, CODE_DIM, generator=seeded())
     picture = generator(codes)
     Image.fromarray(to_uint8(picture)[0].permute(1, 2, 0).numpy()).save(tmp_path / "x.png")
-    again = torch.from_numpy(np.asarray(Image.open(tmp_path / "x.png")).copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
+    again = (
+        torch.from_numpy(np.asarray(Image.open(tmp_path / "x.png")).copy())
+        .permute(2, 0, 1)
+        .unsqueeze(0)
+        .float()
+        / 255
+    )
     assert torch.equal(problem.evaluate(codes)[0], problem.look(again)[0])
     exact = Problem(network, generator, neurons=problem.neurons, eight_bit=False)
     assert not torch.equal(exact.evaluate(codes)[0], problem.evaluate(codes)[0])
@@ -196,7 +256,9 @@ def test_the_gradient_passes_the_rounding(generator: Generator) -> None:
 def test_a_code_that_is_no_encoding_is_refused(network: Network) -> None:
     generator = Generator(lambda c: c.view(-1, 3, 8, 8), 192, name="pixels")
     problem = Problem(network, generator, neurons=[Neuron("fc8", 4, (0, 1))])
-    with pytest.raises(InvsetError, match="pixels takes codes of 192 numbers, but fc6 of small gives 12"):
+    with pytest.raises(
+        InvsetError, match="pixels takes codes of 192 numbers, but fc6 of small gives 12"
+    ):
         problem.region("none")
     with pytest.raises(InvsetError, match="pixels has no natural region"):
         problem.region("natural")
@@ -204,7 +266,9 @@ def test_a_code_that_is_no_encoding_is_refused(network: Network) -> None:
         problem.region("other")
 
 
-def test_published_codes_start_as_encodings_of_random_images(network: Network, generator: Generator) -> None:
+def test_published_codes_start_as_encodings_of_random_images(
+    network: Network, generator: Generator
+) -> None:
     problem = Problem(network, generator, neurons=[Neuron("fc8", 4, (0, 1))])
     codes = problem.start_codes(5, seeded(3))
     images = torch.rand(5, 3, 8, 8, generator=seeded(3))
@@ -230,10 +294,16 @@ def test_regions(network: Network, generator: Generator) -> None:
 @pytest.mark.parametrize("sampler", ["stream", "two_stage"])
 def test_what_is_saved_is_in_the_set(network: Network, generator: Generator, sampler: str) -> None:
     codes = CodePrior.gaussian(CODE_DIM).sample(500, seeded(7))
-    blank = Problem(network, generator, neurons=[Neuron("fc8", "volcano", (0, 1)), Neuron("conv", 2, (0, 1))])
+    blank = Problem(
+        network, generator, neurons=[Neuron("fc8", "volcano", (0, 1)), Neuron("conv", 2, (0, 1))]
+    )
     with torch.no_grad():
         z = blank.evaluate(codes)[0].quantile(torch.tensor([0.6, 0.9]), dim=0).T.tolist()
-    problem = Problem(network, generator, neurons=[Neuron("fc8", "volcano", tuple(z[0])), Neuron("conv", 2, tuple(z[1]))])
+    problem = Problem(
+        network,
+        generator,
+        neurons=[Neuron("fc8", "volcano", tuple(z[0])), Neuron("conv", 2, tuple(z[1]))],
+    )
     result = InverseSetSampler(k=10, n=30, sampler=sampler).run(problem)
     assert len(result) == 30
     assert result.in_range.all()
@@ -244,12 +314,22 @@ def test_what_is_saved_is_in_the_set(network: Network, generator: Generator, sam
     assert 0 < (result.activations - result.activations_before).abs().max() < 0.05
 
 
-def test_a_neuron_given_twice_needs_ranges_that_meet(network: Network, generator: Generator) -> None:
+def test_a_neuron_given_twice_needs_ranges_that_meet(
+    network: Network, generator: Generator
+) -> None:
     def twice(*ranges: tuple[float, float], position: tuple[int, int] | str = "center") -> Problem:
-        return Problem(network, generator, neurons=[Neuron("conv", 2, r, p) for r, p in zip(ranges, ("center", position), strict=True)])
+        return Problem(
+            network,
+            generator,
+            neurons=[
+                Neuron("conv", 2, r, p) for r, p in zip(ranges, ("center", position), strict=True)
+            ],
+        )
 
     assert twice((0, 2), (2, 3)).centred == [True, True]
     assert twice((0, 2), (5, 6), position=(0, 1)).centred == [True, False]  # at two places it can
-    with pytest.raises(InvsetError, match=r"neuron 2 of layer conv can't be in \[0, 2\] and in \[5, 6\] at once"):
+    with pytest.raises(
+        InvsetError, match=r"neuron 2 of layer conv can't be in \[0, 2\] and in \[5, 6\] at once"
+    ):
         twice((0, 2), (5, 6))
     assert Problem(network, generator, neurons=[Neuron("fc8", 1, (0, 1), (1, 1))]).centred == [True]

@@ -8,21 +8,25 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from invset.analysis.reference import LEVELS, Reference
+from invset.core.target import ActivationRange
 from invset.errors import InvsetError
-from invset.inverse_set import ActivationRange
-from invset.reference import LEVELS, Reference
 
 
 def line(count: int = 100) -> Reference:
     """Image i has activation i, and lies at i on a line."""
     i = torch.arange(count).float()
     f = torch.stack([i, -i], dim=1)
-    return Reference(i.unsqueeze(1), {"fc8": f}, {"fc8": f.quantile(LEVELS, dim=0)}, {"encoder": "fc6"})
+    return Reference(
+        i.unsqueeze(1), {"fc8": f}, {"fc8": f.quantile(LEVELS, dim=0)}, {"encoder": "fc6"}
+    )
 
 
 def fitted() -> Reference:
     rng = torch.Generator().manual_seed(0)
-    e = torch.randn(300, 5, generator=rng) @ torch.randn(5, 20, generator=rng)  # five directions hold all the variance
+    e = torch.randn(300, 5, generator=rng) @ torch.randn(
+        5, 20, generator=rng
+    )  # five directions hold all the variance
     f = {"fc8": torch.randn(300, 3, generator=rng), "conv5": torch.randn(300, 4, generator=rng)}
     return Reference.fit(e, f, ["fc8"], 0.999999, {"network": "toy", "encoder": "fc6"})
 
@@ -32,7 +36,9 @@ def test_fit_keeps_distances_and_only_the_layers_asked_for() -> None:
     e = torch.randn(300, 5, generator=rng) @ torch.randn(5, 20, generator=rng)
     reference = fitted()
     assert reference.encodings.shape == (300, 5)
-    torch.testing.assert_close(torch.pdist(reference.encodings), torch.pdist(e), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        torch.pdist(reference.encodings), torch.pdist(e), rtol=1e-3, atol=1e-3
+    )
     assert reference.knows("fc8")
     assert not reference.knows("conv5")
     assert reference.quantiles["conv5"].shape == (51, 4)
@@ -46,7 +52,9 @@ def test_a_file_holds_the_same_within_eight_bits(tmp_path: Path) -> None:
     again = Reference.load(tmp_path / "r.safetensors")
     half_a_step = reference.encodings.abs().amax(0) / 127 / 2
     assert ((again.encodings - reference.encodings).abs() <= half_a_step * 1.001).all()
-    torch.testing.assert_close(again.activations["fc8"], reference.activations["fc8"], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        again.activations["fc8"], reference.activations["fc8"], rtol=1e-3, atol=1e-3
+    )
     assert set(again.activations) == {"fc8"}
     assert set(again.quantiles) == {"fc8", "conv5"}
     assert again.about == reference.about
@@ -58,7 +66,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     for name in ("text", "other.safetensors"):
-        with pytest.raises(InvsetError, match=r"is not a (reference|safetensors file, as a reference is)"):
+        with pytest.raises(
+            InvsetError, match=r"is not a (reference|safetensors file, as a reference is)"
+        ):
             Reference.load(tmp_path / name)
 
 

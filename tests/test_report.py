@@ -28,7 +28,9 @@ from invset.report.thumbnails import thumbnails
 def page(folder: Path) -> Any:
     """The page's tree; the parser is strict, so that HTML that is not valid fails."""
     text = write_report(folder).read_text(encoding="utf-8")
-    return html5lib.HTMLParser(html5lib.treebuilders.getTreeBuilder("etree"), strict=True, namespaceHTMLElements=False).parse(text)
+    return html5lib.HTMLParser(
+        html5lib.treebuilders.getTreeBuilder("etree"), strict=True, namespaceHTMLElements=False
+    ).parse(text)
 
 
 def text(element: Any) -> str:
@@ -45,7 +47,9 @@ def details(tree: Any) -> dict[str, Any]:
 
 
 def decoded(uri: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/webp;base64,")))).convert("RGB")
+    return Image.open(
+        io.BytesIO(base64.b64decode(uri.removeprefix("data:image/webp;base64,")))
+    ).convert("RGB")
 
 
 def test_every_sample_is_there_as_the_files_say(tmp_path: Path) -> None:
@@ -61,18 +65,29 @@ def test_every_sample_is_there_as_the_files_say(tmp_path: Path) -> None:
         assert (item.get("data-number"), item.get("data-step")) == (row["sample"], row["step"])
         assert float(item.get("data-activation")) == f
         assert float(item.get("data-nearest")) == pytest.approx(gaps[i].min(), rel=1e-5)
-        assert float(item.get("data-mean")) == pytest.approx(np.linalg.norm(e[i] - e.mean(0)), rel=1e-5)
+        assert float(item.get("data-mean")) == pytest.approx(
+            np.linalg.norm(e[i] - e.mean(0)), rel=1e-5
+        )
         assert text(item) == f"{f:.2f}"
         (picture,) = item.iter("img")
         assert picture.get("alt") == f"Sample {i + 1}: fc8:8 horse {f:.2f}"
         with Image.open(folder / "samples" / f"{i + 1:05d}.png") as file:
-            assert decoded(picture.get("src")).tobytes() == file.tobytes()  # small pictures lose nothing
+            assert (
+                decoded(picture.get("src")).tobytes() == file.tobytes()
+            )  # small pictures lose nothing
         facts = dict(details(tree)[str(i + 1)]["facts"])
-        assert facts["Activation of fc8:8 horse"] == f"{f:.5g} ({float(row['fc8:8 horse before 8 bits']):.5g} before rounding to 8 bits)"
+        assert (
+            facts["Activation of fc8:8 horse"]
+            == f"{f:.5g} ({float(row['fc8:8 horse before 8 bits']):.5g} before rounding to 8 bits)"
+        )
         assert facts["Parent"] == f"seed {i % 3}"
     # samples of one seed are linked, the seed's own sample among them
     assert set(details(tree)["25"]["kin"]) == {1, 4, 7, 10, 13, 16, 19, 22}
-    numbers = sorted(int(b.get("data-sample")) for s in by_class(tree, "section", "group") for b in by_class(s, "button", "sample"))
+    numbers = sorted(
+        int(b.get("data-sample"))
+        for s in by_class(tree, "section", "group")
+        for b in by_class(s, "button", "sample")
+    )
     assert set(numbers) <= set(range(1, 26))
 
 
@@ -89,7 +104,10 @@ def test_the_header_says_what_the_summary_says(tmp_path: Path) -> None:
     assert facts["In range as saved"] == "25 of 25 (100%)"
     assert (facts["Gradient steps"], facts["Time"], facts["Seed"]) == ("47", "4.2 s on cpu", "5")
     rows = [[text(cell) for cell in row] for row in tree.find(".//table").iter("tr")]  # type: ignore[union-attr]
-    assert rows[1:] == [["samples", "25", "17.9", "12.3", "25.6"], ["real images in range", "41", "17.9", "11.1", "25.6"]]
+    assert rows[1:] == [
+        ["samples", "25", "17.9", "12.3", "25.6"],
+        ["real images in range", "41", "17.9", "11.1", "25.6"],
+    ]
     assert text(tree.find(".//code")) == "invset run network=mini neuron=horse z1=3 z2=4"
 
 
@@ -104,7 +122,9 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
             if "src" in str(name) or (element.tag == "link" and name == "href"):
                 assert value.startswith("data:")
             elif "href" in str(name):
-                assert value.startswith("#") or (folder / value).is_file()  # a file beside the page, opened by a click
+                assert (
+                    value.startswith("#") or (folder / value).is_file()
+                )  # a file beside the page, opened by a click
     page_text = (folder / "report.html").read_text()
     assert "@import" not in page_text
     assert not re.search(r"url\((?!#|data:)", page_text)
@@ -114,7 +134,9 @@ def test_ids_are_unique_and_found(tmp_path: Path) -> None:
     tree = page(write_run(tmp_path / "run", 25))
     ids = [e.get("id") for e in tree.iter() if e.get("id")]
     assert len(ids) == len(set(ids))
-    used = {r for e in tree.iter() for v in e.attrib.values() for r in re.findall(r"url\(#([^)]+)\)", v)}
+    used = {
+        r for e in tree.iter() for v in e.attrib.values() for r in re.findall(r"url\(#([^)]+)\)", v)
+    }
     assert used <= set(ids)
 
 
@@ -176,38 +198,74 @@ def test_samples_that_are_all_the_same(tmp_path: Path) -> None:
 def test_several_neurons(tmp_path: Path) -> None:
     columns = [f"f{j}_{what}" for j in (1, 2) for what in ("min", "mean", "max")]
     folder = write_run(
-        tmp_path / "run", 12, names=("fc8:8 horse", "conv5:20"), ranges=((3.0, 4.0), (-1.0, 0.5)), columns=[*columns, "inside", "kept"]
+        tmp_path / "run",
+        12,
+        names=("fc8:8 horse", "conv5:20"),
+        ranges=((3.0, 4.0), (-1.0, 0.5)),
+        columns=[*columns, "inside", "kept"],
     )
     tree = page(folder)
     assert text(tree.find(".//h1")) == "fc8:8 horse in [3, 4] and conv5:20 in [-1, 0.5]"
     labels = [e.get("aria-label", "") for e in tree.iter() if e.get("role") == "img"]
     assert sum(label.startswith("histogram of the activations of") for label in labels) == 2
     curves = [label for label in labels if "over the gradient steps" in label]
-    assert [name for label in curves for name in ("fc8:8 horse", "conv5:20") if f"activation of {name} of" in label] == [
+    assert [
+        name
+        for label in curves
+        for name in ("fc8:8 horse", "conv5:20")
+        if f"activation of {name} of" in label
+    ] == [
         "fc8:8 horse",
         "conv5:20",
     ]
-    grouped = [text(e) for e in tree.iter() if len(e) == 0 and text(e).startswith("activation") and ", mean " in text(e)]
+    grouped = [
+        text(e)
+        for e in tree.iter()
+        if len(e) == 0 and text(e).startswith("activation") and ", mean " in text(e)
+    ]
     assert grouped
     assert all(line.startswith("activation of fc8:8 horse ") for line in grouped)
     row = next(csv.DictReader((folder / "activations.csv").read_text().splitlines()))
-    assert text(next(e for e in tree.iter("li"))) == f"{float(row['fc8:8 horse']):.2f} {float(row['conv5:20']):.2f}"
+    assert (
+        text(next(e for e in tree.iter("li")))
+        == f"{float(row['fc8:8 horse']):.2f} {float(row['conv5:20']):.2f}"
+    )
     assert "activation of fc8:8 horse" in [text(e) for e in tree.iter("option")]
 
 
 def test_a_ladder_has_its_rungs_as_rows(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", 4, ranges=((1.0, 2.0), (3.0, 4.0)), columns=("f_min", "f_mean", "f_max", "rung", "arrived"))
-    folder = write_run(tmp_path / "ladder", 4, ranges=((1.0, 2.0), (3.0, 4.0)), cells=[[0, 1, 2], [-1, 3, -1]])
+    folder = write_run(
+        tmp_path / "run",
+        4,
+        ranges=((1.0, 2.0), (3.0, 4.0)),
+        columns=("f_min", "f_mean", "f_max", "rung", "arrived"),
+    )
+    folder = write_run(
+        tmp_path / "ladder", 4, ranges=((1.0, 2.0), (3.0, 4.0)), cells=[[0, 1, 2], [-1, 3, -1]]
+    )
     (grid,) = by_class(page(folder), "div", "rungs")
     rows = list(grid.iter("tr"))
     assert [text(row.find("th")) for row in rows] == ["[3, 4]", "[1, 2]"]  # the highest on top
-    numbers = [[b.get("data-sample") for cell in row.iter("td") for b in [next(cell.iter("button"), {})]] for row in rows]
+    numbers = [
+        [b.get("data-sample") for cell in row.iter("td") for b in [next(cell.iter("button"), {})]]
+        for row in rows
+    ]
     assert numbers == [[None, "4", None], ["1", "2", "3"]]
 
 
 def test_columns_of_every_sampler(tmp_path: Path) -> None:
     samplers = {
-        "two_stage": ("f_min", "f_mean", "f_max", "objective", "penalty", "lambda_mean", "mu", "inside", "kept"),
+        "two_stage": (
+            "f_min",
+            "f_mean",
+            "f_max",
+            "objective",
+            "penalty",
+            "lambda_mean",
+            "mu",
+            "inside",
+            "kept",
+        ),
         "ppgn": ("f_min", "f_mean", "f_max", "p_mean", "inside", "kept"),
     }
     charts = {}
@@ -219,12 +277,17 @@ def test_columns_of_every_sampler(tmp_path: Path) -> None:
     assert "λ, mean and μ over the gradient steps" in charts["two_stage"]
 
 
-def test_many_samples_are_thinned_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_samples_are_thinned_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("invset.report.run_page.MOST", 10)
     folder = write_run(tmp_path / "run", 30)
     tree = page(folder)
     shown = [float(e.get("data-activation")) for e in tree.iter("li") if e.get("data-number")]
-    f = sorted(float(row["fc8:8 horse"]) for row in csv.DictReader((folder / "activations.csv").read_text().splitlines()))
+    f = sorted(
+        float(row["fc8:8 horse"])
+        for row in csv.DictReader((folder / "activations.csv").read_text().splitlines())
+    )
     assert len(shown) == 10
     assert (min(shown), max(shown)) == (f[0], f[-1])
     assert "This page shows 10 of the 30 samples" in (folder / "report.html").read_text()
@@ -234,11 +297,15 @@ def test_pictures_that_are_a_display_say_so(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", 3)
     summary = json.loads((folder / "summary.json").read_text())
     (folder / "summary.json").write_text(json.dumps({**summary, "picture": "stretch"}))
-    assert "8-bit images that the network sees, not on this display of them" in text(page(folder).find(".//main"))
+    assert "8-bit images that the network sees, not on this display of them" in text(
+        page(folder).find(".//main")
+    )
 
 
 def test_a_run_of_an_older_version(tmp_path: Path) -> None:
-    """It has no configuration beside it, no figures of real images, and a ladder has no table of its cells."""
+    """It has no configuration beside it, no figures of real images, and a ladder has no table of
+    its cells.
+    """
     folder = write_run(tmp_path / "run", 4, ranges=((1.0, 2.0), (3.0, 4.0)), cells=[[0, 1], [2, 3]])
     tensors = load_file(folder / "samples.safetensors")
     del tensors["cells"]
@@ -259,7 +326,10 @@ def test_folders_that_hold_no_run(tmp_path: Path) -> None:
     (tmp_path / "state.pt").touch()
     with pytest.raises(InvsetError, match="go on with: invset run --resume"):
         write_report(tmp_path)
-    for name, message in {"samples.safetensors": "lacks samples.safetensors", "samples/00002.png": "00002.png is missing"}.items():
+    for name, message in {
+        "samples.safetensors": "lacks samples.safetensors",
+        "samples/00002.png": "00002.png is missing",
+    }.items():
         folder = write_run(tmp_path / Path(name).stem, 3)
         (folder / name).unlink()
         with pytest.raises(InvsetError, match=message):
@@ -283,6 +353,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_report_needs_no_torch(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", 12)
-    code = f"import sys; from invset.commands.report import main; main([{str(folder)!r}]); print('torch' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code = (
+        f"import sys; from invset.commands.report import main; main([{str(folder)!r}]);"
+        " print('torch' in sys.modules)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.endswith("False\n")

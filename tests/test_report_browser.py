@@ -1,4 +1,6 @@
-"""``report.html`` in a browser: no errors, no requests; sorting, enlarging and the keyboard work."""
+"""``report.html`` in a browser: no errors, no requests; sorting, enlarging and the keyboard
+work.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,17 @@ from report_folders import write_run
 from invset.report.run_page import write_report
 
 webdriver = pytest.importorskip("selenium.webdriver")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.external,
     pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Chromium and its driver (on Debian: chromium, chromium-driver)"),
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER),
+        reason="needs Chromium and its driver (on Debian: chromium, chromium-driver)",
+    ),
 ]
 
 
@@ -30,7 +37,13 @@ def browser() -> Iterator[Any]:
 
     options = Options()
     options.binary_location = CHROMIUM or ""
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
+    for word in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1280,900",
+    ):
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
@@ -51,15 +64,24 @@ def page(browser: Any, folder: Path) -> Any:
 
 
 def numbers(page: Any) -> list[int]:
-    return page.execute_script("return [...document.querySelectorAll('#grid li')].map((e) => Number(e.dataset.number))")
+    return page.execute_script(
+        "return [...document.querySelectorAll('#grid li')].map((e) => Number(e.dataset.number))"
+    )
 
 
 def values(page: Any, key: str) -> list[float]:
-    return page.execute_script(f"return [...document.querySelectorAll('#grid li')].map((e) => Number(e.dataset.{key}))")
+    return page.execute_script(
+        f"return [...document.querySelectorAll('#grid li')].map((e) => Number(e.dataset.{key}))"
+    )
 
 
 def dialog(page: Any) -> tuple[bool, str]:
-    return tuple(page.execute_script("const d = document.querySelector('dialog'); return [d.open, d.querySelector('h2').textContent]"))
+    return tuple(
+        page.execute_script(
+            "const d = document.querySelector('dialog'); return [d.open,"
+            " d.querySelector('h2').textContent]"
+        )
+    )
 
 
 def press(page: Any, key: str) -> None:
@@ -70,19 +92,31 @@ def press(page: Any, key: str) -> None:
 
 
 def wait_for(page: Any, condition: str) -> None:
-    """A browser closes a dialog first and tells the page of it in a later turn of its event loop."""
+    """A browser closes a dialog first, and tells the page of it in a later turn of its loop."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(page, 10, 0.05).until(lambda driver: driver.execute_script(f"return {condition}"), condition)
+    WebDriverWait(page, 10, 0.05).until(
+        lambda driver: driver.execute_script(f"return {condition}"), condition
+    )
 
 
 def test_it_loads_alone_and_without_errors(page: Any) -> None:
     assert page.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
-    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    asked = [
+        e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"
+    ]
     assert [url for url in asked if not url.startswith("data:")] == [page.current_url]
-    assert page.execute_script("return [...document.images].every((i) => i.complete && (i.naturalWidth > 0 || i.closest('dialog')))")
-    assert page.execute_script("return document.querySelector('#grid img').getBoundingClientRect().width") == 96
+    assert page.execute_script(
+        "return [...document.images].every((i) => i.complete && (i.naturalWidth > 0 ||"
+        " i.closest('dialog')))"
+    )
+    assert (
+        page.execute_script(
+            "return document.querySelector('#grid img').getBoundingClientRect().width"
+        )
+        == 96
+    )
 
 
 def test_sorting(page: Any) -> None:
@@ -114,7 +148,9 @@ def test_enlarging_with_the_keyboard(page: Any) -> None:
     assert dialog(page) == (True, f"Sample {order[-1]}")
     press(page, "ESCAPE")
     wait_for(page, "!document.querySelector('dialog').open")
-    wait_for(page, f"document.activeElement.dataset.sample === '{order[-1]}'")  # where one was, one is
+    wait_for(
+        page, f"document.activeElement.dataset.sample === '{order[-1]}'"
+    )  # where one was, one is
     assert page.get_log("browser") == []
 
 
@@ -145,8 +181,14 @@ def test_nothing_is_wider_than_the_screen(page: Any, width: int) -> None:
 def test_dark_and_light(page: Any) -> None:
     paper = {}
     for scheme in ("light", "dark"):
-        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
-        script = "return [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('svg text')).fill]"
+        page.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+        )
+        script = (
+            "return [getComputedStyle(document.body).backgroundColor,"
+            " getComputedStyle(document.querySelector('svg text')).fill]"
+        )
         paper[scheme] = page.execute_script(script)
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert paper["light"] == ["rgb(255, 255, 255)", "rgb(29, 31, 35)"]

@@ -1,4 +1,6 @@
-"""The plane, groups and neighbours of a report, against closed forms, hand-worked numbers and other ways to compute them."""
+"""The plane, groups and neighbours of a report, against closed forms, hand-worked numbers and other
+ways to compute them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def test_the_plane_is_that_of_the_covariance() -> None:
     expected = (x - x.mean(0)) @ directions[:, ::-1][:, :2]
     np.testing.assert_allclose(np.abs(found.points), np.abs(expected), atol=1e-3)
     assert found.explained == pytest.approx(variance[::-1][:2] / variance.sum(), rel=1e-4)
-    np.testing.assert_allclose(plane(x[::-1]).points[::-1], plane(x).points, atol=1e-8)  # the signs don't depend on the order
+    np.testing.assert_allclose(
+        plane(x[::-1]).points[::-1], plane(x).points, atol=1e-8
+    )  # the signs don't depend on the order
 
 
 def test_the_plane_of_samples_that_lie_on_a_line_or_a_point() -> None:
@@ -48,7 +52,9 @@ def test_groups_that_are_there_are_found() -> None:
     for members, group in zip(found.members, range(3), strict=True):
         assert sorted(members) == np.flatnonzero(found.of == group).tolist()
         sums = [sum(np.linalg.norm(x[i] - x[j]) for j in members) for i in members]
-        assert sums[0] == pytest.approx(min(sums))  # the medoid comes first, then what is nearest to it
+        assert sums[0] == pytest.approx(
+            min(sums)
+        )  # the medoid comes first, then what is nearest to it
         distances = np.linalg.norm(x[members] - x[members[0]], axis=1)
         assert (np.diff(distances) >= 0).all()
 

@@ -27,7 +27,9 @@ def write_job(folder: Path, words: list[str], reason: str = "", **run: Any) -> N
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """Four jobs: two with samples, one that failed, one that was killed; ten and more are sorted by number."""
+    """Four jobs: two with samples, one that failed, one that was killed; ten and more are sorted by
+    number.
+    """
     write_job(tmp_path / "0", ["network=mini", "range=[3,4]"], n=20)
     write_job(tmp_path / "2", ["network=mini", "range=[5,6]"], n=2, ranges=((5.0, 6.0),))
     write_job(tmp_path / "3", ["network=mini", "range=[7,6]"], "z1 must be <below> z2")
@@ -39,15 +41,28 @@ def test_the_page(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(sweep)]) == 0
     made = [line.removeprefix(f"{sweep}/") for line in capsys.readouterr().out.splitlines()]
     assert made == ["0/report.html", "2/report.html", "sweep.csv", "sweep.png", "report.html"]
-    parser = html5lib.HTMLParser(html5lib.treebuilders.getTreeBuilder("etree"), strict=True, namespaceHTMLElements=False)
+    parser = html5lib.HTMLParser(
+        html5lib.treebuilders.getTreeBuilder("etree"), strict=True, namespaceHTMLElements=False
+    )
     tree = parser.parse((sweep / "report.html").read_text(encoding="utf-8"))
     jobs = list(tree.iter("article"))
-    assert [job.find("h3").text for job in jobs] == ["0: range=[3,4]", "2: range=[5,6]", "3: range=[7,6]", "10: range=[8,9]"]
+    assert [job.find("h3").text for job in jobs] == [
+        "0: range=[3,4]",
+        "2: range=[5,6]",
+        "3: range=[7,6]",
+        "10: range=[8,9]",
+    ]
     assert [len(list(job.iter("img"))) for job in jobs] == [12, 2, 0, 0]
-    assert [link.get("href") for job in jobs for link in job.iter("a")] == ["0/report.html", "2/report.html"]
+    assert [link.get("href") for job in jobs for link in job.iter("a")] == [
+        "0/report.html",
+        "2/report.html",
+    ]
     failures = [p.text for p in tree.iter("p") if p.get("class") == "bad"]
     assert failures[0] == "Failed: z1 must be <below> z2"
-    assert failures[1].startswith("Failed: it was stopped before it ended; run it again: invset run network=mini 'range=[8,9]'")
+    assert failures[1].startswith(
+        "Failed: it was stopped before it ended; run it again: invset run network=mini"
+        " 'range=[8,9]'"
+    )
     # the pictures of a row rise from the lowest activation to the highest
     rows = list(csv.DictReader((sweep / "0" / "activations.csv").read_text().splitlines()))
     f = sorted(float(row["fc8:8 horse"]) for row in rows)
@@ -66,7 +81,9 @@ def test_the_table_and_the_picture(sweep: Path) -> None:
         ("10", "failed", ""),
     ]
     # as many samples as there are real images, beside these
-    assert [(row["vendi"], row["real_vendi"]) for row in rows] == [("9.9", "11.1")] * 2 + [("", "")] * 2
+    assert [(row["vendi"], row["real_vendi"]) for row in rows] == [("9.9", "11.1")] * 2 + [
+        ("", "")
+    ] * 2
     assert rows[0]["compared"] == "20"
     with Image.open(sweep / "sweep.png") as picture:
         assert picture.width > 12 * 96

@@ -1,4 +1,6 @@
-"""``invset run`` end to end on the embedded pair: the folder, membership, determinism, interruption."""
+"""``invset run`` end to end on the embedded pair: the folder, membership, determinism,
+interruption.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ from typed import typed
 
 import invset.samplers.base as base
 from invset import Neuron, Problem, mini_generator, mini_network
-from invset.mistakes import config_dir
-from invset.samplers.ladder import Ladder
+from invset.config.mistakes import config_dir
 from invset.samplers.stream import Stream
+from invset.studies.ladder import Ladder
 
 HORSE = ["neuron=horse", "network=mini", "z1=4", "z2=6", "n=6", "K=3", "progress=false"]
 
@@ -37,18 +39,36 @@ def resume(monkeypatch: pytest.MonkeyPatch, folder: Path) -> int:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    names = ["samples.safetensors", "samples.png", "activations.csv", "optimization.csv", "animation.gif"]
-    return {p.name: p.read_bytes() for p in [*(folder / n for n in names), *sorted((folder / "samples").iterdir())]}
+    names = [
+        "samples.safetensors",
+        "samples.png",
+        "activations.csv",
+        "optimization.csv",
+        "animation.gif",
+    ]
+    return {
+        p.name: p.read_bytes()
+        for p in [*(folder / n for n in names), *sorted((folder / "samples").iterdir())]
+    }
 
 
 def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, tmp_path / "a", *HORSE) == 0
     folder = tmp_path / "a"
-    files = ["activations.csv", "animation.gif", "animation.mp4", "optimization.csv", "report.html", "samples"]
+    files = [
+        "activations.csv",
+        "animation.gif",
+        "animation.mp4",
+        "optimization.csv",
+        "report.html",
+        "samples",
+    ]
     files += ["samples.png", "samples.safetensors", "summary.json"]
     assert sorted(p.name for p in folder.iterdir()) == [".hydra", *files]
     assert (folder / "report.html").read_text().count("<li ") == 6
-    assert sorted(p.name for p in (folder / "samples").iterdir()) == [f"{i:05d}.png" for i in range(1, 7)]
+    assert sorted(p.name for p in (folder / "samples").iterdir()) == [
+        f"{i:05d}.png" for i in range(1, 7)
+    ]
     rows = list(csv.DictReader((folder / "activations.csv").read_text().splitlines()))
     summary = json.loads((folder / "summary.json").read_text())
     tensors = load_file(folder / "samples.safetensors")
@@ -56,7 +76,9 @@ def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert summary["status"] == "reached"
     assert summary["quality"]["real"]["images"] == 2000
     assert summary["threads"] == torch.get_num_threads()
-    assert len({oct(p.stat().st_mode) for p in folder.iterdir() if p.is_file()}) == 1  # whoever may read one may read all
+    assert (
+        len({oct(p.stat().st_mode) for p in folder.iterdir() if p.is_file()}) == 1
+    )  # whoever may read one may read all
 
     # an independent look at the files themselves
     network = mini_network()
@@ -75,11 +97,15 @@ def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert run(monkeypatch, tmp_path / "b", "neuron=8", *HORSE[1:]) == 0
     assert contents(folder) == contents(tmp_path / "b")
     assert run(monkeypatch, tmp_path / "c", *HORSE, "seed=1") == 0
-    assert contents(folder)["samples.safetensors"] != contents(tmp_path / "c")["samples.safetensors"]
+    assert (
+        contents(folder)["samples.safetensors"] != contents(tmp_path / "c")["samples.safetensors"]
+    )
 
 
 @pytest.mark.parametrize("sampler", ["stream", "two_stage"])
-def test_an_interrupted_run_goes_on_to_the_same_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sampler: str) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sampler: str
+) -> None:
     words = [*HORSE[:4], "n=30", "K=3", "progress=false", f"sampler={sampler}"]
     assert run(monkeypatch, tmp_path / "whole", *words) == 0
 
@@ -117,7 +143,9 @@ LADDER = [
 
 @pytest.mark.parametrize("when", ["first round", "later round", "between two rounds"])
 @pytest.mark.parametrize("sampler", ["stream", "ladder"])
-def test_ctrl_c_may_come_at_any_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sampler: str, when: str) -> None:
+def test_ctrl_c_may_come_at_any_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sampler: str, when: str
+) -> None:
     words = LADDER if sampler == "ladder" else [*HORSE, "animation=false", "report=false"]
     kind = Ladder if sampler == "ladder" else Stream
     assert run(monkeypatch, tmp_path / "whole", *words) == 0
@@ -141,14 +169,21 @@ def test_ctrl_c_may_come_at_any_time(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert run(patch, tmp_path / "cut", *words) == 130
     assert resume(monkeypatch, tmp_path / "cut") == 0
     names = ["samples.safetensors", "activations.csv", "optimization.csv", "samples.png"]
-    assert all((tmp_path / "whole" / n).read_bytes() == (tmp_path / "cut" / n).read_bytes() for n in names)
-    commands = [json.loads((tmp_path / n / "summary.json").read_text())["command"] for n in ("whole", "cut")]
+    assert all(
+        (tmp_path / "whole" / n).read_bytes() == (tmp_path / "cut" / n).read_bytes() for n in names
+    )
+    commands = [
+        json.loads((tmp_path / n / "summary.json").read_text())["command"] for n in ("whole", "cut")
+    ]
     assert commands[0] == commands[1]
 
 
 def test_a_signal_ends_a_process_with_a_whole_folder(tmp_path: Path) -> None:
     # a shell's background jobs, and so their children, ignore SIGINT
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from invset.cli import main; main()"
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from invset.cli"
+        " import main; main()"
+    )
     words = [
         "run",
         *HORSE[:4],
@@ -159,7 +194,9 @@ def test_a_signal_ends_a_process_with_a_whole_folder(tmp_path: Path) -> None:
         "checkpoint_seconds=0",
         f"hydra.run.dir={tmp_path}/cut",
     ]
-    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, cwd=tmp_path, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words], stderr=subprocess.PIPE, cwd=tmp_path, text=True
+    )
     deadline = time.monotonic() + 120
     while not (tmp_path / "cut" / "state.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -168,40 +205,79 @@ def test_a_signal_ends_a_process_with_a_whole_folder(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "Traceback" not in err
     names = {p.name for p in (tmp_path / "cut").iterdir()}
-    assert {"state.pt", "summary.json", "activations.csv", "optimization.csv", "samples.safetensors"} <= names
+    assert {
+        "state.pt",
+        "summary.json",
+        "activations.csv",
+        "optimization.csv",
+        "samples.safetensors",
+    } <= names
     assert not [n for n in names if n.startswith(".part-")]
     assert json.loads((tmp_path / "cut" / "summary.json").read_text())["status"] == "interrupted"
 
 
-def test_a_new_run_in_an_old_folder_leaves_nothing_of_the_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_new_run_in_an_old_folder_leaves_nothing_of_the_old(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert run(monkeypatch, tmp_path / "a", *HORSE) == 0
     assert run(monkeypatch, tmp_path / "a", *HORSE, "n=3", "animation=false", "report=false") == 0
     assert len(list((tmp_path / "a" / "samples").iterdir())) == 3
     assert not (tmp_path / "a" / "animation.gif").exists()
 
 
-def test_two_runs_in_one_second_have_two_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_two_runs_in_one_second_have_two_folders(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [*HORSE, "n=3", "animation=false", "report=false", "hydra.run.dir='${unused:outputs/now}'"]
+    words = [
+        *HORSE,
+        "n=3",
+        "animation=false",
+        "report=false",
+        "hydra.run.dir='${unused:outputs/now}'",
+    ]
     for _ in range(2):
         assert typed(monkeypatch, "run", *words) == 0
     assert sorted(p.name for p in (tmp_path / "outputs").iterdir()) == ["now", "now-2"]
     assert "${unused:" in (config_dir() / "run.yaml").read_text()
-    assert not OmegaConf.has_resolver("unused")  # who composes later, in this process, makes no folders
+    assert not OmegaConf.has_resolver(
+        "unused"
+    )  # who composes later, in this process, makes no folders
 
 
 def sweep(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
     return run(
-        monkeypatch, folder, "-m", "network=mini", "n=3", "K=3", "progress=false", "animation=false", *words, f"hydra.sweep.dir={folder}"
+        monkeypatch,
+        folder,
+        "-m",
+        "network=mini",
+        "n=3",
+        "K=3",
+        "progress=false",
+        "animation=false",
+        *words,
+        f"hydra.sweep.dir={folder}",
     )
 
 
 def test_a_sweep_goes_on_past_a_bad_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[4,3],[3,4]") == 2
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["0", "1", "2", "multirun.yaml", "report.html", "sweep.csv", "sweep.png"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
+        "0",
+        "1",
+        "2",
+        "multirun.yaml",
+        "report.html",
+        "sweep.csv",
+        "sweep.png",
+    ]
     rows = list(csv.DictReader((tmp_path / "a" / "sweep.csv").read_text().splitlines()))
     assert [row["status"] for row in rows] == ["reached", "failed", "reached"]
-    assert [row["neurons"] for row in rows] == ["fc8:8 horse in [1, 2]", "", "fc8:8 horse in [3, 4]"]
+    assert [row["neurons"] for row in rows] == [
+        "fc8:8 horse in [1, 2]",
+        "",
+        "fc8:8 horse in [3, 4]",
+    ]
     reason = "z1 must be below z2, but z1=4 and z2=3; for example z1=3 z2=4"
     assert [row["reason"] for row in rows] == ["", reason, ""]
     failed = json.loads((tmp_path / "a" / "1" / "failed.json").read_text())
@@ -214,7 +290,9 @@ def test_a_sweep_goes_on_past_a_bad_job(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (tmp_path / "a" / "2" / "samples" / "00003.png").exists()
 
 
-def test_a_sweep_goes_on_past_a_defect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_goes_on_past_a_defect(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     original, calls = Stream.round, []
 
     def broken(self: Any, *rest: Any) -> Any:
@@ -227,7 +305,10 @@ def test_a_sweep_goes_on_past_a_defect(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[3,4]") == 1
     assert "Traceback" in capsys.readouterr().err
     rows = list(csv.DictReader((tmp_path / "a" / "sweep.csv").read_text().splitlines()))
-    assert [(row["status"], row["reason"]) for row in rows] == [("failed", "ZeroDivisionError: a defect"), ("reached", "")]
+    assert [(row["status"], row["reason"]) for row in rows] == [
+        ("failed", "ZeroDivisionError: a defect"),
+        ("reached", ""),
+    ]
 
     # the same sweep once more in the same folder: nothing of the failure is left
     assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[3,4]") == 0
@@ -252,17 +333,43 @@ def test_ctrl_c_ends_a_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert [row["status"] for row in rows] == ["interrupted"]
 
 
-def test_a_range_out_of_reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["network=mini", "neuron=8", "z1=1000", "z2=1001", "n=2", "K=2", "sampler.max_age=5", "progress=false"]
+def test_a_range_out_of_reach(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "network=mini",
+        "neuron=8",
+        "z1=1000",
+        "z2=1001",
+        "n=2",
+        "K=2",
+        "sampler.max_age=5",
+        "progress=false",
+    ]
     assert run(monkeypatch, tmp_path / "a", *words) == 3
     out = capsys.readouterr().out
     assert "try z1=" in out
     assert json.loads((tmp_path / "a" / "summary.json").read_text())["status"] == "unreachable"
 
 
-def test_intersections_hidden_neurons_and_ladders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_intersections_hidden_neurons_and_ladders(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     several = "neurons=[{neuron: horse, z1: 2, z2: 4}, {layer: conv5, neuron: 20, z1: 0, z2: 3}]"
-    assert run(monkeypatch, tmp_path / "a", "network=mini", several, "n=3", "K=3", "animation=false", "report=false", "progress=false") == 0
+    assert (
+        run(
+            monkeypatch,
+            tmp_path / "a",
+            "network=mini",
+            several,
+            "n=3",
+            "K=3",
+            "animation=false",
+            "report=false",
+            "progress=false",
+        )
+        == 0
+    )
     f = load_file(tmp_path / "a" / "samples.safetensors")["activations"]
     assert f.shape == (3, 2)
     assert ((f >= torch.tensor([2.0, 0.0])) & (f <= torch.tensor([4.0, 3.0]))).all()
@@ -284,7 +391,9 @@ def test_intersections_hidden_neurons_and_ladders(monkeypatch: pytest.MonkeyPatc
     assert ((f[2:] >= 4) & (f[2:] <= 6)).all()
 
 
-def test_a_ladder_with_a_rung_out_of_reach_has_a_blank_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_ladder_with_a_rung_out_of_reach_has_a_blank_row(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     words = [*LADDER, "sampler.ranges=[[1,3],[1000,1001]]", "sampler.max_age=16"]
     assert run(monkeypatch, tmp_path / "a", *words) == 3
     with Image.open(tmp_path / "a" / "samples.png") as picture:
@@ -298,19 +407,49 @@ def test_a_ladder_with_a_rung_out_of_reach_has_a_blank_row(monkeypatch: pytest.M
 
 def test_a_direction_on_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     save_file({"horse": torch.eye(10)[7]}, tmp_path / "d.safetensors")
-    words = ["network=mini", "z1=4", "z2=6", "n=3", "K=3", "progress=false", "animation=false", "report=false"]
+    words = [
+        "network=mini",
+        "z1=4",
+        "z2=6",
+        "n=3",
+        "K=3",
+        "progress=false",
+        "animation=false",
+        "report=false",
+    ]
     assert run(monkeypatch, tmp_path / "a", "neuron=8", *words) == 0
-    assert run(monkeypatch, tmp_path / "b", f"direction={tmp_path}/d.safetensors:horse", *words) == 0
+    assert (
+        run(monkeypatch, tmp_path / "b", f"direction={tmp_path}/d.safetensors:horse", *words) == 0
+    )
     plain, direction = (load_file(tmp_path / n / "samples.safetensors") for n in ("a", "b"))
     torch.testing.assert_close(plain["codes"], direction["codes"], rtol=1e-3, atol=1e-3)
 
 
 def test_layers_that_are_called_by_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    code = "from torch import nn\ndef build(): return nn.Sequential(nn.Flatten(), nn.Linear(48, 6), nn.ReLU(), nn.Linear(6, 2))\n"
+    code = (
+        "from torch import nn\ndef build(): return nn.Sequential(nn.Flatten(), nn.Linear(48, 6),"
+        " nn.ReLU(), nn.Linear(6, 2))\n"
+    )
     (tmp_path / "numbered_layers.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    words = ["network=custom", "network.module._target_=numbered_layers.build", "network.image_size=4", "layer=1", "encoder=1", "neuron=2"]
-    words += ["generator=pixels", "generator.size=4", "prior=none", "z1=-9", "z2=9", "n=3", "K=2", "progress=false"]
+    words = [
+        "network=custom",
+        "network.module._target_=numbered_layers.build",
+        "network.image_size=4",
+        "layer=1",
+        "encoder=1",
+        "neuron=2",
+    ]
+    words += [
+        "generator=pixels",
+        "generator.size=4",
+        "prior=none",
+        "z1=-9",
+        "z2=9",
+        "n=3",
+        "K=2",
+        "progress=false",
+    ]
     assert run(monkeypatch, tmp_path / "a", *words) == 0
     assert load_file(tmp_path / "a" / "samples.safetensors")["encodings"].shape == (3, 6)
 
@@ -321,12 +460,34 @@ def test_a_direction_is_a_neuron(tmp_path: Path) -> None:
     network, generator = mini_network(), mini_generator()
     images = generator(torch.zeros(2, 1024))
     plain = Problem(network, generator, neurons=[Neuron("fc8", 8, (0, 1))]).look(images)[0]
-    direction = Problem(network, generator, neurons=[Neuron("fc8", None, (0, 1), direction=one_hot)]).look(images)[0]
+    direction = Problem(
+        network, generator, neurons=[Neuron("fc8", None, (0, 1), direction=one_hot)]
+    ).look(images)[0]
     torch.testing.assert_close(plain, direction)
 
 
-@pytest.mark.parametrize("words", [["generator=pixels", "prior=none"], ["generator=fourier", "prior=none"], ["prior=clip"]], ids=" ".join)
-def test_other_generators_and_regions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]) -> None:
-    asked = ["network=mini", "neuron=horse", "z1=0", "z2=2", "n=3", "K=3", "animation=false", "report=false", "progress=false"]
+@pytest.mark.parametrize(
+    "words",
+    [["generator=pixels", "prior=none"], ["generator=fourier", "prior=none"], ["prior=clip"]],
+    ids=" ".join,
+)
+def test_other_generators_and_regions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
+) -> None:
+    asked = [
+        "network=mini",
+        "neuron=horse",
+        "z1=0",
+        "z2=2",
+        "n=3",
+        "K=3",
+        "animation=false",
+        "report=false",
+        "progress=false",
+    ]
     assert run(monkeypatch, tmp_path / "a", *asked, *words) in (0, 3)
-    assert json.loads((tmp_path / "a" / "summary.json").read_text())["status"] in ("reached", "budget", "unreachable")
+    assert json.loads((tmp_path / "a" / "summary.json").read_text())["status"] in (
+        "reached",
+        "budget",
+        "unreachable",
+    )

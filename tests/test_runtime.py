@@ -9,15 +9,20 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
-from invset.commands import build
-from invset.commands.checks import check_config
+from invset.config import build
+from invset.config.mistakes import config_dir
+from invset.config.validate import check_config
 from invset.errors import InvsetError
-from invset.mistakes import config_dir
-from invset.runtime import Runtime
+from invset.problem.runtime import Runtime
 
 
 def test_the_defaults_are_exact() -> None:
-    assert Runtime.of(None) == Runtime.of({}) == Runtime() == Runtime("off", False, False, None, "auto")
+    assert (
+        Runtime.of(None)
+        == Runtime.of({})
+        == Runtime()
+        == Runtime("off", False, False, None, "auto")
+    )
     assert Runtime().exact
     assert Runtime.of({"autocast": False}) == Runtime()  # YAML reads off as false
     assert not Runtime(autocast="bf16").exact
@@ -29,13 +34,28 @@ def test_the_defaults_are_exact() -> None:
     [
         ({"autocast": "fp16"}, "runtime.autocast must be off, bf16 or tf32, not 'fp16'"),
         ({"autocast": True}, "must be off, bf16 or tf32"),
-        ({"compile": "yes"}, "runtime.compile must be true or false, not yes; for example runtime.compile=true"),
+        (
+            {"compile": "yes"},
+            "runtime.compile must be true or false, not yes; for example runtime.compile=true",
+        ),
         ({"cuda_graphs": 1}, "runtime.cuda_graphs must be true or false"),
-        ({"channels_last": "never"}, "runtime.channels_last must be auto, true or false, not never"),
-        *[({"micro_batch": bad}, "runtime.micro_batch must be a whole number of at least 1, or null") for bad in (0, -1, 2.5, True, "all")],
+        (
+            {"channels_last": "never"},
+            "runtime.channels_last must be auto, true or false, not never",
+        ),
+        *[
+            (
+                {"micro_batch": bad},
+                "runtime.micro_batch must be a whole number of at least 1, or null",
+            )
+            for bad in (0, -1, 2.5, True, "all")
+        ],
         ({"cuda_graphs": True, "compile": True}, "records a whole step"),
         ({"cuda_graphs": True, "micro_batch": 4}, "records a whole step"),
-        ({"compiled": True}, r"there is no runtime\.compiled\. Did you mean compile\? There are autocast, compile"),
+        (
+            {"compiled": True},
+            r"there is no runtime\.compiled\. Did you mean compile\? There are autocast, compile",
+        ),
         ("bf16", "type for example runtime.autocast=bf16"),
     ],
 )
@@ -53,7 +73,9 @@ def test_what_needs_cuda_says_so_elsewhere(options: dict[str, Any]) -> None:
 
 def configured(*words: str) -> DictConfig:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose("run", ["network=mini", "neuron=horse", "z1=4", "z2=6", "device=cpu", *words])
+        return compose(
+            "run", ["network=mini", "neuron=horse", "z1=4", "z2=6", "device=cpu", *words]
+        )
 
 
 def test_the_command_takes_them() -> None:

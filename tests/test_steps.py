@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from cases import normal
 
-from invset.samplers.steps import Adam, Memory, Normalized, Plain, forget
+from invset.core.steps import Adam, Memory, Normalized, Plain, forget
 
 
 def quadratic(x: torch.Tensor) -> torch.Tensor:
@@ -16,7 +16,9 @@ def test_plain_and_normalized_by_hand() -> None:
     gradient = torch.tensor([[3.0, -1.0], [200.0, 0.0]])
     assert torch.equal(Plain(0.5)(gradient, {})[0], torch.tensor([[1.5, -0.5], [100.0, 0.0]]))
     # mean |gradient|: (3 + 1) / 2 = 2 and (200 + 0) / 2 = 100
-    torch.testing.assert_close(Normalized(0.5)(gradient, {})[0], torch.tensor([[0.75, -0.25], [1.0, 0.0]]))
+    torch.testing.assert_close(
+        Normalized(0.5)(gradient, {})[0], torch.tensor([[0.75, -0.25], [1.0, 0.0]])
+    )
 
 
 def test_normalized_and_adam_do_not_care_about_the_scale() -> None:

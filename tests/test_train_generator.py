@@ -1,4 +1,6 @@
-"""Training of the generator: its losses by hand, it learns, it resumes, it takes any network and layer."""
+"""Training of the generator: its losses by hand, it learns, it resumes, it takes any network and
+layer.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +17,48 @@ from torch import nn
 from toys import seeded, two_classes
 
 from invset.commands.train_generator import main
+from invset.config.mistakes import config_dir
 from invset.errors import InvsetError
-from invset.mistakes import config_dir
-from invset.models.load import upconv_generator
-from invset.models.mini import LAYER_ALIASES, MiniNet
-from invset.models.network import Network
-from invset.models.upconv import UpConv
-from invset.training import generator
+from invset.nets.embedded import upconv_generator
+from invset.nets.mini import LAYER_ALIASES, MiniNet
+from invset.nets.network import Network
+from invset.nets.upconv import UpConv
+from invset.training import inversion as generator
 from invset.training.discriminator import Discriminator, hinge
-from invset.training.generator import GeneratorSettings, GeneratorTraining, gaussian_codes, relative_error, train_generator
+from invset.training.inversion import (
+    GeneratorSettings,
+    GeneratorTraining,
+    gaussian_codes,
+    relative_error,
+    train_generator,
+)
 
-TINY = {"steps": 5, "batch_size": 8, "lr": 5e-3, "warmup": 2, "report_every": 2, "ema": 0.8, "layers": ("conv2", "fc6")}
+TINY = {
+    "steps": 5,
+    "batch_size": 8,
+    "lr": 5e-3,
+    "warmup": 2,
+    "report_every": 2,
+    "ema": 0.8,
+    "layers": ("conv2", "fc6"),
+}
 
 
 def mini(seed=0):
     torch.manual_seed(seed)
-    return Network(MiniNet((4, 4, 4, 4, 4), fc6=8, fc7=8, size=8), image_size=8, aliases=LAYER_ALIASES, output="fc8", encoder="fc6")
+    return Network(
+        MiniNet((4, 4, 4, 4, 4), fc6=8, fc7=8, size=8),
+        image_size=8,
+        aliases=LAYER_ALIASES,
+        output="fc8",
+        encoder="fc6",
+    )
 
 
 def strange():
-    """No names in common with CaffeNet, codes of either sign, a layer with a map instead of units."""
+    """No names in common with CaffeNet, codes of either sign, a layer with a map instead of
+    units.
+    """
     torch.manual_seed(0)
     net = nn.Sequential()
     net.add_module("stem", nn.Conv2d(3, 6, 3, padding=1))
@@ -49,7 +73,9 @@ def training(network=None, encoder="fc6", code_dim=8, seed=0, **changed):
     torch.manual_seed(seed)
     maker = UpConv(code_dim, 8, (12,), 6, ((6, 6),)).initialize(seeded(seed))
     settings = GeneratorSettings(**{**TINY, **changed})
-    return GeneratorTraining(network or mini(), encoder, maker, Discriminator(code_dim, (6,)), settings)
+    return GeneratorTraining(
+        network or mini(), encoder, maker, Discriminator(code_dim, (6,)), settings
+    )
 
 
 def trained(out, **options):
@@ -58,7 +84,9 @@ def trained(out, **options):
 
 def rows(out):
     with (out / "log.csv").open() as file:
-        return [{k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+        return [
+            {k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)
+        ]
 
 
 def same(first, second):
@@ -70,7 +98,11 @@ def same(first, second):
 
 
 def test_drawn_codes_have_the_mean_and_covariance_of_the_batch():
-    codes = torch.randn(12, 4, generator=seeded(1), dtype=torch.float64) @ torch.randn(4, 4, generator=seeded(2), dtype=torch.float64) + 3
+    codes = (
+        torch.randn(12, 4, generator=seeded(1), dtype=torch.float64)
+        @ torch.randn(4, 4, generator=seeded(2), dtype=torch.float64)
+        + 3
+    )
     drawn = gaussian_codes(codes, 200_000, seeded())
     spread = codes.std(0)
     assert ((drawn.mean(0) - codes.mean(0)).abs() < 5 * spread / 200_000**0.5).all()
@@ -92,10 +124,14 @@ def test_hinge_by_hand():
 
 
 def picture_gradient(**changed):
-    """What the generator is told at its pictures in its first step: 8 of real codes, then 2 of drawn ones."""
+    """What the generator is told at its pictures in its first step: 8 of real codes, then 2 of
+    drawn ones.
+    """
     told = []
     run = training(autocast="off", **changed)
-    run.generator.register_forward_hook(lambda _module, _inputs, output: output.register_hook(told.append) and None)
+    run.generator.register_forward_hook(
+        lambda _module, _inputs, output: output.register_hook(told.append) and None
+    )
     run.train_step(two_classes(8).images)
     return told[0]
 
@@ -138,7 +174,9 @@ def test_cycle_asks_of_a_code_what_the_encoder_can_give(relu):
     real = run.network.taps(x, ["0", "1"])
     losses = run._losses(picture, x, real, torch.cat([real["1"], drawn]))
     assert float(losses["cycle"]) == 0
-    assert float(losses["image"]) == pytest.approx(float((picture[:3] - x).square().mean() / x.var()), rel=1e-5)
+    assert float(losses["image"]) == pytest.approx(
+        float((picture[:3] - x).square().mean() / x.var()), rel=1e-5
+    )
     ratio = (picture[:3] - x).square().sum() / (x - 0.5).square().sum()
     assert float(losses["features"]) == pytest.approx(float(ratio), rel=1e-5)
 
@@ -146,10 +184,15 @@ def test_cycle_asks_of_a_code_what_the_encoder_can_give(relu):
 @pytest.mark.parametrize("weight", [0, 0.5])
 def test_decision_is_the_divergence_of_the_classes(weight):
     run = training(decision=weight, layers=["conv2"], autocast="off")
-    x, picture = (300 * torch.rand(n, 3, 8, 8, generator=seeded(n)) for n in (3, 5))  # so large that its classes differ
+    x, picture = (
+        300 * torch.rand(n, 3, 8, 8, generator=seeded(n)) for n in (3, 5)
+    )  # so large that its classes differ
     real = run.network.taps(x, run.layers)
     decision = float(run._losses(picture, x, real, torch.rand(5, 8))["decision"])
-    p, q = (softmax(run.network.taps(v, ["fc8"])["fc8"].double().numpy(), axis=1) for v in (x, picture[:3]))
+    p, q = (
+        softmax(run.network.taps(v, ["fc8"])["fc8"].double().numpy(), axis=1)
+        for v in (x, picture[:3])
+    )
     assert decision == pytest.approx(rel_entr(p, q).sum() / 3 if weight else 0, rel=1e-4)
     assert weight == 0 or decision > 1e-3
 
@@ -157,8 +200,12 @@ def test_decision_is_the_divergence_of_the_classes(weight):
 def test_the_decision_has_the_features_share():
     sure = mini()
     with torch.no_grad():
-        sure.module.get_submodule("fc8").weight.mul_(1e3)  # a tiny random network gives every picture the same class
-    image, both = (picture_gradient(network=sure, features=f, decision=1e9, prior_share=0) for f in (0, 0.5))
+        sure.module.get_submodule("fc8").weight.mul_(
+            1e3
+        )  # a tiny random network gives every picture the same class
+    image, both = (
+        picture_gradient(network=sure, features=f, decision=1e9, prior_share=0) for f in (0, 0.5)
+    )
     assert float((both - image).norm() / image.norm()) == pytest.approx(0.5, rel=1e-3)
     layers = picture_gradient(network=sure, features=0.5, prior_share=0)
     assert (both - layers).norm() > 0.1 * image.norm()
@@ -171,7 +218,9 @@ def test_zoomed_pictures_are_parts_of_pictures():
     whole, parts = (training(zoom=zoom).augmented(ramp) for zoom in (1, 0.25))
     slopes = (parts[..., -1] - parts[..., 0]) / (whole[0, 0, 0, -1] - whole[0, 0, 0, 0]).abs()
     assert slopes.abs().max() <= 1
-    assert slopes.abs().min() > 0.25 / (4 / 3)  # a quarter of the area, 3 : 4, is never narrower than 0.43 sides
+    assert slopes.abs().min() > 0.25 / (
+        4 / 3
+    )  # a quarter of the area, 3 : 4, is never narrower than 0.43 sides
     assert slopes.abs().mean() < 0.85
     assert 0.25 < (slopes > 0).float().mean() < 0.75
 
@@ -186,7 +235,11 @@ def test_jittered_pictures_have_other_colours():
 
 def test_discriminator_scores_with_and_without_codes():
     torch.manual_seed(0)
-    critic, images, codes = Discriminator(5, (4, 6)), torch.rand(3, 3, 16, 16, generator=seeded()), torch.randn(3, 5, generator=seeded())
+    critic, images, codes = (
+        Discriminator(5, (4, 6)),
+        torch.rand(3, 3, 16, 16, generator=seeded()),
+        torch.randn(3, 5, generator=seeded()),
+    )
     critic.eval()
     alone, nothing = critic(images)
     assert nothing is None
@@ -201,7 +254,9 @@ def test_discriminator_scores_with_and_without_codes():
 
 def test_reconstructions_get_better(tmp_path):
     options = {"network": strange(), "encoder": "map", "code_dim": 12, "layers": ["bend"]}
-    maker = trained(tmp_path, steps=120, report_every=20, batch_size=16, warmup=60, autocast="off", **options)
+    maker = trained(
+        tmp_path, steps=120, report_every=20, batch_size=16, warmup=60, autocast="off", **options
+    )
     log = rows(tmp_path)
     assert log[-1]["image"] < 0.5 * log[0]["image"]
     assert log[-1]["features"] < 0.8 * log[0]["features"]
@@ -220,7 +275,11 @@ def test_writes_the_log_and_the_pictures(tmp_path):
     out = tmp_path / "new" / "folder"
     assert sorted(p.name for p in out.iterdir()) == ["checkpoint.pt", "log.csv", "pictures"]
     assert [(row["step"], row["images"]) for row in rows(out)] == [(2, 16), (4, 32), (5, 40)]
-    assert sorted(p.name for p in (out / "pictures").iterdir()) == ["000002.png", "000004.png", "000005.png"]
+    assert sorted(p.name for p in (out / "pictures").iterdir()) == [
+        "000002.png",
+        "000004.png",
+        "000005.png",
+    ]
     with Image.open(out / "pictures" / "000005.png") as grid:
         assert grid.size == (20 * 10 + 2, 3 * 10 + 2)  # 8 pixels and a margin of 2
     codes = mini().taps(two_classes().images / 255, ["fc6"])["fc6"]
@@ -276,7 +335,14 @@ def test_any_network_and_layer(tmp_path, encoder, code_dim, share):
     network = strange()
     codes = network.taps(two_classes().images / 255, [encoder])[encoder]
     assert (codes < 0).any()
-    maker = trained(tmp_path, network=network, encoder=encoder, code_dim=code_dim, layers=["stem", "bend"], prior_share=share)
+    maker = trained(
+        tmp_path,
+        network=network,
+        encoder=encoder,
+        code_dim=code_dim,
+        layers=["stem", "bend"],
+        prior_share=share,
+    )
     assert maker(codes.flatten(1)).shape == (64, 3, 8, 8)
     assert all(np.isfinite(list(row.values())).all() for row in rows(tmp_path))
     assert (rows(tmp_path)[0]["cycle"] == 0) == (share == 0)
@@ -322,22 +388,47 @@ def photographs(tmp_path):
     for number in range(12):
         folder = tmp_path / "photographs" / "ab"[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
+            folder / f"{number}.png"
+        )
     return tmp_path / "photographs"
 
 
 def test_the_command_trains_in_parts(tmp_path, photographs):
-    small = ["model.hidden=[8]", "model.start=6", "model.widths=[[6,6],[6,4],[4,4]]", "discriminator=[4,4,4]"]
+    small = [
+        "model.hidden=[8]",
+        "model.start=6",
+        "model.widths=[[6,6],[6,4],[4,4]]",
+        "discriminator=[4,4,4]",
+    ]
     few = ["settings.steps=2", "settings.batch_size=4", "settings.lr=1e-8", "settings.ema=0"]
     words = ["network=mini", f"data.train={photographs}", f"data.val={photographs}", *small, *few]
     command(*words, f"out={tmp_path}/first")
-    command(*words, f"out={tmp_path}/second", f"init={tmp_path}/first/generator.safetensors", "seed=5")
-    command(*words, f"out={tmp_path}/other", "seed=5", "settings.adversarial=0", "settings.decision=0.1")
+    command(
+        *words, f"out={tmp_path}/second", f"init={tmp_path}/first/generator.safetensors", "seed=5"
+    )
+    command(
+        *words, f"out={tmp_path}/other", "seed=5", "settings.adversarial=0", "settings.decision=0.1"
+    )
     codes = torch.rand(3, 1024, generator=seeded())
-    first, second, other = (upconv_generator(tmp_path / name / "generator.safetensors")(codes) for name in ("first", "second", "other"))
-    # the rate is next to zero: what a training began with it ends with, to the precision of its file
+    first, second, other = (
+        upconv_generator(tmp_path / name / "generator.safetensors")(codes)
+        for name in ("first", "second", "other")
+    )
+    # the rate is next to zero: what a training began with it ends with, to the precision of its
+    # file
     torch.testing.assert_close(second, first, rtol=0, atol=2e-3)
     assert (other - first).abs().max() > 0.05
-    assert upconv_generator(tmp_path / "first" / "generator.safetensors", tmp_path / "first" / "prior.safetensors").prior is not None
+    assert (
+        upconv_generator(
+            tmp_path / "first" / "generator.safetensors", tmp_path / "first" / "prior.safetensors"
+        ).prior
+        is not None
+    )
     with pytest.raises(InvsetError, match="do not fit"):
-        command(*words, f"out={tmp_path}/third", f"init={tmp_path}/first/generator.safetensors", "model.hidden=[9]")
+        command(
+            *words,
+            f"out={tmp_path}/third",
+            f"init={tmp_path}/first/generator.safetensors",
+            "model.hidden=[9]",
+        )

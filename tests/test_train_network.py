@@ -10,9 +10,15 @@ from toys import two_classes
 
 from invset.commands.train_network import class_names
 from invset.errors import InvsetError
-from invset.models.mini import MiniNet, fold_batch_norm
-from invset.training import network
-from invset.training.network import NetworkSettings, accuracy, predict, train_network, warm_ema
+from invset.nets.mini import MiniNet, fold_batch_norm
+from invset.training import classification as network
+from invset.training.classification import (
+    NetworkSettings,
+    accuracy,
+    predict,
+    train_network,
+    warm_ema,
+)
 
 TINY = {"epochs": 4, "batch_size": 16, "lr": 0.05, "crop": 1, "cutout": 2, "ema": 0.9}
 
@@ -23,7 +29,13 @@ def tiny_net(seed=0):
 
 
 def trained(out, weights=0, **changed):
-    return train_network(tiny_net(weights), two_classes(), two_classes(seed=1), NetworkSettings(**{**TINY, **changed}), out)
+    return train_network(
+        tiny_net(weights),
+        two_classes(),
+        two_classes(seed=1),
+        NetworkSettings(**{**TINY, **changed}),
+        out,
+    )
 
 
 def rows(out):
@@ -61,7 +73,9 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, when):
         patch.setattr(network, "save_checkpoint", interrupted)
         with pytest.raises(Interrupted):
             trained(tmp_path / "halves")
-    resumed = trained(tmp_path / "halves", weights=99).state_dict()  # the new first weights do not matter
+    resumed = trained(
+        tmp_path / "halves", weights=99
+    ).state_dict()  # the new first weights do not matter
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
     assert rows(tmp_path / "halves") == rows(tmp_path / "whole")
     again = trained(tmp_path / "halves").state_dict()  # nothing is left to do
@@ -69,7 +83,9 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, when):
 
 
 def test_the_seed_decides(tmp_path):
-    first, again, other = (trained(tmp_path / str(i), epochs=1, seed=s).state_dict() for i, s in enumerate((0, 0, 1)))
+    first, again, other = (
+        trained(tmp_path / str(i), epochs=1, seed=s).state_dict() for i, s in enumerate((0, 0, 1))
+    )
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert not all(torch.equal(first[k], other[k]) for k in first)
 
@@ -88,7 +104,9 @@ def test_other_settings_need_another_folder(tmp_path):
 
 def test_folding_keeps_the_logits(tmp_path):
     net, images = trained(tmp_path), two_classes(seed=2).images
-    torch.testing.assert_close(predict(fold_batch_norm(net), images), predict(net, images), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        predict(fold_batch_norm(net), images), predict(net, images), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_fewer_pictures_than_a_batch(tmp_path):
@@ -140,7 +158,9 @@ def test_a_first_convolution_with_a_stride():
 
 def test_names_of_classes(tmp_path):
     file = tmp_path / "names.txt"
-    file.write_text("n2\tgreat white shark, Carcharodon\nn1\tgoldfish\nn3\tnot asked for\n", encoding="utf-8")
+    file.write_text(
+        "n2\tgreat white shark, Carcharodon\nn1\tgoldfish\nn3\tnot asked for\n", encoding="utf-8"
+    )
     assert class_names(str(file), ["n1", "n2"]) == ["goldfish", "great white shark, Carcharodon"]
     assert class_names(None, ["n1", "n2"]) == ["n1", "n2"]
     with pytest.raises(InvsetError, match=r'no line "n4<tab>names", and 1 more'):
@@ -152,6 +172,8 @@ def test_names_of_classes(tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_trains_on_cuda(tmp_path):
     settings = NetworkSettings(**{**TINY, "epochs": 8})
-    net = train_network(tiny_net(), two_classes(), two_classes(seed=1), settings, tmp_path, device="cuda")
+    net = train_network(
+        tiny_net(), two_classes(), two_classes(seed=1), settings, tmp_path, device="cuda"
+    )
     assert next(net.parameters()).is_cuda
     assert accuracy(net, two_classes(seed=1)) == float(rows(tmp_path)[-1]["val_accuracy"]) > 0.9

@@ -12,13 +12,13 @@ import torch
 from cases import cube, linear, mean_distance, normal, plain_set, run, seeded, tanh_net, uniform
 from torch import Tensor
 
-from invset.diversity import Moments
+from invset.core.moments import Moments
+from invset.core.space import Free
+from invset.core.steps import Adam, Normalized, Plain
+from invset.core.target import InverseSet
 from invset.errors import InvsetError
-from invset.inverse_set import InverseSet
-from invset.prior import Free
 from invset.samplers.base import State, Status
 from invset.samplers.full import Full
-from invset.samplers.steps import Adam, Normalized, Plain
 from invset.samplers.two_stage import SAMPLING_ROUND, SEEDS_LOOK, TwoStage
 
 #: Every published choice (``experiment=paper/base``), with small numbers.
@@ -90,7 +90,15 @@ def watched(sampler: TwoStage, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     slacks: list[Tensor] = []
     original = TwoStage._gradient
 
-    def spy(self: TwoStage, target: InverseSet, u: Tensor, f: Tensor, e: Tensor, s: Tensor, *rest: object) -> object:
+    def spy(
+        self: TwoStage,
+        target: InverseSet,
+        u: Tensor,
+        f: Tensor,
+        e: Tensor,
+        s: Tensor,
+        *rest: object,
+    ) -> object:
         slacks.append(s.clone())
         return original(self, target, u, f, e, s, *rest)  # type: ignore[arg-type]
 
@@ -99,9 +107,12 @@ def watched(sampler: TwoStage, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("ends", [(3.0, 5.0), (-0.2, 0.2)], ids=["far", "slack"])
-def test_two_outer_iterations_by_hand(monkeypatch: pytest.MonkeyPatch, ends: tuple[float, float]) -> None:
+def test_two_outer_iterations_by_hand(
+    monkeypatch: pytest.MonkeyPatch, ends: tuple[float, float]
+) -> None:
     w = np.array([0.6, -0.3, 0.2])
-    # some seed stays outside during two iterations, as the step is short; in the near range others lie above the middle
+    # some seed stays outside during two iterations, as the step is short; in the near range others
+    # lie above the middle
     sampler = TwoStage(K=4, n=40, inner_steps=2, step=Plain(1e-3), **PAPER)
     target = plain_set(lambda c: (c @ torch.tensor(w)).unsqueeze(1), [ends], unit_free(3))
     slacks = watched(sampler, monkeypatch)
@@ -165,7 +176,9 @@ def test_sampling_by_hand() -> None:
             np.testing.assert_allclose(state.u.numpy(), hand.c, rtol=1e-7)
             kept = state.kept.trimmed()
             np.testing.assert_allclose(kept["u"].numpy(), np.concatenate(samples), rtol=1e-7)
-            np.testing.assert_allclose(state.extra["moments"][1][0].numpy(), earlier.mean(0), rtol=1e-7)
+            np.testing.assert_allclose(
+                state.extra["moments"][1][0].numpy(), earlier.mean(0), rtol=1e-7
+            )
             assert state.extra["moments"][0] == len(earlier)
     assert len(set(counts)) > 1  # C0 was not always all the codes
     assert state.extra["mu"][0].item() == pytest.approx(hand.mu)  # frozen
@@ -177,12 +190,17 @@ def test_c0_stays_as_it_was_when_no_code_is_inside() -> None:
     earlier, nobody = Moments.of(normal(5, 3, seed=1)), torch.zeros(4, dtype=torch.bool)
     for choice in ("last", "all"):
         after = replace(sampler, earlier=choice)._next_moments(earlier, e, nobody)
-        assert [x.tolist() for x in after] == [x.tolist() for x in (earlier.count, earlier.mean, earlier.scatter)]
+        assert [x.tolist() for x in after] == [
+            x.tolist() for x in (earlier.count, earlier.mean, earlier.scatter)
+        ]
     some = torch.tensor([True, False, True, True])
     for choice, rows in (("last", e[some]), ("all", torch.cat([normal(5, 3, seed=1), e[some]]))):
         after = Moments(*replace(sampler, earlier=choice)._next_moments(earlier, e, some))
         expected = Moments.of(rows)
-        torch.testing.assert_close((after.count, after.mean, after.scatter), (expected.count, expected.mean, expected.scatter))
+        torch.testing.assert_close(
+            (after.count, after.mean, after.scatter),
+            (expected.count, expected.mean, expected.scatter),
+        )
 
 
 SLAB = 0.0, 0.5  # of w x over the unit cube
@@ -205,7 +223,8 @@ def test_slab_of_a_linear_unit() -> None:
     assert kept["f"].min() < 0.05  # both faces, to a tenth
     assert kept["f"].max() > 0.45
     exact = mean_distance(exact_samples(target)[:1000])
-    # eq. (6) drives samples apart, to the cube's corners: farther than uniform samples, but no farther than corners are
+    # eq. (6) drives samples apart, to the cube's corners: farther than uniform samples, but no
+    # farther than corners are
     assert exact < mean_distance(kept["u"]) < 1.6 * exact
 
 
@@ -217,7 +236,9 @@ def test_half_space_of_a_logistic_unit() -> None:
     assert state.status is Status.REACHED
     # the half-space w x + c >= logit(z1) of section 3.1
     assert (4 * (kept["u"] - 0.5) @ w >= np.log(0.8 / 0.2)).all()
-    assert mean_distance(kept["u"]) == pytest.approx(mean_distance(exact_samples(target)[:1000]), rel=0.3)
+    assert mean_distance(kept["u"]) == pytest.approx(
+        mean_distance(exact_samples(target)[:1000]), rel=0.3
+    )
 
 
 def test_the_published_constraint_leaves_through_the_upper_end_and_both_does_not() -> None:
@@ -245,7 +266,10 @@ def test_three_neurons_at_once(objective: str) -> None:
 
 def test_diversity_spreads_the_samples() -> None:
     target = plain_set(lambda c: c @ linear(), [SLAB], cube())
-    runs = [run(TwoStage(K=10, n=100, objective=objective, epsilon0=1.0, walk=0.0), target) for objective in ("none", "encodings")]
+    runs = [
+        run(TwoStage(K=10, n=100, objective=objective, epsilon0=1.0, walk=0.0), target)
+        for objective in ("none", "encodings")
+    ]
     without, spread = (mean_distance(state.kept.trimmed()["u"]) for state in runs)
     assert spread > 1.2 * without
 
@@ -256,15 +280,30 @@ def test_same_start_begins_with_one_code() -> None:
     assert (state.u == state.u[0]).all()
 
 
-@pytest.mark.parametrize("sampler", [TwoStage(K=200, n=400, chains=2, same_start=True), Full(K=10, n=400, same_start=True)])
+@pytest.mark.parametrize(
+    "sampler",
+    [TwoStage(K=200, n=400, chains=2, same_start=True), Full(K=10, n=400, same_start=True)],
+)
 def test_equal_codes_stay_equal_without_noise_and_part_with_it(sampler: TwoStage | Full) -> None:
-    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], replace(cube(), low=-math.inf, high=math.inf))
+    target = plain_set(
+        lambda c: c @ linear(), [(0.0, 0.5)], replace(cube(), low=-math.inf, high=math.inf)
+    )
     parts = 2 if isinstance(sampler, TwoStage) else 1
     equal = sampler.init(target, seeded()).u.unflatten(0, (parts, -1))
     assert (equal == equal[:, :1]).all()
     noisy = replace(sampler, start_noise=0.01).init(target, seeded()).u.unflatten(0, (parts, -1))
     torch.testing.assert_close((noisy - equal).std().item(), 0.01 * cube().scale, rtol=0.1, atol=0)
-    few = TwoStage(K=6, n=6, same_start=True, until="settled", max_outer=60, epsilon0=0.9, mu_max=10.0, diversity=1.0, step=Adam(0.1))
+    few = TwoStage(
+        K=6,
+        n=6,
+        same_start=True,
+        until="settled",
+        max_outer=60,
+        epsilon0=0.9,
+        mu_max=10.0,
+        diversity=1.0,
+        step=Adam(0.1),
+    )
     slab = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
     apart = []
     for noise in (0.0, 1e-3):
@@ -280,7 +319,9 @@ def test_equal_codes_stay_equal_without_noise_and_part_with_it(sampler: TwoStage
 def test_units_of_f_do_not_matter(scale: float, shift: float) -> None:
     f = tanh_net(p=1)
     plain = plain_set(f, [(0.1, 0.3)], cube())
-    other = plain_set(lambda c: scale * f(c) + shift, [(0.1 * scale + shift, 0.3 * scale + shift)], cube())
+    other = plain_set(
+        lambda c: scale * f(c) + shift, [(0.1 * scale + shift, 0.3 * scale + shift)], cube()
+    )
     sampler = TwoStage(K=5, n=50, inner_steps=10)
     a, b = sampler.init(plain, seeded()), sampler.init(other, seeded())
     for _ in range(4):
@@ -292,7 +333,10 @@ def test_units_of_f_do_not_matter(scale: float, shift: float) -> None:
 
 def test_order_of_the_seeds_does_not_matter() -> None:
     f, order = tanh_net(p=2), torch.tensor([2, 0, 4, 1, 3])
-    target, sampler = plain_set(f, [(0.1, 0.3), (-0.2, 0.1)], cube()), TwoStage(K=5, n=50, inner_steps=7)
+    target, sampler = (
+        plain_set(f, [(0.1, 0.3), (-0.2, 0.1)], cube()),
+        TwoStage(K=5, n=50, inner_steps=7),
+    )
     a = sampler.init(target, seeded())
     b = replace(a, u=a.u[order])
     for _ in range(2):
@@ -301,7 +345,9 @@ def test_order_of_the_seeds_does_not_matter() -> None:
     torch.testing.assert_close(b.extra["lambda_"], a.extra["lambda_"][order], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("option", ["constraint", "units", "slack", "objective", "diversity_units", "earlier"])
+@pytest.mark.parametrize(
+    "option", ["constraint", "units", "slack", "objective", "diversity_units", "earlier"]
+)
 def test_unknown_choices_are_refused(option: str) -> None:
     with pytest.raises(InvsetError, match=rf"sampler\.{option} must be "):
         TwoStage(**{option: "other"})
@@ -326,7 +372,13 @@ def starting_at(sampler: TwoStage, target: InverseSet, u: Tensor) -> State:
 CHOICES: dict[str, dict[str, Any]] = {
     "remedies": {},
     "frozen": {"slack": "frozen", "earlier": "all", "inner_steps": 4},
-    "raw": {"diversity_units": "raw", "diversity": 0.01, "units": "raw", "constraint": "paper", "mu0": 10.0},
+    "raw": {
+        "diversity_units": "raw",
+        "diversity": 0.01,
+        "units": "raw",
+        "constraint": "paper",
+        "mu0": 10.0,
+    },
     "codes": {"objective": "codes", "step": Normalized(0.03)},
     "none": {"objective": "none", "step": Plain(0.02)},
 }
@@ -351,8 +403,12 @@ def test_each_chain_is_a_run_of_its_own(name: str) -> None:
         mine = (kept["parent"] // K == chain).nonzero().squeeze(1)
         assert len(mine) > 3 * K
         for column in ("u", "f", "e"):
-            torch.testing.assert_close(kept[column][mine], own.kept.trimmed()[column][: len(mine)], rtol=1e-7, atol=1e-9)
-        assert torch.equal(kept["parent"][mine] - chain * K, own.kept.trimmed()["parent"][: len(mine)])
+            torch.testing.assert_close(
+                kept[column][mine], own.kept.trimmed()[column][: len(mine)], rtol=1e-7, atol=1e-9
+            )
+        assert torch.equal(
+            kept["parent"][mine] - chain * K, own.kept.trimmed()["parent"][: len(mine)]
+        )
     # they do not need equally many steps for their seeds, and those that are done do not go on
     assert len(steps) > 1
     assert state.extra["seed_steps"] == max(steps)
@@ -405,7 +461,11 @@ def test_chains_of_equal_codes_start_at_different_ones() -> None:
 
 @pytest.mark.parametrize(
     ("bad", "message"),
-    [({"chains": 0}, "sampler.chains must be a whole number"), ({"chains": 2.5}, "not 2.5"), ({"chains": 4}, "type sampler.chains=3")],
+    [
+        ({"chains": 0}, "sampler.chains must be a whole number"),
+        ({"chains": 2.5}, "not 2.5"),
+        ({"chains": 4}, "type sampler.chains=3"),
+    ],
 )
 def test_bad_numbers_of_chains_are_refused(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(InvsetError, match=message):
@@ -414,13 +474,24 @@ def test_bad_numbers_of_chains_are_refused(bad: dict[str, Any], message: str) ->
 
 def test_seeds_to_the_end_are_farther_apart_than_just_inside() -> None:
     target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
-    options: dict[str, Any] = {"K": 10, "n": 10, "epsilon0": 0.9, "mu_max": 10.0, "diversity": 1.0, "step": Adam(0.1)}
-    inside, settled = (run(TwoStage(until=until, max_outer=200, **options), target) for until in ("inside", "settled"))
+    options: dict[str, Any] = {
+        "K": 10,
+        "n": 10,
+        "epsilon0": 0.9,
+        "mu_max": 10.0,
+        "diversity": 1.0,
+        "step": Adam(0.1),
+    }
+    inside, settled = (
+        run(TwoStage(until=until, max_outer=200, **options), target)
+        for until in ("inside", "settled")
+    )
     assert inside.status is settled.status is Status.REACHED
     assert inside.steps < settled.steps < 200 * 10
     near, far = (mean_distance(state.kept.trimmed()["u"]) for state in (inside, settled))
     assert far > 1.1 * near
-    # at a maximum of eq. (6) over the slab in the cube no code has more than one coordinate off the faces
+    # at a maximum of eq. (6) over the slab in the cube no code has more than one coordinate off the
+    # faces
     u = settled.kept.trimmed()["u"]
     assert (((u > 0.02) & (u < 0.98)).sum(1) <= 1).double().mean() > 0.8
 
@@ -428,14 +499,19 @@ def test_seeds_to_the_end_are_farther_apart_than_just_inside() -> None:
 @pytest.mark.parametrize("chains", [1, 3])
 def test_each_chain_settles_by_itself(chains: int) -> None:
     target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
-    sampler = TwoStage(K=4, n=40, chains=chains, until="settled", max_outer=100, epsilon0=0.9, mu_max=10.0)
+    sampler = TwoStage(
+        K=4, n=40, chains=chains, until="settled", max_outer=100, epsilon0=0.9, mu_max=10.0
+    )
     state, rng = sampler.init(target, seeded()), seeded(1)
     while len(state.u) == 4 * chains and state.extra["stage"] == "seeds":
         state, _ = sampler.round(target, state, rng)
         codes = state.u if state.extra["stage"] == "seeds" and len(state.u) == 4 * chains else None
         if codes is not None:
             assert state.extra["settled"].shape == (4 * chains,)
-            assert (state.extra["settled"].view(chains, 4) == state.extra["settled"].view(chains, 4)[:, :1]).all()
+            assert (
+                state.extra["settled"].view(chains, 4)
+                == state.extra["settled"].view(chains, 4)[:, :1]
+            ).all()
             assert (state.extra["settled"] < 3).all()
     assert state.extra["outer"] > 3
 
@@ -460,22 +536,36 @@ def test_inner_steps_end_soon_after_all_seeds_are_inside() -> None:
 
 
 def test_walks_of_a_linear_unit_all_end_inside() -> None:
-    # its slope is the same everywhere, so every sampling step gives K samples, which is the fewest steps possible
-    target = plain_set(lambda c: c @ linear(), [(0.0, 0.5)], replace(cube(), low=-math.inf, high=math.inf))
+    # its slope is the same everywhere, so every sampling step gives K samples, which is the fewest
+    # steps possible
+    target = plain_set(
+        lambda c: c @ linear(), [(0.0, 0.5)], replace(cube(), low=-math.inf, high=math.inf)
+    )
     walks = run(TwoStage(K=10, n=200, walk=0.6, longest=9.0), target)
     assert walks.status is Status.REACHED
     assert walks.steps - walks.extra["seed_steps"] <= 19 + SAMPLING_ROUND
     assert target.range.contains(walks.kept.trimmed()["f"]).all()
     u = walks.kept.trimmed()["u"][10:]
     assert set(walks.kept.trimmed()["parent"].tolist()) == set(range(10))
-    assert (u[10:] - u[:-10]).norm(dim=1).mean() > 0.4  # from sample to sample of one seed; draws are 1.1 apart
+    assert (u[10:] - u[:-10]).norm(
+        dim=1
+    ).mean() > 0.4  # from sample to sample of one seed; draws are 1.1 apart
     # and through the middle, where they aim
-    torch.testing.assert_close(walks.kept.trimmed()["f"][10:], torch.full((190, 1), 0.25, dtype=torch.float64), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        walks.kept.trimmed()["f"][10:],
+        torch.full((190, 1), 0.25, dtype=torch.float64),
+        rtol=0,
+        atol=1e-5,
+    )
 
 
 def test_walks_find_distinct_samples_where_steps_of_eq_11_repeat_them() -> None:
     f = tanh_net(p=1)
-    ends = f(uniform(2000, 8, seed=5)).quantile(torch.tensor([0.8, 0.9], dtype=torch.float64), dim=0).T.tolist()
+    ends = (
+        f(uniform(2000, 8, seed=5))
+        .quantile(torch.tensor([0.8, 0.9], dtype=torch.float64), dim=0)
+        .T.tolist()
+    )
     target = plain_set(f, [(z1, z2) for z1, z2 in ends], cube())
     nearest = []
     for walk in (0.0, 0.6):

@@ -8,12 +8,17 @@ from torch import nn
 from toys import seeded
 
 from invset.errors import InvsetError
-from invset.models.upconv import UpConv
+from invset.nets.upconv import UpConv
 
 
 @pytest.mark.parametrize(
     ("size", "hidden", "widths"),
-    [(4, (), ()), (8, (10,), ((5, 4),)), (16, (10, 12), ((5, 4), (4, 4))), (64, (), ((6, 5), (5, 4), (4, 3), (3, 2)))],
+    [
+        (4, (), ()),
+        (8, (10,), ((5, 4),)),
+        (16, (10, 12), ((5, 4), (4, 4))),
+        (64, (), ((6, 5), (5, 4), (4, 3), (3, 2))),
+    ],
 )
 def test_shapes_and_range(size, hidden, widths):
     generator = UpConv(6, size, hidden, 3, widths).initialize(seeded())
@@ -24,8 +29,22 @@ def test_shapes_and_range(size, hidden, widths):
 
 
 def test_layers_are_called_as_in_the_paper():
-    names = [name for name, _ in UpConv(6, 16, (10, 12), 3, ((5, 4), (4, 4))).layers.named_children() if "relu" not in name]
-    assert names == ["defc7", "defc6", "defc5", "reshape", "deconv5", "conv5_1", "deconv4", "conv4_1", "image"]
+    names = [
+        name
+        for name, _ in UpConv(6, 16, (10, 12), 3, ((5, 4), (4, 4))).layers.named_children()
+        if "relu" not in name
+    ]
+    assert names == [
+        "defc7",
+        "defc6",
+        "defc5",
+        "reshape",
+        "deconv5",
+        "conv5_1",
+        "deconv4",
+        "conv4_1",
+        "image",
+    ]
 
 
 def test_size_must_fit_the_widths():
@@ -38,7 +57,9 @@ def test_activations_keep_their_scale_through_all_layers():
     rms = {}
     for name, layer in generator.layers.named_children():
         if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-            layer.register_forward_hook(lambda _m, _i, out, name=name: rms.update({name: float(out.square().mean().sqrt())}))
+            layer.register_forward_hook(
+                lambda _m, _i, out, name=name: rms.update({name: float(out.square().mean().sqrt())})
+            )
     with torch.no_grad():
         images = generator(torch.randn(32, 64, generator=seeded(1)))
     assert len(rms) == 9
@@ -55,6 +76,8 @@ def test_codes_of_any_scale_give_the_same_pictures():
 
 
 def test_the_seed_decides_the_weights():
-    first, again, other = (UpConv(6, 8, (10,), 3, ((5, 4),)).initialize(seeded(s)).state_dict() for s in (1, 1, 2))
+    first, again, other = (
+        UpConv(6, 8, (10,), 3, ((5, 4),)).initialize(seeded(s)).state_dict() for s in (1, 1, 2)
+    )
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert not torch.equal(first["layers.image.weight"], other["layers.image.weight"])

@@ -1,4 +1,6 @@
-"""PPGN's generator against OpenCV, layer by layer; its pictures; gradients through generator and network; files that do not fit."""
+"""PPGN's generator against OpenCV, layer by layer; its pictures; gradients through generator and
+network; files that do not fit.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,25 @@ import numpy as np
 import pytest
 import torch
 from caffe_files import write_caffemodel
-from caffe_oracle import TOLERANCE, Blobs, caffenet_layers, difference, generator_layers, opencv, random_blobs
+from caffe_oracle import (
+    TOLERANCE,
+    Blobs,
+    caffenet_layers,
+    difference,
+    generator_layers,
+    opencv,
+    random_blobs,
+)
 from cases import seeded
 from torch import Tensor, nn
 
 from invset.errors import InvsetError
-from invset.images import to_uint8
-from invset.models.caffe import caffe_generator, caffe_network
-from invset.models.caffenet import IMAGENET_MEAN_BGR
-from invset.models.generator import Generator
-from invset.models.upconv_fc6 import UpConvFc6
-from invset.problem import Neuron, Problem
+from invset.files.images import to_uint8
+from invset.nets.caffe.caffenet import IMAGENET_MEAN_BGR
+from invset.nets.caffe.load import caffe_generator, caffe_network
+from invset.nets.caffe.upconv_fc6 import UpConvFc6
+from invset.nets.generator import Generator
+from invset.problem.problem import Neuron, Problem
 
 WIDTH, CODE_DIM = 32, 512  # an eighth of PPGN's; the file takes 4 MB
 LAYERS = generator_layers(WIDTH)
@@ -117,14 +127,18 @@ MISTAKES: dict[str, Callable[[UpConvFc6], None]] = {
     "deconv5 in and out swapped": _weights("deconv5", lambda w: w.transpose(0, 1)),
     "deconv2 height and width swapped": _weights("deconv2", lambda w: w.transpose(2, 3)),
     "defc6 transposed": _weights("defc6", lambda w: w.T),
-    "4x4 map as height, width, channels": _weights("defc5", lambda w: w.unflatten(0, (4, 4, -1)).permute(2, 0, 1, 3).flatten(0, 2)),
+    "4x4 map as height, width, channels": _weights(
+        "defc5", lambda w: w.unflatten(0, (4, 4, -1)).permute(2, 0, 1, 3).flatten(0, 2)
+    ),
     "colours reversed": _weights("deconv0", lambda w: w.flip(1)),
     "a ReLU after the last layer": relu_after_the_last,
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_comparison_sees_mistakes(mistake: str, module: UpConvFc6, theirs: dict[str, np.ndarray]) -> None:
+def test_the_comparison_sees_mistakes(
+    mistake: str, module: UpConvFc6, theirs: dict[str, np.ndarray]
+) -> None:
     MISTAKES[mistake](module)
     with torch.no_grad():
         found = module.layers(codes()).numpy()
@@ -134,7 +148,9 @@ def test_the_comparison_sees_mistakes(mistake: str, module: UpConvFc6, theirs: d
 # Pictures
 
 
-def test_the_image_is_deconv0_plus_the_mean_cropped(weights: Path, theirs: dict[str, np.ndarray]) -> None:
+def test_the_image_is_deconv0_plus_the_mean_cropped(
+    weights: Path, theirs: dict[str, np.ndarray]
+) -> None:
     bgr = theirs["deconv0"][:, :, 14:241, 14:241] + MEAN[:, None, None]
     generator = caffe_generator(weights=weights)
     np.testing.assert_allclose(generator(codes()), (bgr[:, ::-1] / 255).clip(0, 1), atol=1e-4)
@@ -143,13 +159,17 @@ def test_the_image_is_deconv0_plus_the_mean_cropped(weights: Path, theirs: dict[
     assert torch.equal(whole[:, :, 14:241, 14:241], generator(codes()))
 
 
-def test_the_network_sees_deconv0_where_it_is_valid(weights: Path, network_weights: Path, theirs: dict[str, np.ndarray]) -> None:
+def test_the_network_sees_deconv0_where_it_is_valid(
+    weights: Path, network_weights: Path, theirs: dict[str, np.ndarray]
+) -> None:
     network = caffe_network(weights=network_weights, labels=None)
     low, high = -MEAN[:, None, None], 255 - MEAN[:, None, None]
     expected = theirs["deconv0"][:, :, 14:241, 14:241].clip(low, high)
     for crop in (227, 256):
         generator = caffe_generator(weights=weights, crop=crop)
-        np.testing.assert_allclose(network.taps(generator(codes()), ["data"])["data"], expected, atol=2e-2)
+        np.testing.assert_allclose(
+            network.taps(generator(codes()), ["data"])["data"], expected, atol=2e-2
+        )
 
 
 def test_stretched_pictures_are_ppgn_s(weights: Path, theirs: dict[str, np.ndarray]) -> None:
@@ -157,7 +177,11 @@ def test_stretched_pictures_are_ppgn_s(weights: Path, theirs: dict[str, np.ndarr
     assert generator.display is not None
     # PPGN's save_image: reverse the channels, clip to ±120, stretch to [0, 1]
     bgr = theirs["deconv0"][:, :, 14:241, 14:241]
-    np.testing.assert_allclose(generator.display(codes()).clamp(0, 1), (bgr[:, ::-1].clip(-120, 120) + 120) / 240, atol=1e-4)
+    np.testing.assert_allclose(
+        generator.display(codes()).clamp(0, 1),
+        (bgr[:, ::-1].clip(-120, 120) + 120) / 240,
+        atol=1e-4,
+    )
     # what the network sees is no matter of taste
     assert torch.equal(generator(codes()), caffe_generator(weights=weights)(codes()))
     assert caffe_generator(weights=weights).display is None
@@ -168,8 +192,13 @@ def test_stretched_pictures_are_ppgn_s(weights: Path, theirs: dict[str, np.ndarr
 
 
 def test_gradients_with_respect_to_the_code(weights: Path, network_weights: Path) -> None:
-    """Directional finite differences in float64 through generator, clamp and network: neurons of fc8 and conv5 and the encoding."""
-    generator, network = caffe_generator(weights=weights), caffe_network(weights=network_weights, labels=None)
+    """Directional finite differences in float64 through generator, clamp and network: neurons of
+    fc8 and conv5 and the encoding.
+    """
+    generator, network = (
+        caffe_generator(weights=weights),
+        caffe_network(weights=network_weights, labels=None),
+    )
     generator.module.double()  # type: ignore[attr-defined]
     network.module.double()
     neurons = [Neuron("fc8", 3, (0, 1)), Neuron("conv5", 5, (0, 1))]
@@ -182,7 +211,9 @@ def test_gradients_with_respect_to_the_code(weights: Path, network_weights: Path
 
     c = start.clone().requires_grad_()
     outputs = values(c)
-    gradients = torch.stack([torch.autograd.grad(out, c, retain_graph=True)[0].flatten() for out in outputs])
+    gradients = torch.stack(
+        [torch.autograd.grad(out, c, retain_graph=True)[0].flatten() for out in outputs]
+    )
     h, errors = 1e-7, []
     with torch.no_grad():
         for seed in range(6):
@@ -206,7 +237,9 @@ def test_the_code_has_no_gradient_from_outside_the_crop(weights: Path) -> None:
     seen = caffe_generator(weights=weights).module(c)
     (inside,) = torch.autograd.grad(seen.sum(), c)
     (both,) = torch.autograd.grad(generator.module(c).sum(), c)
-    torch.testing.assert_close(inside + from_edge, both, rtol=1e-3, atol=1e-3 * both.abs().max().item())
+    torch.testing.assert_close(
+        inside + from_edge, both, rtol=1e-3, atol=1e-3 * both.abs().max().item()
+    )
 
 
 # Files
@@ -216,7 +249,11 @@ def test_full_width_shapes() -> None:
     with torch.device("meta"):
         generator = UpConvFc6()
         image = generator(torch.zeros(1, 4096))
-    shapes = {name: tuple(layer.weight.shape) for name, layer in generator.layers.named_children() if hasattr(layer, "weight")}
+    shapes = {
+        name: tuple(layer.weight.shape)
+        for name, layer in generator.layers.named_children()
+        if hasattr(layer, "weight")
+    }
     assert list(shapes.items()) == [
         ("defc7", (4096, 4096)),
         ("defc6", (4096, 4096)),
@@ -235,14 +272,16 @@ def test_full_width_shapes() -> None:
     assert image.shape == (1, 3, 227, 227)
 
 
-def test_the_length_of_a_code_comes_from_the_file(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_length_of_a_code_comes_from_the_file(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def fetched(name: str) -> Path:
         asked.append(name)
         return weights
 
-    monkeypatch.setattr("invset.models.fetch.weights", fetched)
+    monkeypatch.setattr("invset.hub.obtain.weights", fetched)
     generator: Generator = caffe_generator(name="deepsim_fc6")
     assert (generator.name, generator.code_dim, asked) == ("deepsim_fc6", CODE_DIM, ["deepsim_fc6"])
     assert to_uint8(generator(codes())).shape == (2, 3, 227, 227)

@@ -1,7 +1,9 @@
-"""No step waits for its device: every sampler's steps are taken on a device that has no numbers, only shapes.
+"""No step waits for its device: every sampler's steps are taken on a device that has no numbers,
+only shapes.
 
-On torch's "meta" device everything that would read a number back raises: item, bool, int, tolist, cpu, numpy, masked indexing,
-nonzero, equal. What would wait on CUDA without reading (copies from the host, solvers that check their result) is counted.
+On torch's "meta" device everything that would read a number back raises: item, bool, int, tolist,
+cpu, numpy, masked indexing, nonzero, equal. What would wait on CUDA without reading (copies from
+the host, solvers that check their result) is counted.
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ from cases import seeded
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from invset.inverse_set import ActivationRange, InverseSet
-from invset.prior import Box, CodePrior, Region
+from invset.core.kept import Kept
+from invset.core.space import Box, CodePrior, Region
+from invset.core.target import ActivationRange, InverseSet
 from invset.samplers.base import Sampler, State
 from invset.samplers.full import Full
-from invset.samplers.kept import Kept
-from invset.samplers.ladder import LOOK, Ladder
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import SAMPLING_ROUND, TwoStage
+from invset.studies.ladder import LOOK, Ladder
 
 #: Of a device without numbers these raise what they can: what would be read is not there.
 READS = (RuntimeError, NotImplementedError, TypeError)
@@ -31,7 +33,9 @@ DIM = 8
 
 
 class Copies(TorchDispatchMode):
-    """Counts what makes the host wait although it reads nothing: copies from pageable memory, and solvers that check."""
+    """Counts what makes the host wait although it reads nothing: copies from pageable memory, and
+    solvers that check.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +46,12 @@ class Copies(TorchDispatchMode):
         name = func.overloadpacket.__name__
         devices = [x.device.type for x in args if isinstance(x, Tensor)]
         target = str(kwargs.get("device") or (devices or [""])[0])
-        from_host = "cpu" in devices and target == "meta" and name in ("_to_copy", "copy_") and not kwargs.get("non_blocking")
+        from_host = (
+            "cpu" in devices
+            and target == "meta"
+            and name in ("_to_copy", "copy_")
+            and not kwargs.get("non_blocking")
+        )
         literal = name == "lift_fresh" and devices == ["meta"]  # torch.tensor([...], device=...)
         if from_host or literal or name == "_linalg_check_errors":
             self.count[name] += 1
@@ -100,13 +109,17 @@ def box(low: float | Tensor, high: float | Tensor, device: str) -> Box:
 def regions(device: str) -> dict[str, Region]:
     return {
         "box": box(0.0, 1.0, device),
-        "box per unit": box(torch.zeros(DIM, device=device), torch.ones(DIM, device=device), device),
+        "box per unit": box(
+            torch.zeros(DIM, device=device), torch.ones(DIM, device=device), device
+        ),
         "prior": CodePrior.gaussian(DIM).to(device),
     }
 
 
 def without_numbers(value: Any) -> Any:
-    """Every tensor in a state, also in lists, dictionaries and dataclasses, on the device that has only shapes."""
+    """Every tensor in a state, also in lists, dictionaries and dataclasses, on the device that has
+    only shapes.
+    """
     if isinstance(value, Tensor):
         return value.to("meta")
     if isinstance(value, dict):
@@ -114,7 +127,9 @@ def without_numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [without_numbers(v) for v in value]
     if isinstance(value, (State, Kept)):
-        return replace(value, **{f.name: without_numbers(getattr(value, f.name)) for f in fields(value)})
+        return replace(
+            value, **{f.name: without_numbers(getattr(value, f.name)) for f in fields(value)}
+        )
     return value
 
 
@@ -124,12 +139,28 @@ ROUNDS: dict[str, tuple[Sampler, str, int]] = {
     "without push": (Stream(K=4, n=20, diversity=0.0), "", 5),
     "multipliers": (Stream(K=4, n=20, step="multipliers"), "", 5),
     "seeds": (TwoStage(K=4, n=20, inner_steps=7), "seeds", 7),
-    "frozen seeds": (TwoStage(K=4, n=20, inner_steps=7, slack="frozen", objective="codes"), "seeds", 7),
+    "frozen seeds": (
+        TwoStage(K=4, n=20, inner_steps=7, slack="frozen", objective="codes"),
+        "seeds",
+        7,
+    ),
     "chains": (TwoStage(K=4, n=20, chains=3, inner_steps=7), "seeds", 7),
     "sampling": (TwoStage(K=4, n=20), "sampling", SAMPLING_ROUND),
-    "sampling of chains": (TwoStage(K=4, n=20, chains=3, earlier="all"), "sampling", SAMPLING_ROUND),
-    "sampling from all": (TwoStage(K=4, n=20, earlier="all", constraint="paper", diversity_units="raw"), "sampling", SAMPLING_ROUND),
-    "full": (Full(K=4, n=10, inner_steps=3), "", 3 * (2 * 3 - 1) + 1),  # the last part's graph serves two passes, but for the first
+    "sampling of chains": (
+        TwoStage(K=4, n=20, chains=3, earlier="all"),
+        "sampling",
+        SAMPLING_ROUND,
+    ),
+    "sampling from all": (
+        TwoStage(K=4, n=20, earlier="all", constraint="paper", diversity_units="raw"),
+        "sampling",
+        SAMPLING_ROUND,
+    ),
+    "full": (
+        Full(K=4, n=10, inner_steps=3),
+        "",
+        3 * (2 * 3 - 1) + 1,
+    ),  # the last part's graph serves two passes, but for the first
 }
 
 
@@ -146,16 +177,22 @@ def test_steps_do_not_wait(name: str, region: str) -> None:
             calls["passes"] += 1
             return codes @ w, codes
 
-        return InverseSet(evaluate, ActivationRange.of([(0.5, 0.6), (0.0, 0.1)], w), regions(device)[region])
+        return InverseSet(
+            evaluate, ActivationRange.of([(0.5, 0.6), (0.0, 0.1)], w), regions(device)[region]
+        )
 
     state, without = without_numbers(sampler.init(target("cpu"), seeded())), target("meta")
     if stage:
         state.extra.update(stage=stage, outer=1, moved=True)
     for counted in (False, True):  # the first round may copy what is then kept
         calls.clear()
-        with Copies() as copies, pytest.raises(READS):  # at the round's end: have all come in, are there enough samples
+        with (
+            Copies() as copies,
+            pytest.raises(READS),
+        ):  # at the round's end: have all come in, are there enough samples
             sampler.round(without, state, seeded())
-        # a read on the way would have ended the round earlier; a look without a gradient may come after the last step
+        # a read on the way would have ended the round earlier; a look without a gradient may come
+        # after the last step
         assert calls["passes"] >= passes
         assert not counted or not copies.count
 

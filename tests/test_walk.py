@@ -6,8 +6,8 @@ import pytest
 import torch
 from cases import seeded
 
-from invset.prior import Box, CodePrior, Free
-from invset.samplers.walk import DOUBT, Walk
+from invset.core.space import Box, CodePrior, Free
+from invset.core.walk import DOUBT, Walk
 
 DOUBLE = torch.float64
 
@@ -24,7 +24,10 @@ def test_the_mean_miss() -> None:
         walk = walk.seen(ended[part], place[part], promised[part])
     assert float(walk.count) == 20
     torch.testing.assert_close(walk.miss, (place - promised)[ended].mean(0))
-    assert torch.equal(Walk.empty(2, place).seen(torch.zeros(30, dtype=torch.bool), place, promised).miss, torch.zeros(2, dtype=DOUBLE))
+    assert torch.equal(
+        Walk.empty(2, place).seen(torch.zeros(30, dtype=torch.bool), place, promised).miss,
+        torch.zeros(2, dtype=DOUBLE),
+    )
 
 
 def test_a_linear_unit_comes_to_its_level() -> None:
@@ -37,7 +40,9 @@ def test_a_linear_unit_comes_to_its_level() -> None:
     torch.testing.assert_close(promised, reached)
     # the way back is the shortest: along the rows
     residual = torch.linalg.lstsq(rows.transpose(1, 2), (onward - mixed).unsqueeze(2))
-    torch.testing.assert_close((rows.transpose(1, 2) @ residual.solution).squeeze(2), onward - mixed)
+    torch.testing.assert_close(
+        (rows.transpose(1, 2) @ residual.solution).squeeze(2), onward - mixed
+    )
     # no longer than the limit, and inside the region
     short, _ = Walk.empty(2, u).onward(Free(u), u, mixed, rows, place, level, 0.01)
     assert ((short - mixed).square().mean(1).sqrt() <= 0.01 * (1 + 1e-9)).all()
@@ -46,7 +51,8 @@ def test_a_linear_unit_comes_to_its_level() -> None:
 
 
 def test_what_was_missed_is_aimed_for_on_top() -> None:
-    # f falls short of what its slope promises by 3 widths: after many walks they end at their levels
+    # f falls short of what its slope promises by 3 widths: after many walks they end at their
+    # levels
     walk, u, rows = Walk.empty(1, normal(1, 6)), normal(5, 6), normal(5, 1, 6)
     level = torch.zeros(5, 1, dtype=DOUBLE)
     for _ in range(200):

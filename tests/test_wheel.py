@@ -1,4 +1,6 @@
-"""The wheel holds all it needs: it is built, installed elsewhere, and run from there without the source tree."""
+"""The wheel holds all it needs: it is built, installed elsewhere, and run from there without the
+source tree.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run([sys.executable, *command], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=cwd, env=env, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -34,7 +38,9 @@ def test_wheel_holds_configs_and_assets(wheel):
     expected = {Path("invset/py.typed")}
     expected |= {"invset" / file.relative_to(ROOT) for file in (ROOT / "configs").rglob("*.yaml")}
     folders = [ROOT / "invset" / "assets", ROOT / "invset" / "report" / "templates"]
-    expected |= {file.relative_to(ROOT) for folder in folders for file in folder.rglob("*") if file.is_file()}
+    expected |= {
+        file.relative_to(ROOT) for folder in folders for file in folder.rglob("*") if file.is_file()
+    }
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {path.as_posix() for path in expected} - names == set()
@@ -44,12 +50,31 @@ def test_wheel_holds_configs_and_assets(wheel):
 def test_installed_wheel_runs_anywhere(wheel, tmp_path):
     site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    run("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--disable-pip-version-check", "--target", site, wheel, cwd=tmp_path)
+    run(
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--disable-pip-version-check",
+        "--target",
+        site,
+        wheel,
+        cwd=tmp_path,
+    )
 
-    # -S skips the .pth files, by which an editable install would put the source tree back on the path
+    # -S skips the .pth files, by which an editable install would put the source tree back on the
+    # path
     packages = [path for path in sys.path if path.endswith("-packages")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *packages])}
-    paths = run("-S", "-c", "import invset, sys; print(invset.__file__, *sys.path, sep='\\n')", cwd=elsewhere, env=env).splitlines()
+    paths = run(
+        "-S",
+        "-c",
+        "import invset, sys; print(invset.__file__, *sys.path, sep='\\n')",
+        cwd=elsewhere,
+        env=env,
+    ).splitlines()
     assert Path(paths[0]).is_relative_to(site)
     assert str(ROOT) not in paths
 

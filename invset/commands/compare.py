@@ -1,4 +1,6 @@
-"""``invset compare``: samplers over neurons and ranges, each figure beside that of real images in the same range."""
+"""``invset compare``: samplers over neurons and ranges, each figure beside that of real images in
+the same range.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,15 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from invset.analysis.diversity import Diversity, count_distinct
+from invset.analysis.reference import Reference
 from invset.api import finish
-from invset.commands import build
-from invset.commands.checks import several
 from invset.commands.outputs import load_reference
+from invset.config import build
+from invset.config.validate import several
 from invset.errors import InvsetError, did_you_mean
-from invset.metrics import Diversity, count_distinct
-from invset.problem import Neuron, Problem
-from invset.reference import Reference
-from invset.rundir import RunDir
+from invset.files.rundir import RunDir
+from invset.problem.problem import Neuron, Problem
 from invset.samplers.base import drive
 
 KEY = ("method", "layer", "neuron", "range", "seed")
@@ -31,7 +33,10 @@ def main(cfg: DictConfig) -> None:
     """Run what is not in ``runs.csv`` yet, then summarise all of it."""
     unknown = [name for name in cfg.use if name not in cfg.methods]
     if unknown:
-        raise InvsetError(f"there is no method {unknown[0]!r}.{did_you_mean(unknown[0], cfg.methods)} Methods: {', '.join(cfg.methods)}")
+        raise InvsetError(
+            f"there is no method {unknown[0]!r}.{did_you_mean(unknown[0], cfg.methods)} Methods:"
+            f" {', '.join(cfg.methods)}"
+        )
     neurons = _neurons(cfg)
     device = build.choose_device(cfg.device)
     network, generator = build.network(cfg.network, device), build.generator(cfg.generator, device)
@@ -47,47 +52,77 @@ def main(cfg: DictConfig) -> None:
         for method in cfg.use
     ]
     reference: Reference | None = None
-    bar = tqdm([job for job in jobs if tuple(map(str, job)) not in seen], desc="comparing", unit="run")
+    bar = tqdm(
+        [job for job in jobs if tuple(map(str, job)) not in seen], desc="comparing", unit="run"
+    )
     for method, layer, neuron, name, seed in bar:
         bar.set_postfix_str(f"{method} {layer}:{neuron} {name}")
         problem = Problem(network, generator, cfg.encoder, [Neuron(layer, neuron)])
         reference = reference or load_reference(cfg, problem)
         if reference is None or not reference.knows(layer):
-            raise InvsetError(f"there is no reference that holds layer {layer}; make one with: invset fit reference 'keep=[{layer}]'")
+            raise InvsetError(
+                f"there is no reference that holds layer {layer}; make one with: invset fit"
+                f" reference 'keep=[{layer}]'"
+            )
         index = problem.indices[0]
         assert index is not None
         low, high = (share * reference.quantile(layer, index, 1.0) for share in cfg.fractions[name])
         problem = Problem(network, generator, cfg.encoder, [Neuron(layer, neuron, (low, high))])
         row = dict(zip(KEY, (method, layer, neuron, name, seed), strict=True))
-        row |= {"z1": low, "z2": high, **_run(cfg, problem, reference, cfg.methods[method], index, seed)}
+        row |= {
+            "z1": low,
+            "z2": high,
+            **_run(cfg, problem, reference, cfg.methods[method], index, seed),
+        }
         done.append({k: _text(v) for k, v in row.items()})
         out.write_csv("runs.csv", list(done[0]), [list(r.values()) for r in done])
     lines = summarize(done)
-    out.write("summary.md", lambda path: Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    out.write(
+        "summary.md", lambda path: Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    )
     print("\n".join(lines))
 
 
 def _neurons(cfg: DictConfig) -> list[tuple[str, int | str]]:
     """Layer and number or name of each neuron."""
-    names, example = ("layer", "neuron"), "'neurons=[{layer: fc8, neuron: [1,2]}, {layer: conv5, neuron: 20}]'"
+    names, example = (
+        ("layer", "neuron"),
+        "'neurons=[{layer: fc8, neuron: [1,2]}, {layer: conv5, neuron: 20}]'",
+    )
     form = f"neurons= is a list of layers, each with one neuron or several: {example}"
     listed = several(cfg, names, form)
     if not all(len(one) == len(names) for one in listed):
         raise InvsetError(form)
     units = [(str(one["layer"]), one["neuron"]) for one in listed]
-    return [(layer, neuron) for layer, some in units for neuron in (some if isinstance(some, list) else [some])]
+    return [
+        (layer, neuron)
+        for layer, some in units
+        for neuron in (some if isinstance(some, list) else [some])
+    ]
 
 
-def _run(cfg: DictConfig, problem: Problem, reference: Reference, method: DictConfig, index: int, seed: int) -> dict[str, Any]:
+def _run(
+    cfg: DictConfig,
+    problem: Problem,
+    reference: Reference,
+    method: DictConfig,
+    index: int,
+    seed: int,
+) -> dict[str, Any]:
     rng = torch.Generator().manual_seed(seed)
     region = problem.region(method.prior, rng)
     partial = hydra.utils.instantiate(method.sampler)
-    sampler = partial(n=cfg.n, K=min(partial.keywords.get("K", partial.func.K), cfg.n))  # n=5 alone should do
+    sampler = partial(
+        n=cfg.n, K=min(partial.keywords.get("K", partial.func.K), cfg.n)
+    )  # n=5 alone should do
     outcome = drive(sampler, problem.inverse_set(region), rng)
     result = finish(problem, region, outcome.state, outcome.seconds)
     real = reference.compare([(problem.neurons[0].layer, index)], problem.range, cfg.n)
     e = result.encodings.cpu()
-    same, distinct = Diversity.of(e[: real.diversity.samples]), count_distinct(e[result.in_range.cpu()], real.threshold)
+    same, distinct = (
+        Diversity.of(e[: real.diversity.samples]),
+        count_distinct(e[result.in_range.cpu()], real.threshold),
+    )
     return {
         "status": result.status.value,
         "samples": len(result),
@@ -114,8 +149,20 @@ def _text(value: Any) -> str:
 
 
 def summarize(rows: list[dict[str, str]]) -> list[str]:
-    """Markdown: a line for each method, layer and range; figures are means over the runs that ended ``reached``."""
-    header = ["method", "layer", "range", "runs", "reached", "gradient steps", "code-steps per distinct", "in range", "tenths covered"]
+    """Markdown: a line for each method, layer and range; figures are means over the runs that ended
+    ``reached``.
+    """
+    header = [
+        "method",
+        "layer",
+        "range",
+        "runs",
+        "reached",
+        "gradient steps",
+        "code-steps per distinct",
+        "in range",
+        "tenths covered",
+    ]
     header += ["mean distance (real)", "nearest (real)", "Vendi (real)", "seconds"]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
@@ -129,8 +176,16 @@ def summarize(rows: list[dict[str, str]]) -> list[str]:
             return f"{statistics.fmean(values):.{digits}f}" if values else "–"
 
         share = statistics.fmean([float(r["in_range"]) for r in ended]) if ended else math.nan
-        cells = [*key, str(len(runs)), f"{len(ended)} of {len(runs)}", mean("gradient_steps", digits=0), mean("code_steps_per_distinct")]
+        cells = [
+            *key,
+            str(len(runs)),
+            f"{len(ended)} of {len(runs)}",
+            mean("gradient_steps", digits=0),
+            mean("code_steps_per_distinct"),
+        ]
         cells += [f"{share:.1%}" if ended else "–", mean("coverage", digits=2)]
-        cells += [f"{mean(n)} ({mean(f'real_{n}')})" for n in ("mean_distance", "nearest", "vendi")] + [mean("seconds")]
+        cells += [
+            f"{mean(n)} ({mean(f'real_{n}')})" for n in ("mean_distance", "nearest", "vendi")
+        ] + [mean("seconds")]
         lines.append("| " + " | ".join(cells) + " |")
     return lines

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from invset.errors import InvsetError, did_you_mean
-from invset.models.cache import cache_folder
-from invset.models.fetch import fetch, present
-from invset.models.published import WEIGHTS
+from invset.hub.cache import cache_folder
+from invset.hub.cards import WEIGHTS
+from invset.hub.obtain import fetch, present
 
 
 def main(words: list[str]) -> int:
@@ -23,7 +23,10 @@ def main(words: list[str]) -> int:
     for word in words:
         if word != "all" and word not in WEIGHTS:
             known = ", ".join([*WEIGHTS, "all"])
-            raise InvsetError(f"invset fetch knows no {word!r}.{did_you_mean(word, [*WEIGHTS, 'all'])} It takes {known}")
+            raise InvsetError(
+                f"invset fetch knows no {word!r}.{did_you_mean(word, [*WEIGHTS, 'all'])} It takes"
+                f" {known}"
+            )
     for name, path in fetch(WEIGHTS if "all" in words else words).items():
         print(f"{name}: {path}")
     return 0
@@ -33,15 +36,19 @@ def listing() -> str:
     """What can be fetched, under which licence, and what is there already."""
     lines = ["usage: invset fetch NAME ...", ""]
     for name, entry in WEIGHTS.items():
-        path = present(entry)
+        path, goal = present(entry), cache_folder() / entry.sources[0].file
+        where = f"in the cache: {path}" if path else f"not in the cache; goes to {goal}"
         lines += [
             f"  {name:<15} {entry.about}",
             f"  {'':<15} {entry.size}; licence: {entry.licence}",
-            f"  {'':<15} {f'in the cache: {path}' if path else f'not in the cache; goes to {cache_folder() / entry.sources[0].file}'}",
+            f"  {'':<15} {where}",
         ]
     lines += [
         f"  {'all':<15} all of them",
         "",
-        "INVSET_CACHE=/a/folder/of/yours chooses another cache. Files put there by hand, under these names, are found.",
+        (
+            "INVSET_CACHE=/a/folder/of/yours chooses another cache. Files put there by hand, under"
+            " these names, are found."
+        ),
     ]
     return "\n".join(lines)

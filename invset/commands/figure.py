@@ -1,4 +1,6 @@
-"""``invset figure FOLDER``: the picture and the table of a figure's sweep, without sampling again."""
+"""``invset figure FOLDER``: the picture and the table of a figure's sweep, without sampling
+again.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ def main(words: list[str]) -> int:
         InvsetError: no folder, or one that holds no such sweep.
     """
     if not words or any(word.startswith("-") for word in words):
-        print("usage: invset figure outputs/figures/mini/fig1 …    (folders of invset run -m experiment=figures/NETWORK/FIGURE)")
+        print(
+            "usage: invset figure outputs/figures/mini/fig1 …    (folders of invset run -m"
+            " experiment=figures/NETWORK/FIGURE)"
+        )
         return 0 if set(words) & {"-h", "--help"} else 2
     for word in words:
         _compose(Path(word))
@@ -26,14 +31,17 @@ def main(words: list[str]) -> int:
 
 
 def _compose(folder: Path) -> None:
-    from invset.report.figure import Figure, draw, rows
+    from invset.files.rundir import RunDir
+    from invset.report.paper_figure import Figure, draw, rows
     from invset.report.sweep_folder import read_job
     from invset.report.table import markdown
-    from invset.rundir import RunDir
 
     jobs = [read_job(path) for path in job_folders(folder)]
     if not jobs:
-        raise InvsetError(f"{folder} holds no jobs of a sweep; make them with: invset run -m experiment=figures/mini/fig1")
+        raise InvsetError(
+            f"{folder} holds no jobs of a sweep; make them with: invset run -m"
+            " experiment=figures/mini/fig1"
+        )
     figure = Figure.of(jobs, folder)
     out, table = RunDir(folder), rows(figure, jobs)
     out.write("figure.png", draw(figure, jobs).save)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from invset.commands import build
-from invset.commands.encode import activations
-from invset.images import load_images
-from invset.prior import CodePrior
-from invset.rundir import RunDir
+from invset.config import build
+from invset.core.space import CodePrior
+from invset.files.images import load_images
+from invset.files.rundir import RunDir
+from invset.nets.encode import activations
 
 
 def main(cfg: DictConfig) -> None:
@@ -19,7 +19,14 @@ def main(cfg: DictConfig) -> None:
     encoder = cfg.encoder or network.encoder
     network.resolve(encoder)
     data = load_images(cfg.data, cfg.size or network.image_size, cfg.limit)
-    prior = CodePrior.fit(activations(network, data.images, [encoder], flatten=[encoder])[encoder], cfg.variance, cfg.share)
+    prior = CodePrior.fit(
+        activations(network, data.images, [encoder], flatten=[encoder])[encoder],
+        cfg.variance,
+        cfg.share,
+    )
     out = Path(cfg.out)
     RunDir(out.parent).write(out.name, prior.save)
-    print(f"{encoder} of {network.name}: {prior.dim} of {len(prior.mean)} directions, radius {prior.radius.item():.2f}\n{out}")
+    print(
+        f"{encoder} of {network.name}: {prior.dim} of {len(prior.mean)} directions, radius"
+        f" {prior.radius.item():.2f}\n{out}"
+    )

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from invset.commands import build
-from invset.commands.encode import activations
-from invset.images import load_images
-from invset.models.network import Network
-from invset.reference import Reference
-from invset.rundir import RunDir
+from invset.analysis.reference import Reference
+from invset.config import build
+from invset.files.images import load_images
+from invset.files.rundir import RunDir
+from invset.nets.encode import activations
+from invset.nets.network import Network
 
 
 def main(cfg: DictConfig) -> None:
@@ -23,11 +23,19 @@ def main(cfg: DictConfig) -> None:
     layers = list(dict.fromkeys([*(cfg.layers or _neuron_layers(network)), *keep]))
     seen = activations(network, data.images, layers)
     encodings = activations(network, data.images, [encoder], flatten=[encoder])[encoder]
-    about = {"network": network.name, "encoder": encoder, "data": Path(cfg.data).name, "images": len(data)}
+    about = {
+        "network": network.name,
+        "encoder": encoder,
+        "data": Path(cfg.data).name,
+        "images": len(data),
+    }
     reference = Reference.fit(encodings, seen, keep, cfg.variance, about)
     out = Path(cfg.out)
     RunDir(out.parent).write(out.name, reference.save)
-    print(f"{len(data)} pictures, {len(layers)} layers, encodings in {reference.encodings.shape[1]} directions\n{out}")
+    print(
+        f"{len(data)} pictures, {len(layers)} layers, encodings in {reference.encodings.shape[1]}"
+        f" directions\n{out}"
+    )
 
 
 def _neuron_layers(network: Network) -> list[str]:
@@ -35,6 +43,11 @@ def _neuron_layers(network: Network) -> list[str]:
     hidden = set(network.aliases.values())
     named = [*network.aliases]
     for path, module in network.module.named_modules():
-        if path and path not in hidden and path not in network.aliases and type(module).__name__ in ("Conv2d", "Linear"):
+        if (
+            path
+            and path not in hidden
+            and path not in network.aliases
+            and type(module).__name__ in ("Conv2d", "Linear")
+        ):
             named.append(path)
     return named

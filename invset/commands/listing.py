@@ -1,4 +1,6 @@
-"""``invset list``: the names that can be typed. What an option is, its own file says in its first line."""
+"""``invset list``: the names that can be typed. What an option is, its own file says in its first
+line.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,22 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from invset.checks import check_choice
-from invset.commands.published import is_published
+from invset.config.published import is_published
+from invset.core.checks import check_choice
 from invset.errors import InvsetError, did_you_mean
 
 #: What can be listed -> what it is.
 KINDS = {
     "networks": "options of network=",
-    "layers": "layers of a network, their shapes, and what they serve for: invset list layers network=mini",
+    "layers": (
+        "layers of a network, their shapes, and what they serve for: invset list layers"
+        " network=mini"
+    ),
     "neurons": "neurons of a layer: invset list neurons network=mini layer=fc8",
-    "labels": "names of the output's neurons, here those that hold a word: invset list labels network=caffenet volc",
+    "labels": (
+        "names of the output's neurons, here those that hold a word: invset list labels"
+        " network=caffenet volc"
+    ),
     "generators": "options of generator=",
     "samplers": "options of sampler=",
     "methods": "what invset compare takes: 'use=[stream,ppgn]'",
@@ -39,7 +47,10 @@ def main(cfg: DictConfig) -> None:
     words = [str(word) for word in cfg.words]
     kept = [line for line in lines if all(word.lower() in line.lower() for word in words)]
     if not kept:
-        raise InvsetError(f"none of the {len(lines)} {cfg.what} holds {' and '.join(words)}.{_nearest(words, lines)}")
+        raise InvsetError(
+            f"none of the {len(lines)} {cfg.what} holds"
+            f" {' and '.join(words)}.{_nearest(words, lines)}"
+        )
     print("\n".join(kept))
 
 
@@ -55,59 +66,80 @@ def _table(rows: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def options(cfg: DictConfig) -> list[str]:
-    """The options of a group of configs, each with what its first line says in brackets, or with its command."""
+    """The options of a group of configs, each with what its first line says in brackets, or with
+    its command.
+    """
     from hydra.core.global_hydra import GlobalHydra
 
     loader = GlobalHydra.instance().config_loader()
-    source = next(source for source in loader.get_search_path().get_path() if source.provider == "main")
+    source = next(
+        source for source in loader.get_search_path().get_path() if source.provider == "main"
+    )
     folder = Path(source.path.removeprefix("file://")) / cfg.what.removesuffix("s")
-    return _table((path.relative_to(folder).with_suffix("").as_posix(), about(path)) for path in sorted(folder.rglob("*.yaml")))
+    return _table(
+        (path.relative_to(folder).with_suffix("").as_posix(), about(path))
+        for path in sorted(folder.rglob("*.yaml"))
+    )
 
 
 def about(path: Path) -> str:
     """``# invset run …    (what it is)`` to ``what it is``; without brackets, the command."""
-    first = next(line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package"))
+    first = next(
+        line
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if not line.startswith("# @package")
+    )
     command, _, rest = first.removeprefix("# ").partition("    (")
     return rest.removesuffix(")") or command
 
 
 def layers(cfg: DictConfig) -> list[str]:
     """Every name of a layer, its shape, how many neurons it has, and what it serves for."""
-    from invset.commands import build
+    from invset.config import build
 
     network = build.blank_network(cfg.network, build.choose_device(cfg.device))
     rows = []
     for layer in network.layers:
         try:
             shape = network.shape(layer)
-        except InvsetError as error:  # a module that is not called, or gives no tensor: a name that can't be typed
+        except (
+            InvsetError
+        ) as error:  # a module that is not called, or gives no tensor: a name that can't be typed
             rows.append((layer, "-", str(error)))
             continue
         uses = [f"{shape[0]} neurons" if len(shape) in (1, 3) else "no neurons", "encoder"]
         uses += ["(layer= by default)"] if layer == network.output else []
         uses += ["(encoder= by default)"] if layer == network.encoder else []
-        rows.append((layer, "x".join(map(str, shape)), ", ".join(uses[:2]) + " ".join(["", *uses[2:]])))
+        rows.append(
+            (layer, "x".join(map(str, shape)), ", ".join(uses[:2]) + " ".join(["", *uses[2:]]))
+        )
     width = max(len(layer) for layer, _, _ in rows)
     return [f"{layer:<{width}}  {shape:<12}  {use}" for layer, shape, use in rows]
 
 
 def neurons(cfg: DictConfig) -> list[str]:
-    """Number and name of each neuron of a layer; where neurons have no names, which numbers there are."""
-    from invset.commands import build
+    """Number and name of each neuron of a layer; where neurons have no names, which numbers there
+    are.
+    """
+    from invset.config import build
 
     network = build.blank_network(cfg.network, build.choose_device(cfg.device))
     layer = network.output if cfg.layer is None else str(cfg.layer)
     shape = network.shape(layer)
     if layer == network.output and network.labels:
         return _numbered(network.labels)
-    kind = f"channels of {shape[1]}x{shape[2]} maps, read at position=" if len(shape) == 3 else "units"
+    kind = (
+        f"channels of {shape[1]}x{shape[2]} maps, read at position=" if len(shape) == 3 else "units"
+    )
     return [f"1 to {shape[0]}: the neurons of {layer} have numbers only ({kind})"]
 
 
 def labels(cfg: DictConfig) -> list[str]:
-    """Names of the output's neurons; those of the published networks need neither weights nor torch."""
+    """Names of the output's neurons; those of the published networks need neither weights nor
+    torch.
+    """
     if is_published(cfg.network) and cfg.network.labels in ("imagenet", "places205"):
-        from invset.models.labels import labels as names
+        from invset.nets.labels import labels as names
 
         return _numbered(names(cfg.network.labels))
     return neurons(cfg)
@@ -117,4 +149,8 @@ def _numbered(names: list[str]) -> list[str]:
     return [f"{number:>4}  {name}" for number, name in enumerate(names, start=1)]
 
 
-_LISTS: dict[str, Callable[[DictConfig], list[str]]] = {"layers": layers, "neurons": neurons, "labels": labels}
+_LISTS: dict[str, Callable[[DictConfig], list[str]]] = {
+    "layers": layers,
+    "neurons": neurons,
+    "labels": labels,
+}

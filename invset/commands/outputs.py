@@ -17,22 +17,22 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 import invset
+from invset.analysis.diversity import Diversity, count_distinct
+from invset.analysis.reference import Reference
 from invset.api import Result
+from invset.core.space import CodePrior, Region
+from invset.core.target import ActivationRange
 from invset.errors import InvsetError
-from invset.images import to_uint8
-from invset.inverse_set import ActivationRange
-from invset.metrics import Diversity, count_distinct
-from invset.models.load import embedded
-from invset.models.weights import checksum
-from invset.prior import CodePrior, Region
-from invset.problem import Problem
-from invset.reference import Reference
+from invset.files.images import to_uint8
+from invset.files.rundir import RunDir
+from invset.nets.embedded import embedded
+from invset.nets.weights import checksum
+from invset.problem.problem import Problem
 from invset.report.animation import has_encoder, save_gif, save_mp4
 from invset.report.grid import enlarge, grid_shape, label_grid
 from invset.report.selection import spread
-from invset.rundir import RunDir
 from invset.samplers.base import Sampler, columns
-from invset.samplers.ladder import Ladder
+from invset.studies.ladder import Ladder
 
 
 def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
@@ -41,13 +41,21 @@ def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
         return None
     if cfg.reference != "auto":
         reference = Reference.load(cfg.reference)
-        if reference.about.get("encoder") != problem.encoder or reference.about.get("network") != problem.encoder_network.name:
+        if (
+            reference.about.get("encoder") != problem.encoder
+            or reference.about.get("network") != problem.encoder_network.name
+        ):
             raise InvsetError(
-                f"{cfg.reference} was made with {reference.about.get('encoder')} of {reference.about.get('network')}, but E is "
-                f"{problem.encoder} of {problem.encoder_network.name}; make one with: invset fit reference, or type reference=null"
+                f"{cfg.reference} was made with {reference.about.get('encoder')} of"
+                f" {reference.about.get('network')}, but E is {problem.encoder} of"
+                f" {problem.encoder_network.name}; make one with: invset fit reference, or type"
+                " reference=null"
             )
         return reference
-    of_package = cfg.network.get("_target_", "").endswith("mini_network") and cfg.network.get("weights") is None
+    of_package = (
+        cfg.network.get("_target_", "").endswith("mini_network")
+        and cfg.network.get("weights") is None
+    )
     if not (of_package and cfg.encoder in (None, "fc6") and cfg.encoder_network is None):
         return None
     return Reference.load(embedded(problem.network.name, "reference"))
@@ -79,14 +87,26 @@ def write_run(
             **({"cells": torch.tensor(ladder_rows(result))} if isinstance(sampler, Ladder) else {}),
         },
     )
-    header = ["sample", "stage", "step", "parent", *(f"{n} before 8 bits" for n in names), *names, "in_range"]
+    header = [
+        "sample",
+        "stage",
+        "step",
+        "parent",
+        *(f"{n} before 8 bits" for n in names),
+        *names,
+        "in_range",
+    ]
     rundir.write_csv("activations.csv", header, _activation_rows(result))
     header = ["step", *columns(sampler, len(names))]
-    rundir.write_csv("optimization.csv", header, ([i, *map(_short, row)] for i, row in enumerate(rows, start=1)))
+    rundir.write_csv(
+        "optimization.csv", header, ([i, *map(_short, row)] for i, row in enumerate(rows, start=1))
+    )
     summary = summarize(cfg, problem, region, sampler, reference, result)
     summary["command"] = f"invset run {shlex.join(rundir.overrides())}".strip()
     if summary["status"] in ("unreachable", "budget"):
-        summary["sentences"].append(f"Which ranges can be reached: {_probe_command(rundir.overrides(), problem)}")
+        summary["sentences"].append(
+            f"Which ranges can be reached: {_probe_command(rundir.overrides(), problem)}"
+        )
     if len(result):
         _write_pictures(rundir, cfg, problem, sampler, result)
     rundir.write_json("summary.json", summary)
@@ -94,11 +114,15 @@ def write_run(
 
 @torch.no_grad()
 def as_shown(problem: Problem, result: Result) -> Result:
-    """The same result with the pictures that are written: where a generator has a display of its own, not what the network saw."""
+    """The same result with the pictures that are written: where a generator has a display of its
+    own, not what the network saw.
+    """
     display = problem.generator.display
     if display is None or not len(result):
         return result
-    return replace(result, images=torch.cat([to_uint8(display(codes)) for codes in result.codes.split(64)]))
+    return replace(
+        result, images=torch.cat([to_uint8(display(codes)) for codes in result.codes.split(64)])
+    )
 
 
 def _short(value: float) -> str:
@@ -113,12 +137,24 @@ def _activation_rows(result: Result) -> list[list[Any]]:
     for i in range(len(result)):
         step = int(result.step[i])
         stage = alone if seed_steps is None else "seed" if step == seed_steps else "sample"
-        rows.append([i + 1, stage, step, int(result.parent[i]), *map(_short, before[i]), *map(_short, after[i]), bool(result.in_range[i])])
+        rows.append(
+            [
+                i + 1,
+                stage,
+                step,
+                int(result.parent[i]),
+                *map(_short, before[i]),
+                *map(_short, after[i]),
+                bool(result.in_range[i]),
+            ]
+        )
     return rows
 
 
 def ladder_rows(result: Result) -> list[list[int]]:
-    """Sample number (from 0) in each cell of a ladder, -1 where the code did not reach the range or rounding took it out."""
+    """Sample number (from 0) in each cell of a ladder, -1 where the code did not reach the range or
+    rounding took it out.
+    """
     number = {kept: i for i, kept in enumerate(result.kept.tolist())}
     return [[number.get(cell, -1) for cell in cells] for cells in result.state.extra["cells"]]
 
@@ -136,7 +172,12 @@ def in_own_range(problem: Problem, sampler: Sampler, result: Result) -> Tensor:
 
 
 def summarize(
-    cfg: DictConfig, problem: Problem, region: Region, sampler: Sampler, reference: Reference | None, result: Result
+    cfg: DictConfig,
+    problem: Problem,
+    region: Region,
+    sampler: Sampler,
+    reference: Reference | None,
+    result: Result,
 ) -> dict[str, Any]:
     """Everything that ``summary.json`` says."""
     inside = in_own_range(problem, sampler, result)
@@ -147,7 +188,9 @@ def summarize(
         quality["coverage_of_tenths"] = problem.range.coverage(result.activations)
         quality |= _beside_real(problem, reference, result)
     if isinstance(region, CodePrior):
-        quality["inside_natural_region"] = _mean(region.encode(result.codes).norm(dim=1) <= 1.001 * region.radius)
+        quality["inside_natural_region"] = _mean(
+            region.encode(result.codes).norm(dim=1) <= 1.001 * region.radius
+        )
     summary = {
         "status": result.status.value,
         "sentences": [],
@@ -157,7 +200,8 @@ def summarize(
         "encoder": problem.encoder,
         "prior": region.name,
         "neurons": [
-            {"name": name, "z1": float(n.range[0]), "z2": float(n.range[1])} for name, n in zip(problem.names, problem.neurons, strict=True)
+            {"name": name, "z1": float(n.range[0]), "z2": float(n.range[1])}
+            for name, n in zip(problem.names, problem.neurons, strict=True)
         ],
         "counts": {
             "asked": sampler.n,
@@ -172,7 +216,9 @@ def summarize(
         "seconds": round(result.seconds, 3),
         "seed": cfg.seed,
         "device": str(problem.network.device),
-        "threads": torch.get_num_threads(),  # sums are split among them: other bytes with another number
+        "threads": (
+            torch.get_num_threads()
+        ),  # sums are split among them: other bytes with another number
         "versions": {
             "invset": invset.__version__,
             "python": platform.python_version(),
@@ -181,7 +227,10 @@ def summarize(
             "numpy": np.__version__,
             "safetensors": safetensors.__version__,
         },
-        "checksums": {"network": checksum(problem.network.module), "generator": checksum(problem.generator.module)},
+        "checksums": {
+            "network": checksum(problem.network.module),
+            "generator": checksum(problem.generator.module),
+        },
     }
     distinct = quality.get("distinct")
     if distinct:
@@ -194,55 +243,98 @@ def _beside_real(problem: Problem, reference: Reference | None, result: Result) 
     known = all(problem.centred) and None not in problem.indices
     if reference is None or not known or not all(reference.knows(n.layer) for n in problem.neurons):
         return {"real": None}
-    pairs = [(n.layer, i) for n, i in zip(problem.neurons, problem.indices, strict=True) if i is not None]
+    pairs = [
+        (n.layer, i) for n, i in zip(problem.neurons, problem.indices, strict=True) if i is not None
+    ]
     range_ = ActivationRange(problem.range.z1.cpu(), problem.range.z2.cpu())
     real = reference.compare(pairs, range_, max(len(result), 2))
     e = result.encodings.cpu()
     return {
-        "real": {"kind": real.kind, "in_range": real.in_range, "images": real.images, **real.diversity.as_dict()},
-        # nearest neighbours and Vendi depend on the number: the same number of samples as there are real images
+        "real": {
+            "kind": real.kind,
+            "in_range": real.in_range,
+            "images": real.images,
+            **real.diversity.as_dict(),
+        },
+        # nearest neighbours and Vendi depend on the number: the same number of samples as there are
+        # real images
         "samples_as_many_as_real": Diversity.of(e[: real.diversity.samples]).as_dict(),
         "distinct": count_distinct(e[result.in_range.cpu()], real.threshold),
         "distinct_threshold": real.threshold,
         # of the stored activations: the stored quantiles have no level between 98 % and the largest
         "percentiles_real": [
-            torch.quantile(reference.activations[layer][:, i], torch.tensor([0.9, 0.99, 1.0])).tolist() for layer, i in pairs
+            torch.quantile(
+                reference.activations[layer][:, i], torch.tensor([0.9, 0.99, 1.0])
+            ).tolist()
+            for layer, i in pairs
         ],
     }
 
 
-def _rungs(problem: Problem, sampler: Ladder, reference: Reference | None, result: Result) -> list[dict[str, Any]]:
+def _rungs(
+    problem: Problem, sampler: Ladder, reference: Reference | None, result: Result
+) -> list[dict[str, Any]]:
     """Quality of each row of a ladder, beside real images in its range."""
     neuron, index = problem.neurons[0], problem.indices[0]
     rungs = []
     for (z1, z2), cells in zip(sampler.ranges, ladder_rows(result), strict=False):
         e = result.encodings[[c for c in cells if c >= 0]].cpu()
-        rung: dict[str, Any] = {"z1": z1, "z2": z2, "reached": len(e), "samples": Diversity.of(e).as_dict()}
-        if reference is not None and index is not None and problem.centred[0] and reference.knows(neuron.layer):
-            real = reference.compare([(neuron.layer, index)], ActivationRange.of([(z1, z2)]), max(len(e), 2))
-            rung["real"] = {"kind": real.kind, "in_range": real.in_range, **real.diversity.as_dict()}
+        rung: dict[str, Any] = {
+            "z1": z1,
+            "z2": z2,
+            "reached": len(e),
+            "samples": Diversity.of(e).as_dict(),
+        }
+        if (
+            reference is not None
+            and index is not None
+            and problem.centred[0]
+            and reference.knows(neuron.layer)
+        ):
+            real = reference.compare(
+                [(neuron.layer, index)], ActivationRange.of([(z1, z2)]), max(len(e), 2)
+            )
+            rung["real"] = {
+                "kind": real.kind,
+                "in_range": real.in_range,
+                **real.diversity.as_dict(),
+            }
         rungs.append(rung)
     return rungs
 
 
-def sentences(problem: Problem, sampler: Sampler, result: Result, summary: dict[str, Any]) -> list[str]:
+def sentences(
+    problem: Problem, sampler: Sampler, result: Result, summary: dict[str, Any]
+) -> list[str]:
     """What the terminal says at the end."""
     saved, inside = summary["counts"]["saved"], summary["counts"]["in_range"]
-    wanted = f"{problem.names[0]} in {len(sampler.ranges)} ranges" if isinstance(sampler, Ladder) else problem.question
+    wanted = (
+        f"{problem.names[0]} in {len(sampler.ranges)} ranges"
+        if isinstance(sampler, Ladder)
+        else problem.question
+    )
     ended = result.status.sentence
-    if result.status.value in ("reached", "unreachable") and inside < saved and not isinstance(sampler, Ladder):
+    if (
+        result.status.value in ("reached", "unreachable")
+        and inside < saved
+        and not isinstance(sampler, Ladder)
+    ):
         ended = f"The other {saved - inside} are outside" if inside else "All are outside"
         ended += ": this sampler does not hold both ends of the range."
-    lines = [f"{saved} of {sampler.n} samples with {wanted}, {inside} of them in range as saved, in {result.seconds:.1f} s. {ended}"]
+    lines = [
+        f"{saved} of {sampler.n} samples with {wanted}, {inside} of them in range as saved, in"
+        f" {result.seconds:.1f} s. {ended}"
+    ]
     if result.status.value in ("unreachable", "budget") and not isinstance(sampler, Ladder):
         lines.append(_advice(problem, result, summary))
     real = summary["quality"].get("real")
     if real and saved > 1:
         ours = summary["quality"]["samples_as_many_as_real"]
         lines.append(
-            f"nearest neighbour {ours['nearest_neighbour']:.1f} (real images {real['kind']}: {real['nearest_neighbour']:.1f}), "
-            f"Vendi {ours['vendi']:.1f} ({real['vendi']:.1f}), mean pairwise distance {ours['mean_pairwise_distance']:.1f} "
-            f"({real['mean_pairwise_distance']:.1f}), {summary['quality']['distinct']} distinct"
+            f"nearest neighbour {ours['nearest_neighbour']:.1f} (real images {real['kind']}:"
+            f" {real['nearest_neighbour']:.1f}), Vendi {ours['vendi']:.1f} ({real['vendi']:.1f}),"
+            f" mean pairwise distance {ours['mean_pairwise_distance']:.1f}"
+            f" ({real['mean_pairwise_distance']:.1f}), {summary['quality']['distinct']} distinct"
         )
     return lines
 
@@ -262,20 +354,39 @@ def _advice(problem: Problem, result: Result, summary: dict[str, Any]) -> str:
         if real:
             p90, p99, largest = real[j]
             images = summary["quality"]["real"]["images"]
-            part += f" (p90 … p99 of {images} real images: z1={p90:.3g} z2={p99:.3g}; the largest: {largest:.3g})"
+            part += (
+                f" (p90 … p99 of {images} real images: z1={p90:.3g} z2={p99:.3g}; the largest:"
+                f" {largest:.3g})"
+            )
         parts.append(part)
     return "Reached: " + "; ".join(parts) + "."
 
 
 def _probe_command(typed: list[str], problem: Problem) -> str:
     """``invset probe`` for the neurons of a run."""
-    kept = ("network", "generator", "encoder", "encoder_network", "prior", "clip", "eight_bit", "device", "position", "direction")
-    words = [word for word in typed if re.split(r"[=.]", word.lstrip("+").removeprefix("network@"))[0] in kept]
+    kept = (
+        "network",
+        "generator",
+        "encoder",
+        "encoder_network",
+        "prior",
+        "clip",
+        "eight_bit",
+        "device",
+        "position",
+        "direction",
+    )
+    words = [
+        word
+        for word in typed
+        if re.split(r"[=.]", word.lstrip("+").removeprefix("network@"))[0] in kept
+    ]
     if not any(word.startswith("network=") for word in words):
         words.insert(0, f"network={problem.network.name}")
     units = [(neuron.layer, neuron.number) for neuron in problem.neurons]
     if len(units) > 1:
-        words.append(f"neurons=[{', '.join(f'{{layer: {layer}, neuron: {number}}}' for layer, number in units)}]")
+        listed = [f"{{layer: {layer}, neuron: {number}}}" for layer, number in units]
+        words.append(f"neurons=[{', '.join(listed)}]")
     else:
         layer, number = units[0]
         words += [f"layer={layer}"] if layer != problem.network.output else []
@@ -283,15 +394,22 @@ def _probe_command(typed: list[str], problem: Problem) -> str:
     return f"invset probe {shlex.join(words)}"
 
 
-def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: Sampler, result: Result) -> None:
+def _write_pictures(
+    rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: Sampler, result: Result
+) -> None:
     images, f = result.images.cpu(), result.activations[:, 0].cpu()
     captions = [" ".join(f"{v:.2f}" for v in row) for row in result.activations.tolist()]
     if isinstance(sampler, Ladder):
         rows = []
-        for (z1, z2), cells in reversed(list(zip(sampler.ranges, ladder_rows(result), strict=False))):
+        for (z1, z2), cells in reversed(
+            list(zip(sampler.ranges, ladder_rows(result), strict=False))
+        ):
             texts = [captions[c] if c >= 0 else "" for c in cells]
             rows.append((f"[{z1:g}, {z2:g}]", images[[max(c, 0) for c in cells]], texts))
-        title = f"{problem.network.name}  {problem.names[0]}: the same codes (columns) at rising activation (rows, upwards)"
+        title = (
+            f"{problem.network.name}  {problem.names[0]}: the same codes (columns) at rising"
+            " activation (rows, upwards)"
+        )
     else:
         index = spread(f.numpy(), 100)
         _, columns = grid_shape(len(index), enlarge(images[0]).width)
@@ -299,9 +417,20 @@ def _write_pictures(rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: 
         rows = [("", images[part], [captions[i] for i in part]) for part in parts]
         inside = int(result.in_range.sum())
         some = "" if inside == len(result) else f", {inside} of them in range"
-        title = f"{problem.network.name}  {problem.question}: {len(result)} samples{some}, from low to high"
-    measured = "saved 8-bit file" if problem.generator.display is None else "8-bit image that the network sees, not on this display of it"
-    what = "activation" if len(problem.names) == 1 else f"activations of {' and '.join(problem.names)}, in this order,"
+        title = (
+            f"{problem.network.name}  {problem.question}: {len(result)} samples{some}, from low to"
+            " high"
+        )
+    measured = (
+        "saved 8-bit file"
+        if problem.generator.display is None
+        else "8-bit image that the network sees, not on this display of it"
+    )
+    what = (
+        "activation"
+        if len(problem.names) == 1
+        else f"activations of {' and '.join(problem.names)}, in this order,"
+    )
     grid = label_grid(rows, title, footer=f"below each image: {what} as measured on the {measured}")
     rundir.write("samples.png", grid.save)
     if cfg.animation and len(result) > 1:

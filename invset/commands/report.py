@@ -1,4 +1,6 @@
-"""``invset report``: make the page of runs and sweeps anew, from their folders and without sampling."""
+"""``invset report``: make the page of runs and sweeps anew, from their folders and without
+sampling.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from invset.errors import InvsetError
 
 USAGE = """usage: invset report FOLDER ...
 
-  Writes report.html into the folder of a run (outputs/DATE/TIME), or of a sweep and each of its jobs, from what the folder holds.
+  Writes report.html into the folder of a run (outputs/DATE/TIME), or of a sweep and each of its
+  jobs, from what the folder holds.
 """
 
 
@@ -25,13 +28,17 @@ def main(words: list[str]) -> int:
         print(USAGE, end="")
         return 0
     if not words:
-        raise InvsetError("invset report needs a folder; type for example: invset report outputs/DATE/TIME")
+        raise InvsetError(
+            "invset report needs a folder; type for example: invset report outputs/DATE/TIME"
+        )
     from invset.commands.sweep import job_folders, join
     from invset.report.run_page import write_report
 
     for folder in map(Path, words):
         if not folder.is_dir():
-            raise InvsetError(f"there is no folder {folder}; type for example: invset report outputs/DATE/TIME")
+            raise InvsetError(
+                f"there is no folder {folder}; type for example: invset report outputs/DATE/TIME"
+            )
         if not job_folders(folder):
             print(write_report(folder))
             continue

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from invset.commands.checks import check_config, fit_batch
-from invset.commands.published import prepare
-from invset.rundir import RunDir
+from invset.config.published import prepare
+from invset.config.validate import check_config, fit_batch
+from invset.files.rundir import RunDir
 
 if TYPE_CHECKING:
     from invset.samplers.base import State
@@ -51,18 +51,22 @@ class _Run:
         import hydra
         import torch
 
-        from invset.commands import build
-        from invset.commands.checks import check_sampler
         from invset.commands.outputs import load_reference
+        from invset.config import build
+        from invset.config.validate import check_sampler
 
         self.cfg = cfg
         self.rundir = RunDir(folder)
         self.rng = torch.Generator().manual_seed(cfg.seed)
         self.problem = build.problem(cfg)
-        self.region = self.problem.region(cfg.prior, self.rng, build.bounds(cfg.clip, self.problem.generator.code_dim))
+        self.region = self.problem.region(
+            cfg.prior, self.rng, build.bounds(cfg.clip, self.problem.generator.code_dim)
+        )
         self.sampler = hydra.utils.instantiate(cfg.sampler)
         check_sampler(self.sampler)
-        self.reference = load_reference(cfg, self.problem)  # a file that can't be read is told before, not after, sampling
+        self.reference = load_reference(
+            cfg, self.problem
+        )  # a file that can't be read is told before, not after, sampling
         self.target = self.problem.inverse_set(self.region)
         self.seconds = 0.0
         if resume:
@@ -73,7 +77,8 @@ class _Run:
         self.saved_at = time.monotonic()
 
     def _begin(self, state: State, rows: list[list[float]]) -> None:
-        # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with its own random numbers alone
+        # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
+        # its own random numbers alone
         self.last = (state, self.rng.get_state(), rows)
 
     def _load(self) -> None:
@@ -81,7 +86,9 @@ class _Run:
 
         saved = self.rundir.load_state()
         self.rng.set_state(saved["rng"])
-        self._begin(load_state_dict(_to(saved["state"], self.problem.network.device)), saved["rows"])
+        self._begin(
+            load_state_dict(_to(saved["state"], self.problem.network.device)), saved["rows"]
+        )
         self.seconds = saved["seconds"]
 
     def run(self) -> int:
@@ -90,11 +97,17 @@ class _Run:
         from invset.api import finish
         from invset.samplers.base import Status, drive
 
-        about = f"{self.problem.network.name}, {self.problem.generator.name}, prior={self.region.name}"
+        about = (
+            f"{self.problem.network.name}, {self.problem.generator.name}, prior={self.region.name}"
+        )
         print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
         start = time.monotonic() - self.seconds
-        previous = signal.signal(signal.SIGTERM, _interrupt)  # a cluster's time is up: end as with Ctrl-C
-        with tqdm(total=self.sampler.n, desc="sampling", unit="sample", disable=not self.cfg.progress) as bar:
+        previous = signal.signal(
+            signal.SIGTERM, _interrupt
+        )  # a cluster's time is up: end as with Ctrl-C
+        with tqdm(
+            total=self.sampler.n, desc="sampling", unit="sample", disable=not self.cfg.progress
+        ) as bar:
 
             def on_round(state: Any, rows: list[list[float]]) -> None:
                 self._begin(state, self.last[2] + rows)
@@ -121,29 +134,51 @@ class _Run:
     def _wanted(self) -> str:
         ranges = getattr(self.sampler, "ranges", None)
         if ranges:
-            return f"{self.problem.names[0]} in {', '.join(f'[{z1:g}, {z2:g}]' for z1, z2 in ranges)}"
+            return (
+                f"{self.problem.names[0]} in {', '.join(f'[{z1:g}, {z2:g}]' for z1, z2 in ranges)}"
+            )
         return self.problem.question
 
     def _progress(self, state: Any, rows: list[list[float]]) -> str:
         from invset.samplers.base import columns
 
-        last = dict(zip(columns(self.sampler, len(self.problem.neurons)), rows[-1], strict=True)) if rows else {}
-        inside = f", {last['inside']:.0f} in range" if "inside" in last else ""  # of that pass, which may have had more codes
+        last = (
+            dict(zip(columns(self.sampler, len(self.problem.neurons)), rows[-1], strict=True))
+            if rows
+            else {}
+        )
+        inside = (
+            f", {last['inside']:.0f} in range" if "inside" in last else ""
+        )  # of that pass, which may have had more codes
         return f"step {state.steps}{inside}"
 
     def _save(self, seconds: float) -> None:
         from invset.samplers.base import state_dict
 
         state, rng, rows = self.last
-        self.rundir.save_state({"state": state_dict(state), "rng": rng, "rows": rows, "seconds": seconds})
+        self.rundir.save_state(
+            {"state": state_dict(state), "rng": rng, "rows": rows, "seconds": seconds}
+        )
         self.saved_at = time.monotonic()
 
     def _write(self, result: Any) -> None:
         from invset.commands.outputs import write_run
 
         if result.images.numel() > _MUCH:
-            print(f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}", file=sys.stderr)
-        write_run(self.rundir, self.cfg, self.problem, self.region, self.sampler, self.reference, result, self.last[2])
+            print(
+                f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
+                file=sys.stderr,
+            )
+        write_run(
+            self.rundir,
+            self.cfg,
+            self.problem,
+            self.region,
+            self.sampler,
+            self.reference,
+            result,
+            self.last[2],
+        )
         if self.cfg.get("report", False):  # a run that is resumed may be older than the option
             from invset.report.run_page import write_report
 

@@ -1,4 +1,6 @@
-"""What a sweep (``invset run -m``) writes when its jobs have ended: ``sweep.csv``, a row a job, ``sweep.png`` and ``report.html``."""
+"""What a sweep (``invset run -m``) writes when its jobs have ended: ``sweep.csv``, a row a job,
+``sweep.png`` and ``report.html``.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,14 @@ class JoinRuns(Callback):
 
 def job_folders(folder: Path) -> list[Path]:
     """The numbered folders of a sweep's jobs, in order; none for a run."""
-    return sorted((p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name)) if folder.is_dir() else []
+    return (
+        sorted(
+            (p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()),
+            key=lambda p: int(p.name),
+        )
+        if folder.is_dir()
+        else []
+    )
 
 
 def join(folder: Path, report: bool) -> None:
@@ -29,8 +38,8 @@ def join(folder: Path, report: bool) -> None:
         folder: the sweep's folder.
         report: write the page and the joined picture, too.
     """
+    from invset.files.rundir import RunDir
     from invset.report.sweep_folder import read_job
-    from invset.rundir import RunDir
 
     jobs = [read_job(path) for path in job_folders(folder)]
     if not jobs:

@@ -1,4 +1,6 @@
-"""``invset train generator``: a generator, and the natural region of its codes, for any network and layer."""
+"""``invset train generator``: a generator, and the natural region of its codes, for any network and
+layer.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,16 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from invset.commands import build
-from invset.commands.encode import activations
-from invset.images import load_images
-from invset.models.upconv import UpConv
-from invset.models.weights import load_state, read_state, save_upconv
-from invset.prior import CodePrior
+from invset.config import build
+from invset.core.space import CodePrior
+from invset.files.images import load_images
+from invset.files.rundir import RunDir
+from invset.nets.encode import activations
+from invset.nets.upconv import UpConv
+from invset.nets.weights import load_state, read_state, save_upconv
 from invset.report.curves import plot_log
-from invset.rundir import RunDir
 from invset.training.discriminator import Discriminator
-from invset.training.generator import GeneratorTraining, train_generator
+from invset.training.inversion import GeneratorTraining, train_generator
 
 
 def main(cfg: DictConfig) -> None:
@@ -34,12 +36,18 @@ def main(cfg: DictConfig) -> None:
     generator = UpConv(**arguments).initialize(torch.Generator().manual_seed(settings.seed))
     if cfg.init is not None:
         load_state(generator, read_state(cfg.init), cfg.init)
-    torch.manual_seed(settings.seed)  # torch draws a module's first weights from its global generator alone
+    torch.manual_seed(
+        settings.seed
+    )  # torch draws a module's first weights from its global generator alone
     discriminator = Discriminator(code_dim, list(cfg.discriminator))
-    trained = train_generator(GeneratorTraining(network, encoder, generator, discriminator, settings), train, val, out)
+    trained = train_generator(
+        GeneratorTraining(network, encoder, generator, discriminator, settings), train, val, out
+    )
     save_upconv(out / "generator.safetensors", trained, arguments)
 
-    codes = activations(network, train.images[:: max(1, len(train) // 20_000)], [encoder], flatten=[encoder])[encoder]
+    codes = activations(
+        network, train.images[:: max(1, len(train) // 20_000)], [encoder], flatten=[encoder]
+    )[encoder]
     CodePrior.fit(codes, cfg.prior.variance, cfg.prior.share).save(out / "prior.safetensors")
     panels = {
         "loss (share of the spread)": ["image", "features", "cycle"],

@@ -9,14 +9,14 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from invset.commands import build
+from invset.config import build
 from invset.errors import InvsetError
-from invset.images import load_images, to_float
-from invset.models.mini import MiniNet, fold_batch_norm
-from invset.models.weights import save_mini
+from invset.files.images import load_images, to_float
+from invset.files.rundir import RunDir
+from invset.nets.mini import MiniNet, fold_batch_norm
+from invset.nets.weights import save_mini
 from invset.report.curves import plot_log
-from invset.rundir import RunDir
-from invset.training.network import accuracy, train_network
+from invset.training.classification import accuracy, train_network
 
 
 def main(cfg: DictConfig) -> None:
@@ -24,7 +24,9 @@ def main(cfg: DictConfig) -> None:
     out, device = RunDir(cfg.out).path, build.choose_device(cfg.device)
     settings = hydra.utils.instantiate(cfg.settings)
     train, val = (load_images(cfg.data[part], cfg.data.size) for part in ("train", "val"))
-    labels = class_names(cfg.data.names, train.classes)  # a file that can't be read is told before training
+    labels = class_names(
+        cfg.data.names, train.classes
+    )  # a file that can't be read is told before training
     pixels = to_float(train.images[:10_000])
     arguments = {
         "widths": list(cfg.model.widths),
@@ -36,15 +38,24 @@ def main(cfg: DictConfig) -> None:
         "mean": list(cfg.model.mean or pixels.mean((0, 2, 3)).tolist()),
         "std": list(cfg.model.std or pixels.std((0, 2, 3)).tolist()),
     }
-    torch.manual_seed(settings.seed)  # torch draws a module's first weights from its global generator alone
+    torch.manual_seed(
+        settings.seed
+    )  # torch draws a module's first weights from its global generator alone
     net = MiniNet(**arguments, batch_norm=True, dropout=cfg.model.dropout)
     trained = train_network(net, train, val, settings, out, device)
     folded = fold_batch_norm(cast(MiniNet, trained.cpu()))
     save_mini(out / "network.safetensors", folded, {**arguments, "labels": labels})
-    panels = {"loss (nats)": ["train_loss"], "top-1 on held-out pictures": ["val_accuracy"], "learning rate": ["lr"]}
+    panels = {
+        "loss (nats)": ["train_loss"],
+        "top-1 on held-out pictures": ["val_accuracy"],
+        "learning rate": ["lr"],
+    }
     plot_log(out / "log.csv", "epoch", panels, out / "curves.png", "network")
     (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-    print(f"top-1 on {Path(cfg.data.val).name}: {accuracy(folded, val):.2%}\n{out / 'network.safetensors'}")
+    print(
+        f"top-1 on {Path(cfg.data.val).name}:"
+        f" {accuracy(folded, val):.2%}\n{out / 'network.safetensors'}"
+    )
 
 
 def class_names(file: str | None, folders: list[str]) -> list[str]:
@@ -59,8 +70,15 @@ def class_names(file: str | None, folders: list[str]) -> list[str]:
         lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvsetError(f"can't read data.names={file} ({error})") from error
-    names = {folder.strip(): name.strip() for folder, tab, name in (line.partition("\t") for line in lines) if tab and name.strip()}
+    names = {
+        folder.strip(): name.strip()
+        for folder, tab, name in (line.partition("\t") for line in lines)
+        if tab and name.strip()
+    }
     lacking = [folder for folder in folders if folder not in names]
     if lacking:
-        raise InvsetError(f'{file} has no line "{lacking[0]}<tab>names", and {len(lacking) - 1} more are lacking; give each folder a line')
+        raise InvsetError(
+            f'{file} has no line "{lacking[0]}<tab>names", and {len(lacking) - 1} more are lacking;'
+            " give each folder a line"
+        )
     return [names[folder] for folder in folders]

@@ -1,4 +1,6 @@
-"""Charts of a page as inline SVG by matplotlib; text stays text, and colours are the page's, so that they follow dark and light."""
+"""Charts of a page as inline SVG by matplotlib; text stays text, and colours are the page's, so
+that they follow dark and light.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,13 @@ from matplotlib.ticker import MaxNLocator
 
 # colours that matplotlib draws with -> the page's
 _INK, _FAINT, _ACCENT, _BAND, _SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
-_COLOURS = {_INK: "var(--ink)", _FAINT: "var(--faint)", _ACCENT: "var(--accent)", _BAND: "var(--band)", _SECOND: "var(--second)"}
+_COLOURS = {
+    _INK: "var(--ink)",
+    _FAINT: "var(--faint)",
+    _ACCENT: "var(--accent)",
+    _BAND: "var(--band)",
+    _SECOND: "var(--second)",
+}
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "invset",  # the same chart, the same bytes
@@ -30,7 +38,16 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
     **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), _FAINT),
-    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor", "axes.labelcolor", "text.color", "axes.titlecolor"), _INK),
+    **dict.fromkeys(
+        (
+            "xtick.labelcolor",
+            "ytick.labelcolor",
+            "axes.labelcolor",
+            "text.color",
+            "axes.titlecolor",
+        ),
+        _INK,
+    ),
 }
 #: Titles of the columns of ``optimization.csv`` that are drawn, a panel each.
 _PANELS: tuple[tuple[str, Mapping[str, str]], ...] = (
@@ -46,7 +63,8 @@ class Map:
     Attributes:
         svg: the axes and points.
         width, height: of the chart, in inches.
-        places: of each point, as shares of the chart's width and height from its left upper corner, with shape (n, 2).
+        places: of each point, as shares of the chart's width and height from its left upper corner,
+            with shape (n, 2).
     """
 
     svg: str
@@ -55,9 +73,18 @@ class Map:
     places: np.ndarray
 
 
-def histogram(values: np.ndarray, ranges: Sequence[tuple[float, float]], label: str, width: float = 6.4, height: float = 2.4) -> str:
+def histogram(
+    values: np.ndarray,
+    ranges: Sequence[tuple[float, float]],
+    label: str,
+    width: float = 6.4,
+    height: float = 2.4,
+) -> str:
     """Histogram of activations, with the range or ranges as bands."""
-    low, high = min(values.min(), *(r[0] for r in ranges)), max(values.max(), *(r[1] for r in ranges))
+    low, high = (
+        min(values.min(), *(r[0] for r in ranges)),
+        max(values.max(), *(r[1] for r in ranges)),
+    )
     margin = 0.04 * (high - low)
     if len(ranges) == 1:
         bins = np.linspace(low, high, min(40, max(10, round(2 * len(values) ** 0.5))) + 1)
@@ -72,7 +99,11 @@ def histogram(values: np.ndarray, ranges: Sequence[tuple[float, float]], label: 
         axes.set_xlabel(f"activation of {label}")
         axes.set_ylabel("samples")
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        return _svg(figure, f"histogram of the activations of {label}: {len(values)} samples from {values.min():.4g} to {values.max():.4g}")
+        return _svg(
+            figure,
+            f"histogram of the activations of {label}: {len(values)} samples from"
+            f" {values.min():.4g} to {values.max():.4g}",
+        )
 
 
 def small_histogram(values: np.ndarray, low: float, high: float, title: str) -> str:
@@ -84,11 +115,18 @@ def small_histogram(values: np.ndarray, low: float, high: float, title: str) -> 
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        return _svg(figure, f"histogram of activations of {title}: {values.min():.4g} to {values.max():.4g}")
+        return _svg(
+            figure, f"histogram of activations of {title}: {values.min():.4g} to {values.max():.4g}"
+        )
 
 
-def optimisation(curves: Mapping[str, np.ndarray], ranges: Sequence[Sequence[tuple[float, float]]], names: Sequence[str]) -> list[str]:
-    """Charts over the gradient steps: activations against the range, multipliers, counts; those that the sampler reports.
+def optimisation(
+    curves: Mapping[str, np.ndarray],
+    ranges: Sequence[Sequence[tuple[float, float]]],
+    names: Sequence[str],
+) -> list[str]:
+    """Charts over the gradient steps: activations against the range, multipliers, counts; those
+    that the sampler reports.
 
     Args:
         curves: columns of ``optimization.csv``.
@@ -99,17 +137,32 @@ def optimisation(curves: Mapping[str, np.ndarray], ranges: Sequence[Sequence[tup
     charts = []
     with matplotlib.rc_context(_STYLE):
         for j, (name, bands) in enumerate(zip(names, ranges, strict=True), start=1):
-            low, mean, high = (curves[f"f_{what}" if len(names) == 1 else f"f{j}_{what}"] for what in ("min", "mean", "max"))
+            low, mean, high = (
+                curves[f"f_{what}" if len(names) == 1 else f"f{j}_{what}"]
+                for what in ("min", "mean", "max")
+            )
             figure, axes = _figure(6.4, 2.6)
             for z1, z2 in bands:
                 axes.axhspan(z1, z2, color=_BAND, linewidth=0)
             axes.fill_between(step, low, high, color=_SECOND, alpha=0.25, linewidth=0)
-            _lines(axes, step, [("min", low, _SECOND), ("mean", mean, _ACCENT), ("max", high, _SECOND)])
+            _lines(
+                axes, step, [("min", low, _SECOND), ("mean", mean, _ACCENT), ("max", high, _SECOND)]
+            )
             axes.set_ylabel("activation" if len(names) == 1 else f"activation of\n{name}")
             axes.set_xlabel("gradient step")
-            charts.append(_svg(figure, f"smallest, mean and largest activation of {name} of the codes in flight over the gradient steps"))
+            charts.append(
+                _svg(
+                    figure,
+                    f"smallest, mean and largest activation of {name} of the codes in flight over"
+                    " the gradient steps",
+                )
+            )
         for title, columns in _PANELS:
-            drawn = {text: curves[name] for name, text in columns.items() if name in curves and np.ptp(curves[name])}
+            drawn = {
+                text: curves[name]
+                for name, text in columns.items()
+                if name in curves and np.ptp(curves[name])
+            }
             if drawn:
                 charts.append(_panel(step, drawn, title))
     return charts
@@ -123,7 +176,14 @@ def _panel(step: np.ndarray, drawn: Mapping[str, np.ndarray], title: str) -> str
             axes.set_yscale("symlog", linthresh=1)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    _lines(axes, step, [(text, values, colour) for colour, (text, values) in zip((_ACCENT, _SECOND), drawn.items(), strict=False)])
+    _lines(
+        axes,
+        step,
+        [
+            (text, values, colour)
+            for colour, (text, values) in zip((_ACCENT, _SECOND), drawn.items(), strict=False)
+        ],
+    )
     axes.set_ylabel(title)
     axes.set_xlabel("gradient step")
     return _svg(figure, f"{' and '.join(drawn)} over the gradient steps")
@@ -133,45 +193,78 @@ def _lines(axes: Axes, x: np.ndarray, lines: Sequence[tuple[str, np.ndarray, str
     """Lines with their names at their ends, in place of a legend: (name, y, colour) each."""
     lines = [line for line in lines if np.isfinite(line[1]).any()]
     for _, y, colour in lines:
-        axes.plot(x, y, color=colour, linewidth=1.4, marker="o" if len(x) == 1 else None, markersize=3)
+        axes.plot(
+            x, y, color=colour, linewidth=1.4, marker="o" if len(x) == 1 else None, markersize=3
+        )
     axes.set_xlim(x[0] - 0.5, x[-1] + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    height = axes.transAxes.inverted().transform(axes.transData.transform([(x[-1], y[np.isfinite(y)][-1]) for _, y, _ in lines]))[:, 1]
-    gap = 0.25 * 72 / axes.get_window_extent().height  # a line of text, in heights of the axes; SVG has 72 dots an inch
+    height = axes.transAxes.inverted().transform(
+        axes.transData.transform([(x[-1], y[np.isfinite(y)][-1]) for _, y, _ in lines])
+    )[:, 1]
+    gap = (
+        0.25 * 72 / axes.get_window_extent().height
+    )  # a line of text, in heights of the axes; SVG has 72 dots an inch
     place = -np.inf
     for i in np.argsort(height, kind="stable"):  # from below; names that would overlap move up
         name, _, colour = lines[i]
         place = max(height[i], place + gap)
-        axes.text(1.015, place, name, transform=axes.transAxes, va="center", color=colour, fontsize=9)
+        axes.text(
+            1.015, place, name, transform=axes.transAxes, va="center", color=colour, fontsize=9
+        )
 
 
 def encodings_map(points: np.ndarray, explained: tuple[float, float], encoder: str) -> Map:
-    """Points, with shape (n, 2), on equal axes with the share of the variance that each explains."""
+    """Points, with shape (n, 2), on equal axes with the share of the variance that each
+    explains.
+    """
     spread = np.ptp(points, axis=0)
     ratio = float(np.clip(spread[1] / max(spread[0], 1e-12), 0.45, 1.0))
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(9.0, 9.0 * ratio + 0.6, left=0.07, right=0.02, bottom=0.55 / (9.0 * ratio + 0.6), top=0.02)
+        figure, axes = _figure(
+            9.0,
+            9.0 * ratio + 0.6,
+            left=0.07,
+            right=0.02,
+            bottom=0.55 / (9.0 * ratio + 0.6),
+            top=0.02,
+        )
         axes.scatter(points[:, 0], points[:, 1], s=9, color=_SECOND, linewidth=0)
         axes.margins(0.06)
         axes.set_aspect("equal", adjustable="datalim")
-        axes.set_xlabel(f"first principal component of {encoder} ({explained[0]:.0%} of the variance)")
+        axes.set_xlabel(
+            f"first principal component of {encoder} ({explained[0]:.0%} of the variance)"
+        )
         axes.set_ylabel(f"second ({explained[1]:.0%})")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(6))
         figure.draw_without_rendering()  # lays the axes out, so that places are final
-        places = axes.transData.transform(points) / np.array([figure.bbox.width, figure.bbox.height])
+        places = axes.transData.transform(points) / np.array(
+            [figure.bbox.width, figure.bbox.height]
+        )
         places[:, 1] = 1 - places[:, 1]
         width, height = figure.get_size_inches()
-        return Map(_svg(figure, f"map of {len(points)} encodings on their first two principal components"), width, height, places)
+        return Map(
+            _svg(figure, f"map of {len(points)} encodings on their first two principal components"),
+            width,
+            height,
+            places,
+        )
 
 
 def _figure(
-    width: float, height: float, left: float = 0.105, right: float = 0.16, bottom: float | None = None, top: float = 0.06
+    width: float,
+    height: float,
+    left: float = 0.105,
+    right: float = 0.16,
+    bottom: float | None = None,
+    top: float = 0.06,
 ) -> tuple[Figure, Axes]:
     """A figure of inches; margins are shares of it."""
     figure = Figure(figsize=(width, height))
     figure.patch.set_visible(False)
-    axes = figure.add_axes((left, 0.48 / height if bottom is None else bottom, 1 - left - right, 0.0))
+    axes = figure.add_axes(
+        (left, 0.48 / height if bottom is None else bottom, 1 - left - right, 0.0)
+    )
     box = axes.get_position()
     axes.set_position((box.x0, box.y0, box.width, 1 - top - box.y0))
     axes.patch.set_visible(False)
@@ -181,7 +274,9 @@ def _figure(
 def _svg(figure: Figure, alt: str) -> str:
     """Inline SVG with a text that says what it shows."""
     file = io.StringIO()
-    figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    figure.savefig(
+        file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    )
     svg = file.getvalue()
     svg = " ".join(svg[svg.index("<svg") :].split())
     # a page holds many charts: ids that nothing refers to are dropped, the others made unique

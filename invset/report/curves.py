@@ -25,10 +25,16 @@ def plot_log(log: Path, x: str, panels: Mapping[str, Sequence[str]], out: Path, 
     """
     with log.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.2), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(4.2 * len(panels), 3.2), layout="constrained", squeeze=False
+    )
     for axis, (label, columns) in zip(axes[0], panels.items(), strict=True):
         for column in columns:
-            axis.plot([float(r[x]) for r in rows], [float(r[column]) for r in rows], label=column.replace("_", " "))
+            axis.plot(
+                [float(r[x]) for r in rows],
+                [float(r[column]) for r in rows],
+                label=column.replace("_", " "),
+            )
         axis.set_xlabel(x.replace("_", " "))
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)

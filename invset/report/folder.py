@@ -1,4 +1,6 @@
-"""A run's folder, read back: what the report shows, without torch and without computing anything of the run anew."""
+"""A run's folder, read back: what the report shows, without torch and without computing anything of
+the run anew.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ class Run:
         samples: rows of ``activations.csv``, in the order they were taken.
         encodings: with shape (n, d).
         curves: columns of ``optimization.csv``, each with shape (steps,).
-        cells: place in `samples` of each cell of a ladder (rungs × codes), -1 where there is none; empty for other samplers.
+        cells: place in `samples` of each cell of a ladder (rungs × codes), -1 where there is none;
+            empty for other samplers.
     """
 
     path: Path
@@ -100,7 +103,9 @@ class Run:
     def pixels(self, samples: Sequence[Sample]) -> np.ndarray:
         """8-bit RGB pictures of samples, with shape (N, 3, H, W); N x 3 x 1 x 1 without any."""
         images = [np.asarray(open_picture(self.picture(s))) for s in samples]
-        return np.stack(images).transpose(0, 3, 1, 2) if images else np.zeros((0, 3, 1, 1), np.uint8)
+        return (
+            np.stack(images).transpose(0, 3, 1, 2) if images else np.zeros((0, 3, 1, 1), np.uint8)
+        )
 
 
 def open_picture(file: Path) -> Image.Image:
@@ -113,16 +118,23 @@ def read_run(path: Path) -> Run:
     """Read a run's folder.
 
     Raises:
-        InvsetError: it holds no run that has ended or was interrupted, or a file of it is missing or damaged.
+        InvsetError: it holds no run that has ended or was interrupted, or a file of it is missing
+            or damaged.
     """
     summary_file = path / "summary.json"
     if not summary_file.is_file():
-        hint = f"go on with: invset run --resume {path}" if (path / "state.pt").is_file() else "type invset report outputs/DATE/TIME"
+        hint = (
+            f"go on with: invset run --resume {path}"
+            if (path / "state.pt").is_file()
+            else "type invset report outputs/DATE/TIME"
+        )
         raise InvsetError(f"{path} has no summary.json, so it holds no run that has ended; {hint}")
     config = path / ".hydra" / "config.yaml"
     for name in ("samples.safetensors", "activations.csv", "optimization.csv"):
         if not (path / name).is_file():
-            raise InvsetError(f"{path} lacks {name}, which a run writes; run it again: {_command(summary_file)}")
+            raise InvsetError(
+                f"{path} lacks {name}, which a run writes; run it again: {_command(summary_file)}"
+            )
     try:
         tensors = load_file(path / "samples.safetensors")
         run = Run(
@@ -135,10 +147,14 @@ def read_run(path: Path) -> Run:
             tensors["cells"].tolist() if "cells" in tensors else [],
         )
     except (ValueError, KeyError, csv.Error) as error:
-        raise InvsetError(f"a file of {path} is damaged ({error}); run it again: {_command(summary_file)}") from error
+        raise InvsetError(
+            f"a file of {path} is damaged ({error}); run it again: {_command(summary_file)}"
+        ) from error
     lost = [s for s in run.samples if not run.picture(s).is_file()]
     if lost:
-        raise InvsetError(f"{run.picture(lost[0])} is missing; run it again: {_command(summary_file)}")
+        raise InvsetError(
+            f"{run.picture(lost[0])} is missing; run it again: {_command(summary_file)}"
+        )
     return run
 
 
@@ -149,9 +165,19 @@ def _command(summary: Path) -> str:
 def _samples(path: Path) -> list[Sample]:
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    p = (len(header) - 5) // 2  # sample, stage, step, parent; before and after of each neuron; in_range
+    p = (
+        len(header) - 5
+    ) // 2  # sample, stage, step, parent; before and after of each neuron; in_range
     return [
-        Sample(int(r[0]), r[1], int(r[2]), int(r[3]), tuple(map(float, r[4 : 4 + p])), tuple(map(float, r[4 + p : -1])), r[-1] == "True")
+        Sample(
+            int(r[0]),
+            r[1],
+            int(r[2]),
+            int(r[3]),
+            tuple(map(float, r[4 : 4 + p])),
+            tuple(map(float, r[4 + p : -1])),
+            r[-1] == "True",
+        )
         for r in rows
     ]
 

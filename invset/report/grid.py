@@ -20,24 +20,36 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     # matplotlib ships DejaVu Sans, so that labels look alike on every machine
     import matplotlib
 
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size)
+    return ImageFont.truetype(
+        str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size
+    )
 
 
 def enlarge(image: Tensor, side: int = SIDE) -> Image.Image:
-    """8-bit RGB, with shape (3, H, W), as a picture of about `side` pixels: each pixel a square, or shrunk if it is larger."""
+    """8-bit RGB, with shape (3, H, W), as a picture of about `side` pixels: each pixel a square, or
+    shrunk if it is larger.
+    """
     picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
     factor = max(1, round(side / max(picture.size)))
     if max(picture.size) > 2 * side:
         return picture.resize((side, side), Image.Resampling.LANCZOS)
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    return picture.resize(
+        (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
+    )
 
 
-def label_grid(rows: Sequence[tuple[str, Tensor, Sequence[str]]], title: str, side: int = SIDE, footer: str = "") -> Image.Image:
+def label_grid(
+    rows: Sequence[tuple[str, Tensor, Sequence[str]]],
+    title: str,
+    side: int = SIDE,
+    footer: str = "",
+) -> Image.Image:
     """Rows of samples.
 
     Args:
-        rows: (label at the left, 8-bit images with shape (M, 3, H, W), caption of each image). A cell whose image is missing is
-            left out by giving fewer images; an empty caption leaves the cell blank.
+        rows: (label at the left, 8-bit images with shape (M, 3, H, W), caption of each image). A
+            cell whose image is missing is left out by giving fewer images; an empty caption leaves
+            the cell blank.
         title: above the grid.
         side: of a cell in pixels.
         footer: below the grid.
@@ -45,12 +57,18 @@ def label_grid(rows: Sequence[tuple[str, Tensor, Sequence[str]]], title: str, si
     normal, small, large = font(14), font(11), font(17)
     columns = max(len(images) for _, images, _ in rows)
     probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    left = _MARGIN + max(round(max(probe.textlength(line, font=normal) for line in label.split("\n"))) for label, _, _ in rows)
+    left = _MARGIN + max(
+        round(max(probe.textlength(line, font=normal) for line in label.split("\n")))
+        for label, _, _ in rows
+    )
     left += _MARGIN if left > _MARGIN else 0
     cell = enlarge(rows[0][1][0], side).width if len(rows[0][1]) else side
     caption = 16 if any(any(c) for _, _, c in rows) else 0
     top = 40
-    width = max(left + columns * (cell + _GAP) + _MARGIN, round(probe.textlength(title, font=large)) + 2 * _MARGIN)
+    width = max(
+        left + columns * (cell + _GAP) + _MARGIN,
+        round(probe.textlength(title, font=large)) + 2 * _MARGIN,
+    )
     height = top + len(rows) * (cell + caption + _GAP) + (26 if footer else 6)
     canvas = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(canvas)
@@ -71,6 +89,8 @@ def label_grid(rows: Sequence[tuple[str, Tensor, Sequence[str]]], title: str, si
 
 
 def grid_shape(count: int, cell: int = SIDE) -> tuple[int, int]:
-    """Rows and columns for `count` samples whose cells are `cell` pixels wide, on no more than 2000 pixels."""
+    """Rows and columns for `count` samples whose cells are `cell` pixels wide, on no more than 2000
+    pixels.
+    """
     columns = min(2000 // (cell + _GAP), count)
     return math.ceil(count / columns), columns

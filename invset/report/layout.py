@@ -1,4 +1,6 @@
-"""Where samples lie beside each other: the plane of the map, groups, neighbours. Nothing here looks at pictures or networks."""
+"""Where samples lie beside each other: the plane of the map, groups, neighbours. Nothing here looks
+at pictures or networks.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Plane:
 
 
 def plane(encodings: np.ndarray) -> Plane:
-    """Principal components of encodings, with shape (n, d). An axis points to where its farthest sample lies, so that signs are fixed."""
+    """Principal components of encodings, with shape (n, d). An axis points to where its farthest
+    sample lies, so that signs are fixed.
+    """
     centred = encodings.astype(np.float64) - encodings.mean(0, dtype=np.float64)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
     points = np.zeros((len(encodings), 2))
@@ -45,9 +49,10 @@ class Groups:
 
     Attributes:
         of: group of each sample, from 0, with shape (n,).
-        members: places of each group's samples, from the medoid (the sample with the smallest sum of distances to the group) outwards.
-        silhouette: mean silhouette, in [-1, 1]; below 0.25 the groups are no more than a way to look at a continuum
-            (Kaufman & Rousseeuw 1990).
+        members: places of each group's samples, from the medoid (the sample with the smallest sum
+            of distances to the group) outwards.
+        silhouette: mean silhouette, in [-1, 1]; below 0.25 the groups are no more than a way to
+            look at a continuum (Kaufman & Rousseeuw 1990).
     """
 
     of: np.ndarray
@@ -56,7 +61,8 @@ class Groups:
 
 
 def groups(encodings: np.ndarray) -> Groups | None:
-    """Ward's hierarchical clustering, cut into the 2 to 12 groups with the largest mean silhouette; None for too few samples.
+    """Ward's hierarchical clustering, cut into the 2 to 12 groups with the largest mean silhouette;
+    None for too few samples.
 
     Reference: Ward 1963; Rousseeuw 1987, Silhouettes.
     """
@@ -70,11 +76,16 @@ def groups(encodings: np.ndarray) -> Groups | None:
     labels = cuts[int(np.argmax(scores))]
     order = np.argsort(-np.bincount(labels), kind="stable")
     rank = np.argsort(order)[labels]
-    return Groups(rank, [_from_medoid(distances, np.flatnonzero(rank == g)) for g in range(len(order))], max(scores))
+    return Groups(
+        rank,
+        [_from_medoid(distances, np.flatnonzero(rank == g)) for g in range(len(order))],
+        max(scores),
+    )
 
 
 def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of (b - a) / max(a, b): a is a sample's mean distance to its own group, b to the nearest other one; 0 for a group of one.
+    """Mean of (b - a) / max(a, b): a is a sample's mean distance to its own group, b to the nearest
+    other one; 0 for a group of one.
 
     Args:
         distances: with shape (n, n).
@@ -112,7 +123,9 @@ def from_mean(encodings: np.ndarray) -> np.ndarray:
 
 
 def apart(points: np.ndarray, size: float, order: Sequence[int]) -> list[int]:
-    """Those of `order` whose squares of side `size` around `points`, with shape (n, 2), overlap no earlier one."""
+    """Those of `order` whose squares of side `size` around `points`, with shape (n, 2), overlap no
+    earlier one.
+    """
     chosen: list[int] = []
     for i in order:
         if not chosen or (np.abs(points[chosen] - points[i]).max(1) >= size).all():

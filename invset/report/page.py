@@ -1,4 +1,6 @@
-"""Pages from templates: one file each, with its style, script and pictures inside, so that nothing is loaded."""
+"""Pages from templates: one file each, with its style, script and pictures inside, so that nothing
+is loaded.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,24 @@ from markupsafe import Markup
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("invset.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("invset.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 
 def render(template: str, **context: Any) -> str:
     """Fill a template; every text is escaped, but for `Markup`."""
     environment = _environment()
-    source = {name: environment.get_template(file).render() for name, file in (("style", "style.css"), ("script", "script.js"))}
-    return environment.get_template(template).render(**context, **{name: Markup(text) for name, text in source.items()})
+    source = {
+        name: environment.get_template(file).render()
+        for name, file in (("style", "style.css"), ("script", "script.js"))
+    }
+    return environment.get_template(template).render(
+        **context, **{name: Markup(text) for name, text in source.items()}
+    )
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from invset.files.rundir import RunDir
 from invset.report import charts, layout
 from invset.report.folder import PARENTS, Run, Sample, read_run
 from invset.report.page import activation, duration, interval, number, render
 from invset.report.selection import spread
 from invset.report.thumbnails import Thumbnails, thumbnails
-from invset.rundir import RunDir
 
 #: Most samples that a page shows; of more, these many evenly spread over the activation.
 MOST = 1000
@@ -30,7 +30,12 @@ _ORDERS = (
     ("mean", "distance to the mean"),
     ("group", "group"),
 )
-_STATUS = {"reached": "finished", "interrupted": "interrupted", "unreachable": "range not reached", "budget": "ended before all were found"}
+_STATUS = {
+    "reached": "finished",
+    "interrupted": "interrupted",
+    "unreachable": "range not reached",
+    "budget": "ended before all were found",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,11 @@ def _context(run: Run) -> dict[str, Any]:
         "about_samples": _about_samples(shown),
         "rungs": _rungs(shown) if run.cells and shown.cards else None,
         "orders": _orders(shown),
-        "cell": max(1, round(96 / shown.thumbs.width)) * shown.thumbs.width if shown.thumbs.pixelated else 112,
+        "cell": (
+            max(1, round(96 / shown.thumbs.width)) * shown.thumbs.width
+            if shown.thumbs.pixelated
+            else 112
+        ),
         "details": {card["number"]: card["details"] for card in shown.cards},
         **_activations(run),
         **_curves(run),
@@ -93,7 +102,11 @@ def _context(run: Run) -> dict[str, Any]:
 
 
 def _shown(run: Run) -> _Shown:
-    places = spread([s.after[0] for s in run.samples], MOST) if len(run.samples) > MOST else range(len(run.samples))
+    places = (
+        spread([s.after[0] for s in run.samples], MOST)
+        if len(run.samples) > MOST
+        else range(len(run.samples))
+    )
     places = sorted(places)
     samples, encodings = [run.samples[i] for i in places], run.encodings[places]
     thumbs = thumbnails([run.picture(s) for s in samples])
@@ -105,14 +118,29 @@ def _shown(run: Run) -> _Shown:
         keys["nearest"], keys["mean"] = layout.nearest(encodings), layout.from_mean(encodings)
     if groups is not None:
         keys["group"] = groups.of
-    cards = [_card(run, s, thumbs, i, {k: f"{v[i]:.7g}" for k, v in keys.items()}) for i, s in enumerate(samples)]
+    cards = [
+        _card(run, s, thumbs, i, {k: f"{v[i]:.7g}" for k, v in keys.items()})
+        for i, s in enumerate(samples)
+    ]
     _add_kin(samples, cards)
-    return _Shown(run, samples, keys["activation"], cards, thumbs, groups, layout.plane(encodings) if len(samples) > 2 else None)
+    return _Shown(
+        run,
+        samples,
+        keys["activation"],
+        cards,
+        thumbs,
+        groups,
+        layout.plane(encodings) if len(samples) > 2 else None,
+    )
 
 
-def _card(run: Run, sample: Sample, thumbs: Thumbnails, place: int, keys: dict[str, str]) -> dict[str, Any]:
+def _card(
+    run: Run, sample: Sample, thumbs: Thumbnails, place: int, keys: dict[str, str]
+) -> dict[str, Any]:
     """All that the page says about a sample."""
-    activations = ", ".join(f"{name} {activation(value)}" for name, value in zip(run.names, sample.after, strict=True))
+    activations = ", ".join(
+        f"{name} {activation(value)}" for name, value in zip(run.names, sample.after, strict=True)
+    )
     origin = "code" if run.is_ladder else PARENTS[sample.stage]
     facts = [
         [f"Activation of {name}", f"{after:.5g} ({before:.5g} before rounding to 8 bits)"]
@@ -147,27 +175,45 @@ def _add_kin(samples: list[Sample], cards: list[dict[str, Any]]) -> None:
         families.setdefault(sample.parent, []).append(i)
     for family in families.values():
         for i in family:
-            others = sorted((j for j in family if j != i), key=lambda j: (samples[j].stage != "seed", abs(j - i)))[:_KIN]
+            others = sorted(
+                (j for j in family if j != i),
+                key=lambda j: (samples[j].stage != "seed", abs(j - i)),
+            )[:_KIN]
             cards[i]["details"]["kin"] = sorted(samples[j].number for j in others)
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
     s, counts = run.summary, run.summary["counts"]
     saved = counts["saved"]
-    share = f"{counts['in_range']} of {saved} ({counts['in_range'] / saved:.0%})" if saved else "none saved"
+    share = (
+        f"{counts['in_range']} of {saved} ({counts['in_range'] / saved:.0%})"
+        if saved
+        else "none saved"
+    )
     pairs = "; ".join(dict.fromkeys(f"{n['name']}" for n in s["neurons"]))
     codes = run.config.get("K")
     return [
         ("Network", s["network"]),
         ("Generator", s["generator"]),
-        ("Part of code space", {"natural": "the natural region", "none": "all of it"}.get(s["prior"], s["prior"])),
+        (
+            "Part of code space",
+            {"natural": "the natural region", "none": "all of it"}.get(s["prior"], s["prior"]),
+        ),
         ("Neurons" if len(s["neurons"]) > 1 else "Neuron", pairs),
         ("Ranges" if len(run.ranges) > 1 else "Range", ", ".join(interval(*r) for r in run.ranges)),
         ("Diversity measured in", s["encoder"]),
-        ("Sampler", (run.sampler or "not recorded") + (f", {codes} codes at a time" if codes and not run.is_ladder else "")),
+        (
+            "Sampler",
+            (run.sampler or "not recorded")
+            + (f", {codes} codes at a time" if codes and not run.is_ladder else ""),
+        ),
         ("Samples", f"{saved} of {counts['asked']}"),
         ("In range as saved", share),
-        *([("Distinct", f"{s['quality']['distinct']} of {saved}")] if "distinct" in s["quality"] else []),
+        *(
+            [("Distinct", f"{s['quality']['distinct']} of {saved}")]
+            if "distinct" in s["quality"]
+            else []
+        ),
         ("Status", _STATUS.get(s["status"], s["status"])),
         ("Gradient steps", f"{counts['gradient_steps']:,}"),
         ("Steps of one code, a sample", number(counts["code_steps_per_sample"], 3)),
@@ -193,21 +239,36 @@ def _diversity(run: Run) -> tuple[list[str], list[list[str]], str] | None:
         rows.append(_diversity_row("samples", quality["samples"]))
         real = quality.get("real")
         if real and quality["samples_as_many_as_real"]["samples"] != quality["samples"]["samples"]:
-            rows.append(_diversity_row("the first of them, as many as real images", quality["samples_as_many_as_real"]))
+            rows.append(
+                _diversity_row(
+                    "the first of them, as many as real images", quality["samples_as_many_as_real"]
+                )
+            )
         if real:
             rows.append(_diversity_row(f"real images {real['kind']}", real))
-    caption = f"Diversity, by {run.summary['encoder']} encodings. Nearest neighbour and Vendi score depend on the number of images."
+    caption = (
+        f"Diversity, by {run.summary['encoder']} encodings. Nearest neighbour and Vendi score"
+        " depend on the number of images."
+    )
     return header, rows, caption
 
 
 def _diversity_row(name: str, d: dict[str, Any]) -> list[str]:
-    return [name, str(d["samples"]), *(number(d[key], 3) for key in ("nearest_neighbour", "vendi", "mean_pairwise_distance"))]
+    return [
+        name,
+        str(d["samples"]),
+        *(number(d[key], 3) for key in ("nearest_neighbour", "vendi", "mean_pairwise_distance")),
+    ]
 
 
 def _orders(shown: _Shown) -> list[tuple[str, str]]:
     """What the samples can be sorted by: a key and its name."""
     own = {"activation": _first_activation(shown.run)}
-    return [(key, own.get(key, text)) for key, text in _ORDERS if shown.cards and key in shown.cards[0]["order"]]
+    return [
+        (key, own.get(key, text))
+        for key, text in _ORDERS
+        if shown.cards and key in shown.cards[0]["order"]
+    ]
 
 
 def _first_activation(run: Run) -> str:
@@ -217,13 +278,30 @@ def _first_activation(run: Run) -> str:
 
 def _about_samples(shown: _Shown) -> str:
     run = shown.run
-    files = "saved 8-bit files" if run.summary.get("picture") is None else "8-bit images that the network sees, not on this display of them"
-    what = "is its activation" if len(run.names) == 1 else f"are its activations of {' and '.join(run.names)}, in this order"
-    text = f"Below each picture {what}, measured on the {files}. Click a picture, or press Enter on it, to enlarge it."
+    files = (
+        "saved 8-bit files"
+        if run.summary.get("picture") is None
+        else "8-bit images that the network sees, not on this display of them"
+    )
+    what = (
+        "is its activation"
+        if len(run.names) == 1
+        else f"are its activations of {' and '.join(run.names)}, in this order"
+    )
+    text = (
+        f"Below each picture {what}, measured on the {files}. Click a picture, or press Enter on"
+        " it, to enlarge it."
+    )
     if run.cells:
-        text += " A column is one starting code, a row one range: up a column, only the activation changes."
+        text += (
+            " A column is one starting code, a row one range: up a column, only the activation"
+            " changes."
+        )
     if len(shown.samples) < len(run.samples):
-        text += f" This page shows {len(shown.samples)} of the {len(run.samples)} samples, evenly spread over the activation."
+        text += (
+            f" This page shows {len(shown.samples)} of the {len(run.samples)} samples, evenly"
+            " spread over the activation."
+        )
     outside = sum(not s.in_range for s in run.samples)
     if outside and not run.is_ladder:
         text += f" {outside} lie outside of the range; their figures are red."
@@ -252,10 +330,17 @@ def _activations(run: Run) -> dict[str, Any]:
         return {"about_activations": "", "histograms": []}
     after = np.array([s.after for s in run.samples])
     tenths = run.summary["quality"].get("coverage_of_tenths")
-    about = "The shaded band is the range." if len(run.ranges) == 1 or not run.is_ladder else "The shaded bands are the ranges."
+    about = (
+        "The shaded band is the range."
+        if len(run.ranges) == 1 or not run.is_ladder
+        else "The shaded bands are the ranges."
+    )
     if tenths is not None and len(run.samples) > 1:
         about += f" Of its ten tenths, {round(10 * tenths)} hold samples."
-    drawn = [Markup(charts.histogram(after[:, j], bands, name)) for j, (name, bands) in enumerate(zip(run.names, _bands(run), strict=True))]
+    drawn = [
+        Markup(charts.histogram(after[:, j], bands, name))
+        for j, (name, bands) in enumerate(zip(run.names, _bands(run), strict=True))
+    ]
     return {"about_activations": about, "histograms": drawn}
 
 
@@ -271,15 +356,25 @@ def _curves(run: Run) -> dict[str, Any]:
 def _map(shown: _Shown) -> dict[str, Any]:
     if shown.plane is None:
         return {"map": None, "about_map": "", "icon": 0, "places": []}
-    drawn = charts.encodings_map(shown.plane.points, shown.plane.explained, shown.run.summary["encoder"])
+    drawn = charts.encodings_map(
+        shown.plane.points, shown.plane.explained, shown.run.summary["encoder"]
+    )
     aspect = drawn.height / drawn.width
     square = drawn.places * np.array([1.0, aspect])  # in widths, so that a square is one
     some = layout.apart(square, 1.02 * _ICON, range(len(square)))
     about = (
-        "Each point is a sample's encoding on the two directions along which the encodings differ most. Pictures are drawn where there is "
-        "room; what lies close here may still differ in other directions."
+        "Each point is a sample's encoding on the two directions along which the encodings differ"
+        " most. Pictures are drawn where there is room; what lies close here may still differ in"
+        " other directions."
     )
-    places = [(_with_icon(shown, i), round(100 * drawn.places[i, 0], 2), round(100 * drawn.places[i, 1], 2)) for i in some]
+    places = [
+        (
+            _with_icon(shown, i),
+            round(100 * drawn.places[i, 0], 2),
+            round(100 * drawn.places[i, 1], 2),
+        )
+        for i in some
+    ]
     return {"map": Markup(drawn.svg), "about_map": about, "icon": 100 * _ICON, "places": places}
 
 
@@ -288,10 +383,14 @@ def _groups(shown: _Shown) -> dict[str, Any]:
         return {"groups": [], "about_groups": ""}
     score, most = shown.groups.silhouette, min(layout.MOST_GROUPS, len(shown.samples) // 2)
     about = (
-        f"Ward's hierarchical clustering of the encodings, cut where the mean silhouette of 2 to {most} groups is largest: "
-        f"{len(shown.groups.members)} groups, silhouette {score:.2f}. "
+        "Ward's hierarchical clustering of the encodings, cut where the mean silhouette of 2 to"
+        f" {most} groups is largest: {len(shown.groups.members)} groups, silhouette {score:.2f}. "
     )
-    about += "Below 0.25 samples form a continuum, and groups are only a way to look at it. " if score < 0.25 else ""
+    about += (
+        "Below 0.25 samples form a continuum, and groups are only a way to look at it. "
+        if score < 0.25
+        else ""
+    )
     about += "The large picture is the group's medoid, beside it those nearest to it."
     low, high = float(shown.f.min()), float(shown.f.max())
     pad = 0.03 * (high - low) or 1.0
@@ -303,10 +402,15 @@ def _groups(shown: _Shown) -> dict[str, Any]:
             {
                 "name": f"Group {k + 1}",
                 "share": f"{len(members)} samples, {len(members) / len(shown.samples):.0%}",
-                "activations": f"{what} {activation(f.min())} to {activation(f.max())}, mean {activation(f.mean())}",
+                "activations": (
+                    f"{what} {activation(f.min())} to {activation(f.max())}, mean"
+                    f" {activation(f.mean())}"
+                ),
                 "medoid": shown.cards[members[0]],
                 "next": [_with_icon(shown, i) for i in members[1:13]],
-                "histogram": Markup(charts.small_histogram(f, low - pad, high + pad, f"group {k + 1}")),
+                "histogram": Markup(
+                    charts.small_histogram(f, low - pad, high + pad, f"group {k + 1}")
+                ),
             }
         )
     return {"groups": made, "about_groups": about}
@@ -318,15 +422,26 @@ def _with_icon(shown: _Shown, place: int) -> dict[str, Any]:
 
 def _files(folder: Path) -> list[Path]:
     """What a person may open, in the folder; the page itself aside."""
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.name != "report.html")
+    return sorted(
+        p
+        for p in folder.iterdir()
+        if p.is_file() and not p.name.startswith(".") and p.name != "report.html"
+    )
 
 
 def _notes(run: Run) -> list[str]:
     s = run.summary
     notes = [
-        "Versions: " + ", ".join(f"{name} {version}" for name, version in s["versions"].items()) + ".",
-        "Weights (SHA-256): " + ", ".join(f"{name} {value[:16]}…" for name, value in s["checksums"].items()) + ".",
+        "Versions: "
+        + ", ".join(f"{name} {version}" for name, version in s["versions"].items())
+        + ".",
+        "Weights (SHA-256): "
+        + ", ".join(f"{name} {value[:16]}…" for name, value in s["checksums"].items())
+        + ".",
     ]
     if (run.path / "animation.gif").is_file() and not (run.path / "animation.mp4").is_file():
-        notes.append("There is no animation.mp4: a run writes it where PyAV is installed (pip install 'invset[video]').")
+        notes.append(
+            "There is no animation.mp4: a run writes it where PyAV is installed (pip install"
+            " 'invset[video]')."
+        )
     return notes

@@ -19,7 +19,13 @@ from matplotlib.patches import Patch
 COLUMNS = ("p0", "p1", "p10", "p50", "p90", "p99", "p100")
 
 #: Rows of a probe.
-REAL, AGAIN, RANDOM, DOWN, UP = "real images", "real images, G(E(x))", "random codes", "after descent", "after ascent"
+REAL, AGAIN, RANDOM, DOWN, UP = (
+    "real images",
+    "real images, G(E(x))",
+    "random codes",
+    "after descent",
+    "after ascent",
+)
 
 #: A row has its colour whatever else is known.
 _COLOURS = {REAL: "#12324f", AGAIN: "#1b6ca8", RANDOM: "#7a6bb0", DOWN: "#6b7280", UP: "#c2571a"}
@@ -32,7 +38,8 @@ class Strip:
 
     Attributes:
         name: for example "fc8:8 horse".
-        rows: what was looked at (`REAL` …) -> how many, and the activations at p0 … p100, in raw units.
+        rows: what was looked at (`REAL` …) -> how many, and the activations at p0 … p100, in raw
+            units.
         band: a range to point at, and what it is; None: none.
     """
 
@@ -47,9 +54,14 @@ class Strip:
 
 
 def text(strip: Strip) -> list[str]:
-    """A table of percentiles, and under it each row drawn on one scale, for a terminal of 100 columns."""
+    """A table of percentiles, and under it each row drawn on one scale, for a terminal of 100
+    columns.
+    """
     label = max(len(name) for name in strip.rows)
-    lines = [f"{strip.name}, activation", f"  {'':<{label}}  {'count':>5}" + "".join(f"{c:>9}" for c in COLUMNS)]
+    lines = [
+        f"{strip.name}, activation",
+        f"  {'':<{label}}  {'count':>5}" + "".join(f"{c:>9}" for c in COLUMNS),
+    ]
     digits = _digits(*strip.ends)
     for name, (count, q) in strip.rows.items():
         lines.append(f"  {name:<{label}}  {count:>5}" + "".join(f"{v:>9.{digits}f}" for v in q))
@@ -87,13 +99,19 @@ def plot(strips: Sequence[Strip], title: str, band: str, out: Path) -> None:
     """
     heights = [0.28 * len(strip.rows) + 0.75 for strip in strips]
     figure = Figure(figsize=(9.5, sum(heights) + 1.25), dpi=110, layout="constrained")
-    axes = figure.subplots(len(strips), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    axes = figure.subplots(len(strips), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[
+        :, 0
+    ]
     for axis, strip in zip(axes, strips, strict=True):
         _panel(axis, strip)
     axes[-1].set_xlabel("activation, in raw units of the layer")
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     figure.legend(
-        handles=_legend(band, any(strip.band for strip in strips)), loc="outside lower left", ncols=5, frameon=False, fontsize=8.5
+        handles=_legend(band, any(strip.band for strip in strips)),
+        loc="outside lower left",
+        ncols=5,
+        frameon=False,
+        fontsize=8.5,
     )
     figure.savefig(out)
 
@@ -102,15 +120,25 @@ def _panel(axis: Axes, strip: Strip) -> None:
     for place, (name, (_, q)) in enumerate(strip.rows.items()):
         colour = _COLOURS[name]
         axis.plot([q[0], q[6]], [place, place], color=colour, lw=1, solid_capstyle="butt")
-        axis.plot([q[1], q[5]], [place, place], color=colour, lw=4, alpha=0.45, solid_capstyle="butt")
-        axis.plot([q[2], q[4]], [place, place], color=colour, lw=10, alpha=0.75, solid_capstyle="butt")
+        axis.plot(
+            [q[1], q[5]], [place, place], color=colour, lw=4, alpha=0.45, solid_capstyle="butt"
+        )
+        axis.plot(
+            [q[2], q[4]], [place, place], color=colour, lw=10, alpha=0.75, solid_capstyle="butt"
+        )
         axis.plot([q[3]], [place], marker="|", color="white", ms=11, mew=2.2)
         for end in (q[0], q[6]):
             axis.plot([end], [place], marker="|", color=colour, ms=5)
     if strip.band:
         axis.axvspan(*strip.band, color="#f2c94c", alpha=0.35, lw=0, zorder=0)
-        axis.set_title(f"z1={strip.band[0]:g} z2={strip.band[1]:g}", loc="right", fontsize=9, color="#7a5c00")
-    axis.set_yticks(range(len(strip.rows)), [f"{name} ({count})" for name, (count, _) in strip.rows.items()], fontsize=9)
+        axis.set_title(
+            f"z1={strip.band[0]:g} z2={strip.band[1]:g}", loc="right", fontsize=9, color="#7a5c00"
+        )
+    axis.set_yticks(
+        range(len(strip.rows)),
+        [f"{name} ({count})" for name, (count, _) in strip.rows.items()],
+        fontsize=9,
+    )
     axis.set_ylim(len(strip.rows) - 0.4, -0.6)
     axis.set_title(strip.name, loc="left", fontsize=10, fontweight="bold")
     axis.grid(axis="x", alpha=0.3)

@@ -16,7 +16,9 @@ _FIGURES = ("nearest_neighbour", "vendi", "mean_pairwise_distance")
 
 
 def compared(quality: dict[str, Any]) -> dict[str, Any]:
-    """The figures of as many samples as there are real images beside them; of all, where there are no real images."""
+    """The figures of as many samples as there are real images beside them; of all, where there are
+    no real images.
+    """
     return quality.get("samples_as_many_as_real") or quality["samples"]
 
 
@@ -43,7 +45,12 @@ class Job:
     def row(self) -> dict[str, Any]:
         """Its row of ``sweep.csv``."""
         if self.run is None:
-            return {"job": self.path.name, "status": "failed", "reason": self.reason, "command": self.command}
+            return {
+                "job": self.path.name,
+                "status": "failed",
+                "reason": self.reason,
+                "command": self.command,
+            }
         summary = self.run.summary
         quality = summary["quality"]
         ours, real = compared(quality), quality.get("real") or {}
@@ -51,8 +58,13 @@ class Job:
             "job": self.path.name,
             "status": summary["status"],
             "reason": "",
-            "neurons": "; ".join(f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"]),
-            **{key: summary["counts"][key] for key in ("saved", "in_range", "gradient_steps", "code_steps")},
+            "neurons": "; ".join(
+                f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"]
+            ),
+            **{
+                key: summary["counts"][key]
+                for key in ("saved", "in_range", "gradient_steps", "code_steps")
+            },
             "compared": ours["samples"],
             **{key: ours[key] for key in _FIGURES},
             **{f"real_{key}": real.get(key) for key in ("in_range", *_FIGURES)},
@@ -70,4 +82,9 @@ def read_job(path: Path) -> Job:
     failed = path / "failed.json"
     if failed.is_file():
         return Job(path, words, None, json.loads(failed.read_text(encoding="utf-8"))["reason"])
-    return Job(path, words, None, f"it was stopped before it ended; run it again: invset run {shlex.join(words)}")
+    return Job(
+        path,
+        words,
+        None,
+        f"it was stopped before it ended; run it again: invset run {shlex.join(words)}",
+    )

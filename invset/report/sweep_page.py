@@ -1,4 +1,6 @@
-"""``report.html`` and ``sweep.png`` of a sweep: a row of pictures for each job, and why a job has none."""
+"""``report.html`` and ``sweep.png`` of a sweep: a row of pictures for each job, and why a job has
+none.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from invset.files.rundir import RunDir
 from invset.report.folder import Run, Sample
 from invset.report.page import activation, duration, number, render
 from invset.report.run_page import question
 from invset.report.selection import spread
 from invset.report.sweep_folder import Job, compared
 from invset.report.thumbnails import BUDGET, thumbnails
-from invset.rundir import RunDir
 
 #: Pictures of a job, on the page and in the joined picture.
 PICTURES = 12
@@ -34,11 +36,18 @@ def write_picture(rundir: RunDir, jobs: Sequence[Job]) -> Path:
     rows = []
     for job in jobs:
         some = _some(job.run) if job.run else []
-        images = torch.from_numpy(job.run.pixels(some)) if job.run else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+        images = (
+            torch.from_numpy(job.run.pixels(some))
+            if job.run
+            else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+        )
         label = "\n".join(textwrap.wrap(_label(job, jobs), 30)) + ("" if job.run else "\nfailed")
         rows.append((label, images, [_caption(s) for s in some]))
     title = f"{len(jobs)} jobs, a row each: samples from low to high activation"
-    footer = "below each image: activation as measured on the saved 8-bit file; reasons of failures: report.html"
+    footer = (
+        "below each image: activation as measured on the saved 8-bit file; reasons of failures:"
+        " report.html"
+    )
     grid = label_grid(rows, title, footer=footer)
     return rundir.write("sweep.png", grid.save)
 
@@ -52,10 +61,16 @@ def _caption(sample: Sample) -> str:
 
 
 def _label(job: Job, jobs: Sequence[Job]) -> str:
-    """What tells a job from the others: the words that not all of them have; its neurons, where these are known and differ."""
+    """What tells a job from the others: the words that not all of them have; its neurons, where
+    these are known and differ.
+    """
     common = set.intersection(*(set(other.words) for other in jobs))
     own = [word for word in job.words if word not in common]
-    return f"{job.path.name}: {' '.join(own)}" if own else f"{job.path.name}: {question(job.run) if job.run else 'no words of its own'}"
+    return (
+        f"{job.path.name}: {' '.join(own)}"
+        if own
+        else f"{job.path.name}: {question(job.run) if job.run else 'no words of its own'}"
+    )
 
 
 def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
@@ -65,10 +80,17 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     shared = [word for word in jobs[0].words if word in common]
     total = sum(run.summary["seconds"] for run in done)
     made = [_job(job, jobs, BUDGET // len(jobs)) for job in jobs]
-    lead = f"{len(jobs)} jobs, {len(jobs) - failed} with a result and {failed} failed." if failed else f"{len(jobs)} jobs."
+    lead = (
+        f"{len(jobs)} jobs, {len(jobs) - failed} with a result and {failed} failed."
+        if failed
+        else f"{len(jobs)} jobs."
+    )
     return {
         "title": f"A sweep of {len(jobs)} jobs" if len(jobs) > 1 else "A sweep of one job",
-        "lead": f"{lead} Each row shows up to {PICTURES} samples, evenly spread from the lowest to the highest activation.",
+        "lead": (
+            f"{lead} Each row shows up to {PICTURES} samples, evenly spread from the lowest to the"
+            " highest activation."
+        ),
         "facts": [
             ("The same in all jobs", " ".join(shared) or "nothing that was typed"),
             ("Networks", ", ".join(dict.fromkeys(run.summary["network"] for run in done)) or "–"),
@@ -78,13 +100,24 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
         "pixelated": all(job["pixelated"] for job in made if job["samples"]),
         "jobs": made,
         "figures": _figures(jobs),
-        "files": sorted(p.name for p in folder.iterdir() if p.name in ("sweep.csv", "sweep.png", "multirun.yaml")),
+        "files": sorted(
+            p.name
+            for p in folder.iterdir()
+            if p.name in ("sweep.csv", "sweep.png", "multirun.yaml")
+        ),
         "commands": [job.command for job in jobs],
     }
 
 
 def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
-    base = {"number": job.path.name, "label": _label(job, jobs), "reason": job.reason, "sentence": "", "link": "", "samples": []}
+    base = {
+        "number": job.path.name,
+        "label": _label(job, jobs),
+        "reason": job.reason,
+        "sentence": "",
+        "link": "",
+        "samples": [],
+    }
     if job.run is None:
         return {**base, "pixelated": True}
     some = _some(job.run)
@@ -94,11 +127,28 @@ def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
         for s, src in zip(some, thumbs.pictures, strict=True)
     ]
     link = f"{job.path.name}/report.html" if (job.path / "report.html").is_file() else ""
-    return {**base, "sentence": job.run.summary["sentences"][0], "link": link, "samples": samples, "pixelated": thumbs.pixelated}
+    return {
+        **base,
+        "sentence": job.run.summary["sentences"][0],
+        "link": link,
+        "samples": samples,
+        "pixelated": thumbs.pixelated,
+    }
 
 
 def _figures(jobs: Sequence[Job]) -> tuple[list[str], list[list[str]], str]:
-    header = ["job", "status", "samples", "in range", "nearest neighbour", "of real images", "Vendi", "of real images", "distance", "time"]
+    header = [
+        "job",
+        "status",
+        "samples",
+        "in range",
+        "nearest neighbour",
+        "of real images",
+        "Vendi",
+        "of real images",
+        "distance",
+        "time",
+    ]
     rows = []
     for job in jobs:
         if job.run is None:
@@ -108,10 +158,22 @@ def _figures(jobs: Sequence[Job]) -> tuple[list[str], list[list[str]], str]:
         ours = compared(s["quality"])
         rows.append(
             [
-                *(_label(job, jobs), s["status"], f"{s['counts']['saved']} of {s['counts']['asked']}", str(s["counts"]["in_range"])),
-                *(number(d.get(key), 3) for key in ("nearest_neighbour", "vendi") for d in (ours, real)),
+                *(
+                    _label(job, jobs),
+                    s["status"],
+                    f"{s['counts']['saved']} of {s['counts']['asked']}",
+                    str(s["counts"]["in_range"]),
+                ),
+                *(
+                    number(d.get(key), 3)
+                    for key in ("nearest_neighbour", "vendi")
+                    for d in (ours, real)
+                ),
                 *(number(ours["mean_pairwise_distance"], 3), duration(s["seconds"])),
             ]
         )
-    caption = "Distances between encodings. Real images are those of the reference in, or nearest to, the same range; the three figures of "
+    caption = (
+        "Distances between encodings. Real images are those of the reference in, or nearest to, the"
+        " same range; the three figures of "
+    )
     return header, rows, caption + "samples are of the first ones, as many as there are of these."

@@ -32,20 +32,33 @@ REAL = {
 
 
 def markdown(rows: list[dict[str, Any]]) -> list[str]:
-    """Lines of a table: a row for each question and method, mean ± standard deviation over seeds, and one of real images.
+    """Lines of a table: a row for each question and method, mean ± standard deviation over seeds,
+    and one of real images.
 
     Args:
-        rows: of `figure.rows`. The row of real images is that of the question's first run that was compared with some; a question
-            without one has no such row.
+        rows: of `figure.rows`. The row of real images is that of the question's first run that was
+            compared with some; a question without one has no such row.
     """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["neurons"], row["method"]), []).append(row)
-    lines = ["| neurons | method | seeds | " + " | ".join(head for head, _ in COLUMNS.values()) + " |", "|" + "---|" * (len(COLUMNS) + 3)]
-    for question in dict.fromkeys(row["neurons"] for row in rows):  # in the order in which they come first
+    lines = [
+        "| neurons | method | seeds | " + " | ".join(head for head, _ in COLUMNS.values()) + " |",
+        "|" + "---|" * (len(COLUMNS) + 3),
+    ]
+    for question in dict.fromkeys(
+        row["neurons"] for row in rows
+    ):  # in the order in which they come first
         same = {method: group for (neurons, method), group in groups.items() if neurons == question}
         for method, group in same.items():
-            lines.append(_line(question, method, str(len(group)), {key: [row[key] for row in group] for key in COLUMNS}))
+            lines.append(
+                _line(
+                    question,
+                    method,
+                    str(len(group)),
+                    {key: [row[key] for row in group] for key in COLUMNS},
+                )
+            )
         compared = [row for row in rows if row["neurons"] == question and row["real"]]
         if compared:
             values = {key: [compared[0][REAL[key]]] if key in REAL else [] for key in COLUMNS}
@@ -54,7 +67,11 @@ def markdown(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _line(neurons: str, method: str, seeds: str, values: dict[str, list[Any]]) -> str:
-    return f"| {neurons} | {method} | {seeds} | " + " | ".join(_cell(values[key], form) for key, (_, form) in COLUMNS.items()) + " |"
+    return (
+        f"| {neurons} | {method} | {seeds} | "
+        + " | ".join(_cell(values[key], form) for key, (_, form) in COLUMNS.items())
+        + " |"
+    )
 
 
 def _cell(values: list[Any], form: Callable[[float], str]) -> str:

@@ -17,7 +17,20 @@ BUDGET = 3_600_000
 #: Pictures up to this side are embedded as they are, without loss.
 SMALL = 64
 #: Longest side and WebP's quality, from the best; the last is taken whatever it needs.
-_LOSSY = ((512, 85), (320, 82), (227, 80), (192, 78), (160, 75), (128, 72), (112, 70), (96, 68), (80, 65), (64, 62), (48, 55), (32, 50))
+_LOSSY = (
+    (512, 85),
+    (320, 82),
+    (227, 80),
+    (192, 78),
+    (160, 75),
+    (128, 72),
+    (112, 70),
+    (96, 68),
+    (80, 65),
+    (64, 62),
+    (48, 55),
+    (32, 50),
+)
 #: Side of a picture's small copy, for maps.
 ICON = 56
 
@@ -43,7 +56,11 @@ class Thumbnails:
 
     def icon(self, place: int) -> str:
         """A small copy of a picture, or the picture itself if it is small."""
-        return self.pictures[place] if self.pixelated else _webp(_shrunk(open_picture(self.files[place]), ICON), 70)
+        return (
+            self.pictures[place]
+            if self.pixelated
+            else _webp(_shrunk(open_picture(self.files[place]), ICON), 70)
+        )
 
 
 def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
@@ -73,7 +90,10 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
     factor = side / max(image.size)
     if factor >= 1:
         return image
-    return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), Image.Resampling.LANCZOS)
+    return image.resize(
+        (max(1, round(image.width * factor)), max(1, round(image.height * factor))),
+        Image.Resampling.LANCZOS,
+    )
 
 
 def _webp(image: Image.Image, quality: int | None = None) -> str:

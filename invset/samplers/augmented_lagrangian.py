@@ -1,4 +1,6 @@
-"""The augmented Lagrangian of eq. (9) with its options: what ``sampler=two_stage`` and ``sampler=full`` have in common."""
+"""The augmented Lagrangian of eq. (9) with its options: what ``sampler=two_stage`` and
+``sampler=full`` have in common.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from invset.checks import check_choice, check_counts
-from invset.inverse_set import InverseSet
-from invset.lagrangian import constraints, update_multipliers
+from invset.core.checks import check_choice, check_counts
+from invset.core.kept import Kept
+from invset.core.lagrangian import constraints, update_multipliers
+from invset.core.steps import Adam, StepRule
+from invset.core.target import InverseSet
 from invset.samplers.base import extent
-from invset.samplers.kept import Kept
-from invset.samplers.steps import Adam, StepRule
 from invset.samplers.stream import MARGIN
 
-#: Outer iterations in a row without a change before the codes count as settled: one may be a turning point.
+#: Outer iterations in a row without a change before the codes count as settled: one may be a
+#: turning point.
 SETTLED = 3
 
 
@@ -35,12 +38,15 @@ class AugmentedLagrangian:
         epsilon0: where the codes aim, as a share of the width below z2; 0.5, the middle (paper).
         units: constraints in "raw" activations (paper) or in widths of the "range".
         slack: "frozen" during the inner steps (paper: coordinate descent) or "fresh" at every step.
-        objective: distances between "encodings", eq. (6) (paper); "codes", eq. (14); "none", eq. (15).
+        objective: distances between "encodings", eq. (6) (paper); "codes", eq. (14); "none", eq.
+            (15).
         diversity: weight of the objective; 1 (paper).
-        diversity_units: "raw" (paper) or "relative" to the encodings' mean square and the number of pairs.
+        diversity_units: "raw" (paper) or "relative" to the encodings' mean square and the number of
+            pairs.
         same_start: all codes start alike, as in section 4.2.
-        start_noise: standard deviation of what is added to each code of such a start, in the region's scale: between equal codes the
-            gradient of eq. (6) is zero, and they stay equal until rounding parts them.
+        start_noise: standard deviation of what is added to each code of such a start, in the
+            region's scale: between equal codes the gradient of eq. (6) is zero, and they stay equal
+            until rounding parts them.
         step: step rule.
     """
 
@@ -62,7 +68,17 @@ class AugmentedLagrangian:
     start_noise: float = 0.0
     step: StepRule = field(default_factory=lambda: Adam(0.15))
 
-    columns = ("f_min", "f_mean", "f_max", "objective", "penalty", "lambda_mean", "mu", "inside", "kept")
+    columns = (
+        "f_min",
+        "f_mean",
+        "f_max",
+        "objective",
+        "penalty",
+        "lambda_mean",
+        "mu",
+        "inside",
+        "kept",
+    )
 
     def __post_init__(self) -> None:
         check_counts(self.K, self.n, self.mu0, self.alpha)
@@ -91,7 +107,9 @@ class AugmentedLagrangian:
         return target.region.project(alike + self.start_noise * target.region.scale * noise)
 
     def _constraints(self, target: InverseSet, f: Tensor) -> Tensor:
-        return constraints(f, target.range, self.epsilon0, self.constraint == "both", self.units == "range")
+        return constraints(
+            f, target.range, self.epsilon0, self.constraint == "both", self.units == "range"
+        )
 
     def _inside(self, target: InverseSet, f: Tensor) -> Tensor:
         one_sided = self.constraint == "paper"
@@ -105,8 +123,17 @@ class AugmentedLagrangian:
         """Lambda and mu after an outer iteration (section 3.4)."""
         return update_multipliers(lambda_, g, mu), (self.alpha * mu).clamp_max(self.mu_max)
 
-    def _row(self, f: Tensor, parts: tuple[Tensor, Tensor], multipliers: tuple[Tensor, Tensor], inside: Tensor, kept: Kept) -> Tensor:
-        """The numbers of `columns` for one gradient step; `parts` are the objective and the penalty, `multipliers` lambda and mu."""
+    def _row(
+        self,
+        f: Tensor,
+        parts: tuple[Tensor, Tensor],
+        multipliers: tuple[Tensor, Tensor],
+        inside: Tensor,
+        kept: Kept,
+    ) -> Tensor:
+        """The numbers of `columns` for one gradient step; `parts` are the objective and the
+        penalty, `multipliers` lambda and mu.
+        """
         lambda_, mu = multipliers
         values = [*parts, lambda_.mean(), mu, inside.sum(), kept.count]
         return torch.cat([extent(f), torch.stack([v.detach().to(f.dtype) for v in values])])

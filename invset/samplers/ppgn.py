@@ -1,11 +1,14 @@
-"""``sampler=ppgn``: the Markov chains of "Plug & Play Generative Networks" (Nguyen et al. 2017), which the paper compares with.
+"""``sampler=ppgn``: the Markov chains of "Plug & Play Generative Networks" (Nguyen et al. 2017),
+which the paper compares with.
 
-The update is that of the authors' code (Evolving-AI-Lab/ppgn: sampler.py, sampling_class.py), for pass i = 0 … n_iters:
+The update is that of the authors' code (Evolving-AI-Lab/ppgn: sampler.py, sampling_class.py), for
+pass i = 0 … n_iters:
 
-    d = eps1 (E(G(h)) - h) + eps2 (1 - p) df/dh + N(0, eps3²),     p = softmax of the layer at the neuron
+    d = eps1 (E(G(h)) - h) + eps2 (1 - p) df/dh + N(0, eps3²)
     h <- clip(h + (lr + (lr_end - lr) i / n_iters) d / mean |d|, 0, 30)
 
-and the picture saved by pass i is G of h before the update. Chains know no range: the samples are what the chains visit.
+where p is the softmax of the layer at the neuron, and the picture saved by pass i is G of h before
+the update. Chains know no range: the samples are what the chains visit.
 """
 
 from __future__ import annotations
@@ -16,12 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invset.checks import check_choice, check_counts
+from invset.core.checks import check_choice, check_counts
+from invset.core.kept import Kept
+from invset.core.space import Box, send
+from invset.core.target import InverseSet, Layer
 from invset.errors import InvsetError
-from invset.inverse_set import InverseSet, Layer
-from invset.prior import Box, send
 from invset.samplers.base import State, Status, closest, extent
-from invset.samplers.kept import Kept
 
 PICKS = ("spread", "last", "all")
 
@@ -39,10 +42,12 @@ class PPGN:
         eps3: standard deviation of the noise; 0 draws none.
         lr: mean absolute step of a coordinate at the first pass.
         lr_end: the same at the last; None: as at the first.
-        reset_every: passes between two new starting codes, each with its own eps1 in [1e-6, 1e-2]; 0: none.
+        reset_every: passes between two new starting codes, each with its own eps1 in [1e-6, 1e-2];
+            0: none.
         threshold: a picture is kept if p is above it.
-        pick: which pictures are kept, ceil(n/K) of each chain: "spread" evenly over the chain, up to the last; "last": the last ones;
-            or "all" whose pass is divisible by `save_every`, as published, until n are kept.
+        pick: which pictures are kept, ceil(n/K) of each chain: "spread" evenly over the chain, up
+            to the last; "last": the last ones; or "all" whose pass is divisible by `save_every`, as
+            published, until n are kept.
         save_every: passes between two pictures of ``pick=all``.
         round_steps: passes between two looks at how far the chains are.
     """
@@ -67,26 +72,33 @@ class PPGN:
         check_counts(self.K, self.n, 1, 2)
         check_choice("sampler.pick", self.pick, PICKS)
         if self.n_iters < 1 or self.save_every < 1:
-            raise InvsetError(f"sampler.n_iters and sampler.save_every must be at least 1, not {self.n_iters} and {self.save_every}")
+            raise InvsetError(
+                f"sampler.n_iters and sampler.save_every must be at least 1, not {self.n_iters} and"
+                f" {self.save_every}"
+            )
         most = self.n_iters // self.save_every + 1 if self.pick == "all" else self.n_iters
         if self.n > self.K * most:
             raise InvsetError(
-                f"K={self.K} chains of sampler.n_iters={self.n_iters} have {self.K * most} pictures, fewer than n={self.n}; "
-                f"type n={self.K * most}, a larger K or a larger sampler.n_iters"
+                f"K={self.K} chains of sampler.n_iters={self.n_iters} have {self.K * most}"
+                f" pictures, fewer than n={self.n}; type n={self.K * most}, a larger K or a larger"
+                " sampler.n_iters"
             )
 
     def init(self, target: InverseSet, rng: torch.Generator) -> State:
         layer = _layer(target)
         # each chain has its own numbers, so that it goes the same way whatever runs beside it
-        seeds = [int(torch.randint(2**62, (), generator=rng, device=rng.device)) for _ in range(self.K)]
+        seeds = [
+            int(torch.randint(2**62, (), generator=rng, device=rng.device)) for _ in range(self.K)
+        ]
         like = target.region.sample(1, rng)
         u = _normal([torch.Generator().manual_seed(seed) for seed in seeds], like)
         with torch.no_grad():
             f, e = layer.evaluate(target.region.decode(u[:1]))
         if e.shape[1] != u.shape[1]:
             raise InvsetError(
-                f"sampler=ppgn needs encodings that are codes, but E gives {e.shape[1]} numbers and codes have {u.shape[1]}; "
-                "choose encoder= the layer that the generator was trained for"
+                f"sampler=ppgn needs encodings that are codes, but E gives {e.shape[1]} numbers and"
+                f" codes have {u.shape[1]}; choose encoder= the layer that the generator was"
+                " trained for"
             )
         f = f[:, [layer.unit]]
         extra: dict[str, Any] = {
@@ -117,12 +129,22 @@ class PPGN:
         if self.eps3 > 0:
             d = d + self.eps3 * _normal(draws, h)
         moves = x["alive"] & (d != 0).any(1)  # a chain whose d is zero ends after this pass
-        u = torch.where(moves.unsqueeze(1), target.region.project(h + self._rate(i) / d.abs().mean(1, keepdim=True) * d), h)
+        u = torch.where(
+            moves.unsqueeze(1),
+            target.region.project(h + self._rate(i) / d.abs().mean(1, keepdim=True) * d),
+            h,
+        )
         eps1 = x["eps1"]
         if self.reset_every > 0 and i > 0 and i % self.reset_every == 0:
             u = torch.where(moves.unsqueeze(1), _normal(draws, h), h)
-            eps1 = send(torch.cat([torch.rand(1, 1, generator=g) for g in draws]), h.device).to(h) * (1e-2 - 1e-6) + 1e-6
-        chosen = x["alive"] & (p > self.threshold) if self._picked(i) else torch.zeros_like(x["alive"])
+            eps1 = (
+                send(torch.cat([torch.rand(1, 1, generator=g) for g in draws]), h.device).to(h)
+                * (1e-2 - 1e-6)
+                + 1e-6
+            )
+        chosen = (
+            x["alive"] & (p > self.threshold) if self._picked(i) else torch.zeros_like(x["alive"])
+        )
         kept = state.kept.add(chosen, h, f, e, i, torch.arange(self.K, device=h.device))
         inside = target.range.contains(f).sum()
         row = torch.cat([extent(f), torch.stack([p.mean(), inside.to(f), kept.count.to(f)])])
@@ -160,7 +182,9 @@ class PPGN:
 
 
 def softmax(activations: Tensor) -> Tensor:
-    """Softmax over the second axis of activations with shape (B, units), with the authors' 1e-10 in the denominator."""
+    """Softmax over the second axis of activations with shape (B, units), with the authors' 1e-10 in
+    the denominator.
+    """
     powers = (activations - activations.amax(1, keepdim=True)).exp()
     return powers / (1e-10 + powers.sum(1, keepdim=True))
 
@@ -173,10 +197,14 @@ def _layer(target: InverseSet) -> Layer:
     """
     if target.layer is None:
         raise InvsetError(
-            "sampler=ppgn takes one neuron that is a unit or a channel, no intersection and no direction; type sampler=stream"
+            "sampler=ppgn takes one neuron that is a unit or a channel, no intersection and no"
+            " direction; type sampler=stream"
         )
     if not isinstance(target.region, Box):
-        raise InvsetError(f"sampler=ppgn moves in plain code space, not in prior={target.region.name}; type prior=clip")
+        raise InvsetError(
+            f"sampler=ppgn moves in plain code space, not in prior={target.region.name}; type"
+            " prior=clip"
+        )
     return target.layer
 
 

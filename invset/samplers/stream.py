@@ -1,12 +1,15 @@
-"""``sampler=stream``, the default: K codes in flight, each on its way to a level of its own; who arrives is kept and replaced.
+"""``sampler=stream``, the default: K codes in flight, each on its way to a level of its own; who
+arrives is kept and replaced.
 
-The published sampler takes short steps from K seeds and repeats them. Here every sample has a level of its own in [z1, z2], so
-that the whole range is covered, and its code goes there the shortest way in whitened coordinates: one neuron is one equation, and a
-few Gauss-Newton steps solve it. A code that comes into the range elsewhere is taken as well if that part of the range is behind the
-others. From where it was taken it goes on, a long random way, to another sample (`walk.py`); a code that does not arrive in
-`max_age` steps is replaced by a fresh draw from the natural region.
+The published sampler takes short steps from K seeds and repeats them. Here every sample has a level
+of its own in [z1, z2], so that the whole range is covered, and its code goes there the shortest way
+in whitened coordinates: one neuron is one equation, and a few Gauss-Newton steps solve it. A code
+that comes into the range elsewhere is taken as well if that part of the range is behind the others.
+From where it was taken it goes on, a long random way, to another sample (`walk.py`); a code that
+does not arrive in `max_age` steps is replaced by a fresh draw from the natural region.
 
-``step=multipliers`` is the other choice: eq. (9) for f at its level by Adam, with a multiplier and a penalty for each code.
+``step=multipliers`` is the other choice: eq. (9) for f at its level by Adam, with a multiplier and
+a penalty for each code.
 """
 
 from __future__ import annotations
@@ -18,18 +21,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invset.checks import check_choice, check_counts
-from invset.diversity import Moments, cross, pairwise
+from invset.core.checks import check_choice, check_counts
+from invset.core.gauss_newton import gauss_newton_step, jacobian, tangent
+from invset.core.kept import Kept
+from invset.core.levels import Levels
+from invset.core.moments import Moments, cross, pairwise
+from invset.core.steps import Adam, forget
+from invset.core.target import InverseSet
+from invset.core.walk import Walk
 from invset.errors import InvsetError
-from invset.inverse_set import InverseSet
 from invset.samplers.base import State, Status, closest, extent
-from invset.samplers.gauss_newton import gauss_newton_step, jacobian, tangent
-from invset.samplers.kept import Kept
-from invset.samplers.levels import Levels
-from invset.samplers.steps import Adam, forget
-from invset.samplers.walk import Walk
 
-#: How near the end of a range a sample may lie, as a share of the width: rounding must not carry it out.
+#: How near the end of a range a sample may lie, as a share of the width: rounding must not carry it
+#: out.
 MARGIN = 1e-3
 
 
@@ -40,22 +44,25 @@ class Stream:
     Attributes:
         K: codes in flight.
         n: samples to keep.
-        mu0: penalty of a fresh code; in units of the range's width, so it means the same for every neuron.
+        mu0: penalty of a fresh code; in units of the range's width, so it means the same for every
+            neuron.
         alpha: factor of the penalty every `inner_steps` steps of a code.
         inner_steps: steps of one code between two growths of its penalty (and multiplier updates).
         step: "gauss_newton" or "multipliers".
         tolerance: distance from its level at which a code has arrived, as a share of the width.
-        walk: share of a fresh draw in the code that follows a sample, in (0, 1]: sqrt(1 - walk²) of it is the sample's, bent
-            towards the next level (`Walk`); 1 starts anew.
+        walk: share of a fresh draw in the code that follows a sample, in (0, 1]: sqrt(1 - walk²) of
+            it is the sample's, bent towards the next level (`Walk`); 1 starts anew.
         longest: limit of one Gauss-Newton step, in standard deviations in root mean square.
-        relaxation: factor of a Gauss-Newton step that starts a width or more from its level, falling to 1 at the level: far
-            from it, networks rise by less than their slope says.
+        relaxation: factor of a Gauss-Newton step that starts a width or more from its level,
+            falling to 1 at the level: far from it, networks rise by less than their slope says.
         lr: Adam's rate for ``step=multipliers``, in standard deviations.
-        diversity: weight of eq. (7) among the codes in flight and the samples kept; for Gauss-Newton the length of a
-            code's first step along the level set (standard deviations in root mean square), halved at every further step.
+        diversity: weight of eq. (7) among the codes in flight and the samples kept; for
+            Gauss-Newton the length of a code's first step along the level set (standard deviations
+            in root mean square), halved at every further step.
         max_age: steps after which a code that has not arrived is replaced.
         budget: code-steps a sample, on average, before the run gives up.
-        patience: code-steps without a single sample before the range counts as unreachable, in multiples of K max_age.
+        patience: code-steps without a single sample before the range counts as unreachable, in
+            multiples of K max_age.
         mu_max: largest penalty.
         round_steps: steps between two looks at how many have arrived.
     """
@@ -83,7 +90,10 @@ class Stream:
     def __post_init__(self) -> None:
         check_counts(self.K, self.n, self.mu0, self.alpha)
         if not 0 < self.walk <= 1:
-            raise InvsetError(f"sampler.walk must be above 0 and at most 1, not {self.walk}; 1 starts every sample anew")
+            raise InvsetError(
+                f"sampler.walk must be above 0 and at most 1, not {self.walk}; 1 starts every"
+                " sample anew"
+            )
         check_choice("sampler.step", self.step, ("gauss_newton", "multipliers"))
 
     def init(self, target: InverseSet, rng: torch.Generator) -> State:
@@ -107,7 +117,11 @@ class Stream:
             "failed": torch.zeros(self.K, dtype=torch.bool, device=u.device),
             "lambda_": torch.zeros(self.K, target.p, **like),
             "memory": {},
-            "moments": [torch.zeros((), **like), torch.zeros(e.shape[1], **like), torch.zeros((), **like)],
+            "moments": [
+                torch.zeros((), **like),
+                torch.zeros(e.shape[1], **like),
+                torch.zeros((), **like),
+            ],
             "arrived_at": 0,
         }
         kept = Kept.empty(self.n, u, f, e)
@@ -120,7 +134,9 @@ class Stream:
         for _ in range(min(self.round_steps, max(1, -(-wanted // len(state.u))))):
             state, row = self._step(target, state, rng)
             rows.append(row)
-        kept = state.kept.confirmed(target, before, self.K, lambda f: target.range.contains(f, MARGIN))
+        kept = state.kept.confirmed(
+            target, before, self.K, lambda f: target.range.contains(f, MARGIN)
+        )
         return self._judge(replace(state, kept=kept)), torch.stack(rows)
 
     def _step(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
@@ -132,8 +148,11 @@ class Stream:
         inside = target.range.contains(f.detach(), MARGIN)
         old = x["age"] + 1 >= self.max_age
         levels = Levels(x["offset"], x["counts"])
-        # at its level; or where samples are wanted; or in the range at least, at the end of its time
-        arrived = inside & ((residual.abs() <= self.tolerance).all(1) | levels.wanted(place, inside) | old)
+        # at its level; or where samples are wanted; or in the range at least, at the end of its
+        # time
+        arrived = inside & (
+            (residual.abs() <= self.tolerance).all(1) | levels.wanted(place, inside) | old
+        )
         levels = levels.taken(place, arrived)
         mu = (self.mu0 * self.alpha ** (x["age"] / self.inner_steps).floor()).clamp_max(self.mu_max)
 
@@ -146,13 +165,20 @@ class Stream:
         # who arrived goes on to the next level; who is too old starts anew for the same level, once
         leaves = arrived | old
         passes_on = arrived | (old & x["failed"])
-        ticket = torch.where(passes_on, x["next_ticket"] + passes_on.long().cumsum(0) - 1, x["ticket"])
+        ticket = torch.where(
+            passes_on, x["next_ticket"] + passes_on.long().cumsum(0) - 1, x["ticket"]
+        )
         level = levels.next(x["level"], passes_on, ticket)
         fresh = target.region.sample(K, rng).to(u)
-        walk, walks = Walk(*x["walk"]).seen(x["walked"] & (x["age"] == 0), place, x["promised"]), arrived & (self.walk < 1)
+        walk, walks = (
+            Walk(*x["walk"]).seen(x["walked"] & (x["age"] == 0), place, x["promised"]),
+            arrived & (self.walk < 1),
+        )
         promised = x["promised"]
         if self.walk < 1:
-            onward, promised = self._onward(target, walk, u.detach(), fresh, push, rows, place, level)
+            onward, promised = self._onward(
+                target, walk, u.detach(), fresh, push, rows, place, level
+            )
             fresh = torch.where(walks.unsqueeze(1), onward, fresh)
         extra = {
             **x,
@@ -172,13 +198,30 @@ class Stream:
         }
         best = closest(target, state.best_f, f)
         means = [residual.abs().mean(), mu.mean(), inside.sum(), kept.count]
-        row = torch.cat([extent(f).to(u.dtype), torch.stack([v.detach().to(u.dtype) for v in means])])
+        row = torch.cat(
+            [extent(f).to(u.dtype), torch.stack([v.detach().to(u.dtype) for v in means])]
+        )
         u = torch.where(leaves.unsqueeze(1), fresh, moved)
-        after = replace(state, u=u, kept=kept, steps=state.steps + 1, code_steps=state.code_steps + K, best_f=best, extra=extra)
+        after = replace(
+            state,
+            u=u,
+            kept=kept,
+            steps=state.steps + 1,
+            code_steps=state.code_steps + K,
+            best_f=best,
+            extra=extra,
+        )
         return after, row
 
     def _move(
-        self, target: InverseSet, u: Tensor, rows: Tensor, push: Tensor | None, residual: Tensor, mu: Tensor, x: dict[str, Any]
+        self,
+        target: InverseSet,
+        u: Tensor,
+        rows: Tensor,
+        push: Tensor | None,
+        residual: Tensor,
+        mu: Tensor,
+        x: dict[str, Any],
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Take one step of every code; return the codes, Adam's memory and the multipliers."""
         scale, lambda_ = target.region.scale, x["lambda_"]
@@ -187,7 +230,8 @@ class Stream:
             far = 1 + (self.relaxation - 1) * residual.abs().clamp_max(1)
             delta = gauss_newton_step(rows, far * residual, mu, self.longest)
             if push is not None:
-                # halved at every step of a code: a push of constant length would keep it from settling at its level
+                # halved at every step of a code: a push of constant length would keep it from
+                # settling at its level
                 delta = delta + (self.diversity * 0.5 ** x["age"]).unsqueeze(1) * _along(rows, push)
             return target.region.project(u.detach() + scale * delta), x["memory"], lambda_
         # eq. (9) for f at its level: the residual's multiplier may have either sign
@@ -200,7 +244,15 @@ class Stream:
         return target.region.project(u.detach() - scale * delta), memory, lambda_
 
     def _onward(
-        self, target: InverseSet, walk: Walk, u: Tensor, fresh: Tensor, push: Tensor | None, rows: Tensor, place: Tensor, level: Tensor
+        self,
+        target: InverseSet,
+        walk: Walk,
+        u: Tensor,
+        fresh: Tensor,
+        push: Tensor | None,
+        rows: Tensor,
+        place: Tensor,
+        level: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Where a walk from each code leads, and the places that it promises."""
         mixed = target.region.mixed(u, fresh, self.walk)
@@ -209,9 +261,13 @@ class Stream:
         return walk.onward(target.region, u, mixed, rows, place, _goal(level), self.longest)
 
     def _push(self, u: Tensor, e: Tensor, earlier: Moments) -> Tensor:
-        """Gradient of eq. (7), relative to the encodings' mean square, so that its weight means the same everywhere."""
+        """Gradient of eq. (7), relative to the encodings' mean square, so that its weight means the
+        same everywhere.
+        """
         objective = pairwise(e) / (2 * len(e)) + cross(e, earlier) / earlier.count.clamp_min(1)
-        return torch.autograd.grad(objective / e.detach().square().sum(1).mean().clamp_min(1e-30), u, retain_graph=True)[0]
+        return torch.autograd.grad(
+            objective / e.detach().square().sum(1).mean().clamp_min(1e-30), u, retain_graph=True
+        )[0]
 
     def _judge(self, state: State) -> State:
         """Look at the device once: has the run ended, and why?"""
@@ -228,10 +284,17 @@ class Stream:
             status = Status.NOT_FINITE
         elif count == 0 and state.steps >= self.patience * self.max_age:
             status = Status.UNREACHABLE
-        elif state.code_steps >= self.budget * self.n or state.steps - extra["arrived_at"] >= self.patience * self.max_age:
+        elif (
+            state.code_steps >= self.budget * self.n
+            or state.steps - extra["arrived_at"] >= self.patience * self.max_age
+        ):
             status = Status.BUDGET
         after = replace(state, status=status, extra=extra)
-        return _fewer(after, self.n - count) if status is Status.RUNNING and self.n - count < len(state.u) else after
+        return (
+            _fewer(after, self.n - count)
+            if status is Status.RUNNING and self.n - count < len(state.u)
+            else after
+        )
 
 
 def _goal(level: Tensor) -> Tensor:
@@ -249,7 +312,9 @@ def _fewer(state: State, count: int) -> State:
 
 
 def _along(rows: Tensor, push: Tensor) -> Tensor:
-    """The part of `push` that changes no activation (to first order), with unit root mean square."""
+    """The part of `push` that changes no activation (to first order), with unit root mean
+    square.
+    """
     gram = rows @ rows.transpose(1, 2)
     ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-30)
     gram = gram + torch.diag_embed(ridge.unsqueeze(1).expand(-1, gram.shape[1]))

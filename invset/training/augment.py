@@ -1,4 +1,6 @@
-"""Random crops, zooms, flips, cutouts and colours of a batch of pictures, each picture with its own draw from one seeded generator."""
+"""Random crops, zooms, flips, cutouts and colours of a batch of pictures, each picture with its own
+draw from one seeded generator.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,17 @@ from torchvision.ops import roi_align
 
 
 def random_flip(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Mirror each picture left to right with probability one half; images with shape (N, C, H, W)."""
+    """Mirror each picture left to right with probability one half; images with shape (N, C, H,
+    W).
+    """
     flip = torch.rand(len(images), generator=rng) < 0.5
     return torch.where(flip.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def random_crop(images: Tensor, pad: int, rng: torch.Generator) -> Tensor:
-    """Shift each picture by up to `pad` pixels in each direction, the border reflected; float images (N, C, H, W)."""
+    """Shift each picture by up to `pad` pixels in each direction, the border reflected; float
+    images (N, C, H, W).
+    """
     if pad == 0:
         return images
     n, _, h, w = images.shape
@@ -25,18 +31,24 @@ def random_crop(images: Tensor, pad: int, rng: torch.Generator) -> Tensor:
     rows = torch.randint(2 * pad + 1, (n, 1), generator=rng) + torch.arange(h)
     cols = torch.randint(2 * pad + 1, (n, 1), generator=rng) + torch.arange(w)
     batch = torch.arange(n).view(-1, 1, 1)
-    return padded.permute(0, 2, 3, 1)[batch, rows.unsqueeze(2), cols.unsqueeze(1)].permute(0, 3, 1, 2)
+    return padded.permute(0, 2, 3, 1)[batch, rows.unsqueeze(2), cols.unsqueeze(1)].permute(
+        0, 3, 1, 2
+    )
 
 
 def cutout(images: Tensor, side: int, rng: torch.Generator) -> Tensor:
-    """Set a square of `side` pixels at a random place of each picture to mid-grey (DeVries & Taylor 2017)."""
+    """Set a square of `side` pixels at a random place of each picture to mid-grey (DeVries & Taylor
+    2017).
+    """
     if side == 0:
         return images
     n, _, h, w = images.shape
     top = torch.randint(h, (n, 1), generator=rng) - side // 2
     left = torch.randint(w, (n, 1), generator=rng) - side // 2
     y, x = torch.arange(h), torch.arange(w)
-    hole = ((y >= top) & (y < top + side)).unsqueeze(2) & ((x >= left) & (x < left + side)).unsqueeze(1)
+    hole = ((y >= top) & (y < top + side)).unsqueeze(2) & (
+        (x >= left) & (x < left + side)
+    ).unsqueeze(1)
     return images.masked_fill(hole.unsqueeze(1), 0.5)
 
 
@@ -45,7 +57,8 @@ def random_zoom(images: Tensor, area: float, rng: torch.Generator) -> Tensor:
 
     Args:
         images: float, with shape (N, C, H, W).
-        area: smallest share of the picture's area that is kept, in (0, 1]; 1 is off. The part's sides differ by up to 4:3.
+        area: smallest share of the picture's area that is kept, in (0, 1]; 1 is off. The part's
+            sides differ by up to 4:3.
         rng: of every draw.
     """
     if area == 1:
@@ -56,12 +69,15 @@ def random_zoom(images: Tensor, area: float, rng: torch.Generator) -> Tensor:
     stretch = (4 / 3) ** (ratio - 0.5)
     width, height = (side * stretch).clamp(max=1) * w, (side / stretch).clamp(max=1) * h
     left, top = x * (w - width), y * (h - height)
-    boxes = torch.stack([torch.arange(n, dtype=images.dtype), left, top, left + width, top + height], dim=1)
+    boxes = torch.stack(
+        [torch.arange(n, dtype=images.dtype), left, top, left + width, top + height], dim=1
+    )
     return roi_align(images, boxes, (h, w), sampling_ratio=1, aligned=True)
 
 
 def color_matrix(contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
-    """The 3x3 matrix that changes RGB about mid-grey (Karras et al. 2020, arXiv:2006.06676, appendix B).
+    """The 3x3 matrix that changes RGB about mid-grey (Karras et al. 2020, arXiv:2006.06676,
+    appendix B).
 
     Args:
         contrast: factor of all colours, with shape (N,).
@@ -69,13 +85,16 @@ def color_matrix(contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
         hue: turn around that axis, in radians, with shape (N,).
     """
     grey = torch.full((3, 3), 1 / 3)
-    turn = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # cross product with the axis of greys
+    turn = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(
+        3
+    )  # cross product with the axis of greys
     c, s, h = (v.view(-1, 1, 1) for v in (contrast, saturation, hue))
     return c * (grey + s * (h.cos() * (torch.eye(3) - grey) + h.sin() * turn))
 
 
 def color_jitter(images: Tensor, amount: float, rng: torch.Generator) -> Tensor:
-    """Change each picture's contrast and saturation by factors e^±amount, its brightness by ±amount / 2, its hue by ±amount radians.
+    """Change each picture's contrast and saturation by factors e^±amount, its brightness by ±amount
+    / 2, its hue by ±amount radians.
 
     Args:
         images: float in [0, 1], with shape (N, 3, H, W).
@@ -84,6 +103,8 @@ def color_jitter(images: Tensor, amount: float, rng: torch.Generator) -> Tensor:
     """
     if amount == 0:
         return images
-    contrast, saturation, hue, brightness = amount * (2 * torch.rand(4, len(images), generator=rng) - 1)
+    contrast, saturation, hue, brightness = amount * (
+        2 * torch.rand(4, len(images), generator=rng) - 1
+    )
     mixed = color_matrix(contrast.exp(), saturation.exp(), hue) @ (images - 0.5).flatten(2)
     return (mixed.view_as(images) + 0.5 + brightness.view(-1, 1, 1, 1) / 2).clamp(0, 1)

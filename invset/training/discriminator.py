@@ -1,7 +1,8 @@
 """The critic of generator training: is this a photograph, and is it the photograph of this code?
 
-A projection discriminator (Miyato & Koyama 2018, arXiv:1802.05637) with spectral normalisation (Miyato et al. 2018), in the
-place of DeePSiM's, whose code branch it simplifies: D(x, c) = w · φ(x) + (V c) · φ(x).
+A projection discriminator (Miyato & Koyama 2018, arXiv:1802.05637) with spectral normalisation
+(Miyato et al. 2018), in the place of DeePSiM's, whose code branch it simplifies: D(x, c) = w · φ(x)
++ (V c) · φ(x).
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ class Discriminator(nn.Module):
         channels = 3
         for width in widths:
             layers += [spectral_norm(nn.Conv2d(channels, width, 3, padding=1)), nn.LeakyReLU(0.1)]
-            layers += [spectral_norm(nn.Conv2d(width, width, 4, stride=2, padding=1)), nn.LeakyReLU(0.1)]
+            layers += [
+                spectral_norm(nn.Conv2d(width, width, 4, stride=2, padding=1)),
+                nn.LeakyReLU(0.1),
+            ]
             channels = width
         layers += [spectral_norm(nn.Conv2d(channels, channels, 3, padding=1)), nn.LeakyReLU(0.1)]
         self.features = nn.Sequential(*layers)
@@ -35,7 +39,9 @@ class Discriminator(nn.Module):
         self.embed = spectral_norm(nn.Linear(code_dim, channels, bias=False))
 
     def forward(self, images: Tensor, codes: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Return (score without the code, score with it); the second is None without `codes` (of unit scale)."""
+        """Return (score without the code, score with it); the second is None without `codes` (of
+        unit scale).
+        """
         phi = self.features(images * 2 - 1).sum((2, 3))
         alone = self.score(phi).squeeze(1)
         if codes is None:

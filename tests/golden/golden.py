@@ -1,10 +1,12 @@
-"""Golden samples: what every sampler found before a change of the code must be found after it, byte for byte.
+"""Golden samples: what every sampler found before a change of the code must be found after it, byte
+for byte.
 
     OMP_NUM_THREADS=1 python tests/golden/golden.py record /tmp/golden.json     # before the change
     OMP_NUM_THREADS=1 python tests/golden/golden.py compare /tmp/golden.json    # after it
 
-Bytes differ between processors and numbers of threads, so the hashes are recorded and compared on one machine. The suite
-(`tests/test_golden.py`) compares the samples of the toys, in float64, with `toys.safetensors` to 1e-5.
+Bytes differ between processors and numbers of threads, so the hashes are recorded and compared on
+one machine. The suite (`tests/test_golden.py`) compares the samples of the toys, in float64, with
+`toys.safetensors` to 1e-5.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from golden_toys import toys  # noqa: E402
+from golden_toys import toys
 
 #: What is typed behind ``invset run``, by name.
 COMMANDS = {

@@ -1,0 +1,175 @@
+"""What real images do to the same neurons: the figures that every inverse set is read beside.
+
+A reference holds, for some thousands of real images, their encodings (in the principal components
+that keep nearly all the variance: distances need no more), the activations of chosen layers, and
+quantiles of the activations of every layer. It is made by ``invset fit reference`` and comes with
+the embedded pair.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invset.analysis.diversity import Diversity, nearest_neighbours
+from invset.core.space import CodePrior
+from invset.core.target import ActivationRange
+from invset.errors import InvsetError
+from invset.files.tensors import read_tensors, write_tensors
+
+#: Fewer real images in a range than this say little about their diversity: the images nearest to
+#: the range are taken.
+ENOUGH = 50
+
+#: Images that are taken then, at most: those farther from the range would say nothing about it.
+NEAREST = 100
+
+#: Levels of the stored quantiles.
+LEVELS = torch.linspace(0, 1, 51)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Real images beside which a set of samples is read.
+
+    Attributes:
+        in_range: how many of the reference's images lie in the ranges.
+        images: how many of the reference's images there are.
+        kind: "in range", or "nearest to the range" where fewer than `ENOUGH` are.
+        diversity: of as many of them as there are samples (or all, if fewer).
+        threshold: half the median nearest-neighbour distance: samples farther apart than that are
+            distinct.
+    """
+
+    in_range: int
+    images: int
+    kind: str
+    diversity: Diversity
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Encodings and activations of N real images.
+
+    Attributes:
+        encodings: with shape (N, k).
+        activations: layer -> with shape (N, units); convolutional layers at the centre.
+        quantiles: layer -> activations at `LEVELS`, with shape (51, units).
+        about: network, encoder, data.
+    """
+
+    encodings: Tensor
+    activations: dict[str, Tensor]
+    quantiles: dict[str, Tensor]
+    about: dict[str, Any]
+
+    @classmethod
+    def fit(
+        cls,
+        encodings: Tensor,
+        activations: dict[str, Tensor],
+        keep: list[str],
+        variance: float,
+        about: dict[str, Any],
+    ) -> Reference:
+        """Summarise real images.
+
+        Args:
+            encodings: with shape (N, d).
+            activations: layer -> with shape (N, units).
+            keep: layers whose activations are stored image by image; of the others only quantiles
+                are.
+            variance: share of the encodings' variance to keep.
+            about: see `Reference`.
+        """
+        basis = CodePrior.fit(encodings, variance).basis
+        quantiles = {
+            layer: f.double().quantile(LEVELS.double(), dim=0).float()
+            for layer, f in activations.items()
+        }
+        return cls(
+            encodings @ basis, {layer: activations[layer] for layer in keep}, quantiles, about
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Reference:
+        """Read a file written by `save`.
+
+        Raises:
+            InvsetError: no such file, or not a reference.
+        """
+        stored, about = read_tensors(path, "reference", "reference=null")
+        if "reference" not in about:
+            raise InvsetError(
+                f"{path} is not a reference: it holds {sorted(stored)[:5]}; make one with: invset"
+                " fit reference"
+            )
+        tensors = {name: tensor.float() for name, tensor in stored.items()}
+        parts: dict[str, dict[str, Tensor]] = {"activations": {}, "quantiles": {}}
+        for name, tensor in tensors.items():
+            kind, _, layer = name.partition("/")
+            if layer:
+                parts[kind][layer] = tensor
+        return cls(
+            tensors["encodings"] * tensors["scale"],
+            parts["activations"],
+            parts["quantiles"],
+            json.loads(about["reference"]),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file: float16, the encodings in 8 bits with a scale for each
+        direction (an error below 0.1 %).
+        """
+        scale = self.encodings.abs().amax(0).clamp_min(1e-12) / 127
+        tensors: dict[str, Tensor] = {}
+        for kind in ("activations", "quantiles"):
+            tensors |= {f"{kind}/{layer}": f for layer, f in getattr(self, kind).items()}
+        small = {k: v.half() for k, v in tensors.items()}
+        small |= {"encodings": (self.encodings / scale).round().to(torch.int8), "scale": scale}
+        write_tensors(path, small, {"reference": json.dumps(self.about)})
+
+    def knows(self, layer: str) -> bool:
+        """Whether the activations of `layer` are stored image by image."""
+        return layer in self.activations
+
+    def compare(
+        self, neurons: list[tuple[str, int]], range_: ActivationRange, samples: int
+    ) -> Comparison:
+        """Real images in (or nearest to) the ranges.
+
+        Args:
+            neurons: (layer, index from 0) of each of the p neurons; each layer is one that `knows`.
+            range_: the p ranges.
+            samples: how many samples the real images are compared with.
+        """
+        f = torch.stack([self.activations[layer][:, index] for layer, index in neurons], dim=1)
+        outside = (range_.violation(f) / range_.width).square().sum(1)
+        inside = outside == 0
+        count = int(inside.sum())
+        enough = count >= min(ENOUGH, samples)
+        wanted = (
+            inside.nonzero().squeeze(1)
+            if enough
+            else outside.argsort(stable=True)[: min(samples, NEAREST)]
+        )
+        spread = torch.linspace(0, len(wanted) - 1, min(samples, len(wanted))).round().long()
+        e = self.encodings[wanted[spread]]
+        threshold = nearest_neighbours(e).median().item() / 2
+        return Comparison(
+            count,
+            len(f),
+            "in range" if enough else "nearest to the range",
+            Diversity.of(e),
+            threshold,
+        )
+
+    def quantile(self, layer: str, index: int, level: float) -> float:
+        """Activation that a share `level` of the real images stay below."""
+        return self.quantiles[layer][round(level * (len(LEVELS) - 1)), index].item()

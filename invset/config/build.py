@@ -1,0 +1,177 @@
+"""From a configuration to objects: what several commands do alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from invset.config.published import is_published
+from invset.config.validate import asked, check_given, ends
+from invset.errors import InvsetError, did_you_mean
+from invset.nets.caffe.load import caffe_layers
+from invset.nets.generator import Generator
+from invset.nets.network import Network
+from invset.problem.problem import ANY, Neuron, Problem
+from invset.problem.runtime import Runtime
+
+
+def choose_device(name: str) -> torch.device:
+    """Return CUDA for "auto" where there is one and the CPU else; anything else is what was asked
+    for, or an error.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(str(name))
+    except RuntimeError as error:
+        raise InvsetError(
+            f"device={name} is unknown.{did_you_mean(name, ('auto', 'cpu', 'cuda'))} Type"
+            " device=auto, cpu or cuda"
+        ) from error
+    if device.type == "meta":
+        raise InvsetError("device=meta computes nothing; type device=auto, cpu or cuda")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvsetError(
+            "device=cuda was asked for, but there is no CUDA device here; type device=cpu or"
+            " device=auto"
+        )
+    return device
+
+
+def network(cfg: DictConfig, device: torch.device) -> Network:
+    """The network of ``configs/network``."""
+    return hydra.utils.instantiate(cfg, device=device)
+
+
+def blank_network(cfg: DictConfig, device: torch.device) -> Network:
+    """The same, to see its layers: published weights, which have to be fetched, are left out."""
+    if is_published(cfg):
+        return caffe_layers(cfg.name, cfg.order, cfg.labels, cfg.fc6, cfg.size)
+    if cfg.get("weights") == "DEFAULT":  # torchvision's
+        return hydra.utils.instantiate(cfg, device=device, weights=None)
+    return network(cfg, device)
+
+
+def generator(cfg: DictConfig, device: torch.device) -> Generator:
+    """The generator of ``configs/generator``."""
+    return hydra.utils.instantiate(cfg, device=device)
+
+
+def neurons(cfg: DictConfig, net: Network, ranged: bool = True) -> list[Neuron]:
+    """One neuron from ``neuron= z1= z2=`` (or ``range=``), or several from the list ``neurons=``.
+
+    Args:
+        cfg: ``configs/run.yaml`` or ``configs/probe.yaml``.
+        net: where they live.
+        ranged: whether they need ranges; without, ``neuron=[horse,ship]`` is several, too.
+
+    Raises:
+        InvsetError: none, a range that is missing or given twice, or a key that is unknown.
+    """
+    return [_neuron(one, net, ranged) for one in asked(cfg, ranged)]
+
+
+def _neuron(one: dict[str, Any], net: Network, ranged: bool) -> Neuron:
+    layer = (
+        net.output if one.get("layer") is None else str(one["layer"])
+    )  # in a Sequential layers are called 0, 1, 2
+    direction = one.get("direction")
+    check_given(one, net.labels)
+    position = one.get("position") or "center"
+    if not isinstance(position, str):
+        position = tuple(position)
+    return Neuron(
+        layer,
+        one.get("neuron"),
+        ends(one) if ranged else ANY,
+        position,
+        load_direction(direction) if direction is not None else None,
+        f"{layer}:{Path(str(direction)).stem}" if direction is not None else None,
+    )
+
+
+def load_direction(path: str) -> Tensor:
+    """A vector over a layer's units from a safetensors file: ``file.safetensors`` (one tensor in
+    it) or ``file.safetensors:name``.
+
+    Raises:
+        InvsetError: no such file or tensor.
+    """
+    file, _, name = str(path).partition(".safetensors:")
+    file = f"{file}.safetensors" if name else file
+    if not Path(file).is_file():
+        raise InvsetError(
+            f"no direction at {file}; give a safetensors file with one vector, or"
+            " file.safetensors:name"
+        )
+    try:
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise InvsetError(f"{file} is not a safetensors file: {error}") from error
+    if not name and len(tensors) == 1:
+        name = next(iter(tensors))
+    if name not in tensors:
+        hint = did_you_mean(name, tensors) if name else ""
+        raise InvsetError(
+            f"{file} holds {', '.join(sorted(tensors))}.{hint} Choose one:"
+            f" direction={file}:{sorted(tensors)[0]}"
+        )
+    return tensors[name].float()
+
+
+def bounds(clip: Any, code_dim: int) -> tuple[float | Tensor, float | Tensor] | None:
+    """Lowest and highest code value for ``prior=clip``: two numbers, or 0 and those of a file, one
+    a unit; None: the generator's.
+
+    The file is text with `code_dim` numbers, as DGN-AM's act_range/3x/fc6.txt (Nguyen et al. 2016).
+
+    Raises:
+        InvsetError: no such file, or not one number a unit.
+    """
+    if clip is None:
+        return None
+    if not isinstance(clip, str):
+        low, high = clip
+        return low, high
+    path = Path(clip).expanduser()
+    try:
+        upper = torch.tensor([float(word) for word in path.read_text(encoding="utf-8").split()])
+    except (OSError, ValueError) as error:
+        raise InvsetError(
+            f"clip={clip} is no text file of numbers ({error}); type for example 'clip=[0,30]'"
+        ) from error
+    if len(upper) != code_dim or not (upper >= 0).all():
+        raise InvsetError(
+            f"{path} holds {len(upper)} numbers; bounds are {code_dim}, one for each number of a"
+            " code, and at least 0"
+        )
+    return 0.0, upper
+
+
+def problem(cfg: DictConfig, ranged: bool = True) -> Problem:
+    """Network, generator and neurons of a configuration, checked against each other; `ranged` as in
+    `neurons`.
+    """
+    device = choose_device(cfg.device)
+    net = network(cfg.network, device)
+    chosen = neurons(cfg, net, ranged)
+    encoder_network = (
+        network(cfg.encoder_network, device) if cfg.encoder_network is not None else None
+    )
+    encoder = None if cfg.encoder is None else str(cfg.encoder)
+    return Problem(
+        net,
+        generator(cfg.generator, device),
+        encoder,
+        chosen,
+        encoder_network,
+        cfg.eight_bit,
+        Runtime.of(cfg.get("runtime")),
+    )

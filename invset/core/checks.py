@@ -1,0 +1,65 @@
+"""Checks of plain numbers, free of torch, so that a typing mistake is told at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from invset.errors import InvsetError, did_you_mean
+
+
+def check_choice(key: str, value: Any, allowed: Iterable[str], more: str = "") -> None:
+    """Raise `InvsetError` unless `value` is one of a few words.
+
+    Args:
+        key: what is typed before ``=``.
+        value: what was typed behind it.
+        allowed: the words.
+        more: what may be typed in place of a word.
+    """
+    words = list(allowed)
+    if value not in words:
+        *first, last = [*words, more] if more else words
+        raise InvsetError(
+            f"{key} must be {', '.join(first)} or {last}, not"
+            f" {value!r}.{did_you_mean(value, words)}"
+        )
+
+
+def check_range(z1: Any, z2: Any) -> None:
+    """Raise `InvsetError` unless z1 < z2, both finite numbers."""
+    if not all(isinstance(z, (int, float)) and not isinstance(z, bool) for z in (z1, z2)):
+        raise InvsetError(
+            f"z1 and z2 must be two numbers, not {z1} and {z2}; for example z1=3 z2=4"
+        )
+    if not (math.isfinite(z1) and math.isfinite(z2)):
+        raise InvsetError(f"z1 and z2 must be finite, not {z1} and {z2}; for example z1=3 z2=4")
+    if z1 >= z2:
+        raise InvsetError(
+            f"z1 must be below z2, but z1={z1:g} and z2={z2:g}; for example z1={z2:g}"
+            f" z2={z2 + max(1, z1 - z2):g}"
+        )
+
+
+def check_counts(K: Any, n: Any, mu0: Any, alpha: Any) -> None:
+    """Raise `InvsetError` unless 1 <= K <= n are whole numbers, mu0 > 0 and alpha > 1."""
+    for name, value in (("K", K), ("n", n)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvsetError(
+                f"{name} must be a whole number of at least 1, not {value}; for example {name}=10"
+            )
+    if n < K:
+        raise InvsetError(
+            f"K={K} codes at a time are more than the n={n} samples asked for; type K={n} or a"
+            " larger n"
+        )
+    for name, value, low in (("mu0", mu0, 0), ("alpha", alpha, 1)):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not low < value < math.inf
+        ):
+            raise InvsetError(
+                f"{name} must be a number above {low}, not {value}; for example {name}=10"
+            )

@@ -1,0 +1,259 @@
+"""The natural region of code space: where the codes of real images lie.
+
+Codes of real images have a mean, a covariance and a typical distance from the mean. In the whitened
+coordinates of their principal components
+
+    c = mean + basis · (scale * w)
+
+real codes look like w ~ N(0, I), and the natural region is the ball |w| <= radius that holds a
+given share of them. Codes are optimised in w and projected onto the ball, which bounds the
+diversity objective and makes every step scale-free. PPGN's clipping to [0, 30] (Nguyen et al. 2017)
+and DGN-AM's bounds per unit (Nguyen et al. 2016) are poorer forms of the idea; `Box` is that,
+`Free` is the paper's unbounded code space.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from invset.errors import InvsetError
+from invset.files.tensors import read_tensors, write_tensors
+
+
+class Region(Protocol):
+    """Coordinates u that a sampler moves in, and the part of them that it may use.
+
+    Attributes:
+        name: as in ``prior=``: "natural", "clip" or "none".
+        dim: numbers in one u.
+        scale: the unit of step lengths: typical distance of one coordinate from its mean, or 1 for
+            the codes' own units.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def scale(self) -> float: ...
+
+    def decode(self, u: Tensor) -> Tensor:
+        """Coordinates, with shape (B, dim), to codes, with shape (B, code_dim)."""
+        ...
+
+    def encode(self, codes: Tensor) -> Tensor:
+        """Codes to coordinates; the nearest ones where no coordinates give just these codes."""
+        ...
+
+    def project(self, u: Tensor) -> Tensor:
+        """The nearest coordinates inside the region."""
+        ...
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
+        """Draw `count` coordinates to start at."""
+        ...
+
+    def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
+        """Coordinates between u (share 0) and `fresh` (share 1) that spread as these do; they may
+        lie outside of the region.
+        """
+        ...
+
+
+def send(x: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device without waiting for it, which takes pinned memory there."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class CodePrior:
+    """The natural region: a ball in whitened principal components.
+
+    Attributes:
+        mean: with shape (code_dim,).
+        basis: orthonormal principal directions as columns, with shape (code_dim, dim).
+        deviation: standard deviation along each direction, with shape (dim,).
+        radius: of the ball, in standard deviations, with shape ().
+    """
+
+    mean: Tensor
+    basis: Tensor
+    deviation: Tensor
+    radius: Tensor
+    name: ClassVar[str] = "natural"
+    scale: ClassVar[float] = 1.0
+
+    @property
+    def dim(self) -> int:
+        return self.basis.shape[1]
+
+    @classmethod
+    def fit(cls, codes: Tensor, variance: float = 0.98, share: float = 0.95) -> CodePrior:
+        """Fit to the codes of real images.
+
+        Args:
+            codes: with shape (N, code_dim), N well above the number of directions that are kept.
+            variance: part of the total variance that the directions kept must hold, in (0, 1].
+            share: part of the real codes that the ball must hold, in (0, 1].
+        """
+        x = codes.double()
+        mean = x.mean(0)
+        if len(x) < 2 or not (x - mean).any():
+            raise InvsetError(
+                f"a prior needs codes that differ, not {len(x)} equal ones; give more pictures"
+            )
+        values, vectors = torch.linalg.eigh((x - mean).T @ (x - mean) / (len(x) - 1))
+        values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
+        part = values.cumsum(0) / values.sum().clamp_min(1e-300)
+        dim = min(int((part < variance).sum()) + 1, int((values > 1e-12 * values[0]).sum()))
+        # an eigenvector's sign is arbitrary: make the largest entry positive, so that every machine
+        # agrees
+        basis = vectors[:, :dim]
+        basis = basis * basis.gather(0, basis.abs().argmax(0, keepdim=True)).sign()
+        deviation = values[:dim].sqrt()
+        radius = ((x - mean) @ basis / deviation).norm(dim=1).quantile(share)
+        return cls(*(t.float().contiguous() for t in (mean, basis, deviation, radius)))
+
+    @classmethod
+    def gaussian(cls, code_dim: int, share: float = 0.95) -> CodePrior:
+        """The region of codes that are N(0, I) by construction (GANs, flows): its radius is a
+        quantile of the chi distribution.
+        """
+        low, high = (
+            0.0,
+            code_dim + 40 * math.sqrt(code_dim),
+        )  # of |w|², whose distribution function is gammainc(dim / 2, |w|² / 2)
+        for _ in range(64):
+            middle = (low + high) / 2
+            half = torch.tensor([code_dim / 2, middle / 2], dtype=torch.float64)
+            below = torch.special.gammainc(half[0], half[1]).item() < share
+            low, high = (middle, high) if below else (low, middle)
+        radius = math.sqrt(low)
+        return cls(
+            torch.zeros(code_dim), torch.eye(code_dim), torch.ones(code_dim), torch.tensor(radius)
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> CodePrior:
+        """Read a safetensors file written by `save`.
+
+        Raises:
+            InvsetError: no such file, or not a prior.
+        """
+        tensors, _ = read_tensors(path, "prior", "prior=none")
+        names = {f.name for f in fields(cls)}
+        if set(tensors) != names:
+            raise InvsetError(
+                f"{path} is not a prior: it holds {sorted(tensors)}, a prior holds {sorted(names)}"
+            )
+        return cls(**{k: v.float() for k, v in tensors.items()})
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file: the basis in float16, the rest, which is small, in float32."""
+        write_tensors(
+            path,
+            {**{f.name: getattr(self, f.name) for f in fields(self)}, "basis": self.basis.half()},
+        )
+
+    def to(self, device: str | torch.device) -> CodePrior:
+        """The same prior on another device."""
+        return CodePrior(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    def decode(self, u: Tensor) -> Tensor:
+        return self.mean.to(u) + (u * self.deviation.to(u)) @ self.basis.to(u).T
+
+    def encode(self, codes: Tensor) -> Tensor:
+        return (codes - self.mean.to(codes)) @ self.basis.to(codes) / self.deviation.to(codes)
+
+    def project(self, u: Tensor) -> Tensor:
+        norm = u.norm(dim=1, keepdim=True)
+        return u * (self.radius.to(u) / norm.clamp_min(1e-12)).clamp_max(1)
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
+        u = torch.randn(count, self.dim, generator=rng, device=rng.device)
+        return self.project(send(u, self.mean.device))
+
+    def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
+        return math.sqrt(1 - share**2) * u + share * fresh  # N(0, I) if both are
+
+
+@dataclass(frozen=True)
+class Box:
+    """Codes between bounds: PPGN's [0, 30], DGN-AM's bounds per unit, or the pixels' [0, 1].
+
+    Attributes:
+        low, high: a number, or one per unit, with shape (code_dim,).
+        start: codes drawn from, with shape (N, code_dim): real or random ones.
+    """
+
+    low: float | Tensor
+    high: float | Tensor
+    start: Tensor
+    name: ClassVar[str] = "clip"
+
+    @property
+    def dim(self) -> int:
+        return self.start.shape[1]
+
+    @cached_property
+    def middle(self) -> Tensor:
+        """Mean of the start codes, with shape (code_dim,)."""
+        return self.start.mean(0)
+
+    @cached_property  # reading it waits for the device, so once
+    def scale(self) -> float:
+        spread = self.start.std(0, correction=0).square().mean().sqrt().item()
+        return spread or 1.0  # one start code, or equal ones, have no spread
+
+    def decode(self, u: Tensor) -> Tensor:
+        return u
+
+    def encode(self, codes: Tensor) -> Tensor:
+        return codes
+
+    def project(self, u: Tensor) -> Tensor:
+        low, high = (end.to(u) if isinstance(end, Tensor) else end for end in (self.low, self.high))
+        return u.clamp(min=low).clamp(
+            max=high
+        )  # in two calls, as one end may be a number and the other a tensor
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
+        # without replacement: two equal codes would move together for ever
+        rounds = -(-count // len(self.start))
+        index = torch.cat(
+            [
+                torch.randperm(len(self.start), generator=rng, device=rng.device)
+                for _ in range(rounds)
+            ]
+        )[:count]
+        return self.project(self.start[send(index, self.start.device)])
+
+    def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
+        middle = self.middle.to(u)  # about it, the mixture spreads as both do
+        return middle + math.sqrt(1 - share**2) * (u - middle) + share * (fresh - middle)
+
+
+class Free(Box):
+    """The whole code space, as published: nothing is projected, and steps are in the codes' own
+    units.
+    """
+
+    name: ClassVar[str] = "none"
+    scale: ClassVar[float] = 1.0  # type: ignore[misc]
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__(-math.inf, math.inf, start)
+
+    def project(self, u: Tensor) -> Tensor:
+        return u

@@ -1,0 +1,184 @@
+"""Sets of real images: a folder, a zip or a tar of pictures, with the folder's name as the
+class.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from invset.errors import InvsetError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+_CHUNK = 256  # files whose bytes are in memory at one time
+_ARCHIVE_ERRORS = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Decoded pictures in memory.
+
+    Attributes:
+        images: uint8 RGB, with shape (N, 3, size, size).
+        labels: class of each picture, 0-based in alphabetical order of the folders, with shape
+            (N,).
+        classes: folder names in that order.
+        names: path of each picture inside the folder or archive.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: list[str]
+    names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
+    """Give the name of every picture, in alphabetical order, and a function that reads one."""
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        yield (
+            [file.relative_to(path).as_posix() for file in files],
+            lambda name: (path / name).read_bytes(),
+        )
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield sorted(n for n in archive.namelist() if _is_picture(n)), archive.read
+    elif tarfile.is_tarfile(path):
+        with tarfile.open(path) as tar:
+            members = {m.name: m for m in tar.getmembers() if m.isfile() and _is_picture(m.name)}
+            yield sorted(members), lambda name: tar.extractfile(members[name]).read()  # type: ignore[union-attr]
+    else:
+        raise InvsetError(f"{path} is neither a folder nor a zip or tar archive of pictures")
+
+
+def _told(path: Path, name: str, function: Callable[..., T], *arguments: Any) -> T:
+    """Call `function`, and say which picture it was if that fails."""
+    try:
+        return function(*arguments)
+    # what PIL, zipfile, tarfile and zlib raise
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+        *_ARCHIVE_ERRORS,
+    ) as error:
+        raise InvsetError(
+            f"{name} in {path} can't be read as a picture ({error}); repair or remove it"
+        ) from error
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def decode(data: bytes, size: int | None) -> np.ndarray:
+    """Decode one picture to uint8 RGB, with shape (size, size, 3): shorter side resized to `size`,
+    centre cropped.
+    """
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    if size is not None and image.size != (size, size):
+        scale = size / min(image.size)
+        image = image.resize(
+            (max(size, round(image.width * scale)), max(size, round(image.height * scale))),
+            Image.Resampling.BICUBIC,
+        )
+        left, top = (image.width - size) // 2, (image.height - size) // 2
+        image = image.crop((left, top, left + size, top + size))
+    return np.asarray(image)
+
+
+def load_images(
+    path: str | Path, size: int | None = None, limit: int | None = None, progress: bool = True
+) -> ImageSet:
+    """Read a folder, zip or tar of pictures into memory.
+
+    Args:
+        path: folder or archive; ``…/<class>/<picture>`` gives the labels.
+        size: side in pixels that every picture is brought to; None takes them as they are (all must
+            agree).
+        limit: read at most this many, evenly spread over the alphabetical order; None reads all.
+        progress: show a progress bar.
+
+    Raises:
+        InvsetError: no such file, no pictures, a picture that can't be decoded, or pictures of
+            different sizes without `size`.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise InvsetError(
+            f"no folder or archive of pictures at {path}; give the path of one, such as"
+            " /path/to/images.zip"
+        )
+    with _opened(path) as (names, read), ThreadPoolExecutor() as pool:
+        if limit is not None and limit < len(names):
+            names = [names[i] for i in np.linspace(0, len(names) - 1, limit).round().astype(int)]
+
+        bar = tqdm(
+            total=len(names),
+            desc=f"reading {path.name}",
+            unit="image",
+            disable=not progress,
+            leave=False,
+        )
+        arrays: list[np.ndarray] = []
+        for start in range(0, len(names), _CHUNK):
+            chunk = names[start : start + _CHUNK]
+            files = [
+                _told(path, name, read, name) for name in chunk
+            ]  # in order: a compressed tar can't go back
+            arrays += pool.map(
+                lambda name, data: _told(path, name, decode, data, size), chunk, files
+            )
+            bar.update(len(chunk))
+        bar.close()
+    if not arrays:
+        raise InvsetError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {path}")
+    if len({a.shape for a in arrays}) > 1:
+        raise InvsetError(
+            f"the pictures in {path} differ in size; give one size for all, for example"
+            " data.size=64"
+        )
+    folders = [PurePosixPath(n).parent.name for n in names]
+    classes = sorted(set(folders))
+    index = {c: i for i, c in enumerate(classes)}
+    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(images, torch.tensor([index[f] for f in folders]), classes, names)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 pixels 0 … 255 to float32 in [0, 1]."""
+    return images.float().div_(255)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Float pixels to the 8-bit values that a PNG holds: clamped to [0, 1], rounded to nearest."""
+    return images.detach().clamp(0, 1).mul(255).round_().to(torch.uint8)

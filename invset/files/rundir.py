@@ -1,0 +1,147 @@
+"""The folder of a run: what it holds, written whole or not at all.
+
+.hydra/                the configuration
+samples.png            a grid of samples
+samples/00001.png …    every sample, 8 bits
+samples.safetensors    codes, encodings, activations
+activations.csv        a row a sample
+optimization.csv       a row a gradient step
+summary.json           counts, quality, timings, versions
+animation.gif, .mp4    the samples in the order they were taken
+report.html            the run as a page
+failed.json            only in a sweep: why the job ended without a result
+state.pt               only while the run is not finished: where to resume
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+from PIL import Image
+
+from invset.errors import InvsetError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# torch is imported where tensors are written, because a report is made without it
+
+#: Files of a run, beside samples/ and .hydra/.
+FILES = (
+    *(
+        "samples.png",
+        "samples.safetensors",
+        "activations.csv",
+        "optimization.csv",
+        "summary.json",
+        "animation.gif",
+        "animation.mp4",
+    ),
+    *("report.html", "failed.json", "state.pt"),
+)
+
+
+class RunDir:
+    """A run's folder, made if it is not there.
+
+    Raises:
+        InvsetError: the folder can't be written to.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / ".write"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise InvsetError(
+                f"can't write to {self.path} ({error.strerror}); type out=, or for a run"
+                " hydra.run.dir=, and a folder of yours"
+            ) from error
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def write(self, name: str, how: Callable[[Path], Any]) -> Path:
+        """Let `how` write a temporary file, then rename it to `name`."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # the suffix stays last: writers choose the format by it
+        temporary = target.with_name(f".part-{target.name}")
+        how(temporary)
+        os.replace(temporary, target)
+        return target
+
+    def write_json(self, name: str, value: dict[str, Any]) -> None:
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        self.write(name, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        def how(path: Path) -> None:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(header)
+                writer.writerows(rows)
+
+        self.write(name, how)
+
+    def write_tensors(self, name: str, tensors: dict[str, Tensor]) -> None:
+        from invset.files.tensors import write_tensors
+
+        self.write(name, lambda path: write_tensors(path, tensors))
+
+    def write_image(self, name: str, pixels: Tensor) -> None:
+        """Write 8-bit RGB, with shape (3, H, W)."""
+        array = pixels.permute(1, 2, 0).cpu().numpy()
+        self.write(name, lambda path: Image.fromarray(array).save(path))
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        import torch
+
+        self.write("state.pt", lambda path: torch.save(state, path))
+
+    def load_state(self) -> dict[str, Any]:
+        """What `save_state` wrote.
+
+        Raises:
+            InvsetError: there is nothing to resume.
+        """
+        import torch
+
+        path = self.path / "state.pt"
+        if not path.exists():
+            raise InvsetError(
+                f"{self.path} has no state.pt: the run is finished, or is no run; start a new one"
+                " with: invset run …"
+            )
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise InvsetError(
+                f"{path} can't be read; start a new run with: invset run …"
+            ) from error
+
+    def overrides(self) -> list[str]:
+        """What was typed to start the run."""
+        path = self.path / ".hydra" / "overrides.yaml"
+        return [str(word) for word in OmegaConf.load(path)] if path.exists() else []
+
+    def clear(self) -> None:
+        """Delete what an earlier run left in the folder: a new run begins."""
+        shutil.rmtree(self.path / "samples", ignore_errors=True)
+        for name in FILES:
+            (self.path / name).unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """The run is complete: there is nothing to resume."""
+        (self.path / "state.pt").unlink(missing_ok=True)

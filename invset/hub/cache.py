@@ -1,0 +1,127 @@
+"""The folder that published weights are kept in, and what is known about each file there.
+
+Beside each file lies a small ``.json``: the sha256 that was seen when it came, and the size and
+time by which a later run knows that it is still the same file, without reading 244 MB again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from invset.hub.cards import Source
+
+
+class Mismatch(Exception):
+    """A file is not the published one, or not the one seen before; the message names both
+    checksums.
+    """
+
+
+def cache_folder() -> Path:
+    """``$INVSET_CACHE``, or the system's place for caches."""
+    chosen = os.environ.get("INVSET_CACHE")
+    return (
+        Path(chosen).expanduser().absolute()
+        if chosen
+        else user_cache_path("invset", appauthor=False)
+    )
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was seen when a file was checked."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+    origin: str
+
+
+def record_file(path: Path) -> Path:
+    """Where the record of `path` lies."""
+    return path.with_name(f"{path.name}.json")
+
+
+def recorded(path: Path) -> Record | None:
+    """The record of `path`, which stays when the file goes: the next one to come has to be the
+    same.
+    """
+    try:
+        return Record(**json.loads(record_file(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def unchanged(path: Path) -> bool:
+    """Whether `path` has the size and time it had when it was checked."""
+    record, stat = recorded(path), path.stat()
+    return record is not None and (record.size, record.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+
+def remember(path: Path, sha256: str, origin: str) -> None:
+    """Write the record of `path`; in a folder that can't be written, a shared one, the file is
+    checked again each time.
+    """
+    stat = path.stat()
+    text = json.dumps(asdict(Record(sha256, stat.st_size, stat.st_mtime_ns, origin)), indent=1)
+    temporary = record_file(path).with_name(f".{path.name}.{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, record_file(path))
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def check(file: Path, path: Path, source: Source, smallest: int) -> str:
+    """Compare a file with the published checksum, or with the recorded one if none is published.
+
+    Args:
+        file: what to read.
+        path: where it lies or will lie in the cache: its record is beside that.
+        source: what it should be.
+        smallest: bytes that a file without a published checksum has at least.
+
+    Returns:
+        Its sha256.
+
+    Raises:
+        Mismatch: it is another file.
+    """
+    algorithm, _, published = (source.checksum or "sha256:").partition(":")
+    found = _hashes(file, {"sha256", algorithm})
+    record = recorded(path)
+    if published:
+        if found[algorithm] != published:
+            raise Mismatch(
+                f"its {algorithm} is {found[algorithm]}, but that of the published file is"
+                f" {published}"
+            )
+    elif file.stat().st_size < smallest:  # a parked domain answers everything with a page
+        raise Mismatch(
+            f"it has {file.stat().st_size:,} bytes, but the weights alone are {smallest:,}"
+        )
+    elif record is not None and record.sha256 != found["sha256"]:
+        raise Mismatch(
+            f"its sha256 is {found['sha256']}, but {record.sha256} when it was first seen; to"
+            f" accept it, delete {record_file(path)}"
+        )
+    return found["sha256"]
+
+
+def _hashes(file: Path, algorithms: set[str]) -> dict[str, str]:
+    hashes = {
+        name: hashlib.new(name, usedforsecurity=False) for name in algorithms
+    }  # sha1 and md5 are what was published
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            for digest in hashes.values():
+                digest.update(block)
+    return {name: digest.hexdigest() for name, digest in hashes.items()}

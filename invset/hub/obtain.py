@@ -1,0 +1,218 @@
+"""Published weights by name: from the cache folder, or over the network into it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from invset.errors import InvsetError
+from invset.hub.archives import unpack
+from invset.hub.cache import Mismatch, cache_folder, check, recorded, remember, unchanged
+from invset.hub.cards import Source, Weights, find_weights
+from invset.hub.download import Unavailable, discard, download, unreachable
+
+#: What works without any of these files.
+OFFLINE = "invset run network=mini neuron=horse z1=5 z2=7"
+
+
+def weights(name: str) -> Path:
+    """The file of published weights, fetched if it isn't in the cache; its suffix is its format.
+
+    Args:
+        name: a key of `invset.hub.cards.WEIGHTS`.
+
+    Returns:
+        A .caffemodel, .onnx or .mat file.
+
+    Raises:
+        InvsetError: no such name; or the file is nowhere to be had, or isn't the published one.
+    """
+    return fetch([name])[name]
+
+
+def fetch(names: Iterable[str], options: Mapping[str, str] | None = None) -> dict[str, Path]:
+    """The files of several names. What can be had is fetched, also when others can't.
+
+    Args:
+        names: keys of `invset.hub.cards.WEIGHTS`.
+        options: name -> the option that takes a file of the user's own, where it isn't the usual
+            one.
+
+    Raises:
+        InvsetError: an unknown name, or a file that can't be had.
+    """
+    entries = {name: find_weights(name) for name in names}
+    for name, option in (options or {}).items():
+        entries[name] = replace(entries[name], option=option)
+    urls = [
+        source.url for entry in entries.values() if not present(entry) for source in entry.sources
+    ]
+    down = (
+        unreachable(urls) if urls else {}
+    )  # once for all of them: without a network this takes its full time
+    found: dict[str, Path] = {}
+    failed: list[str] = []
+    for name, entry in entries.items():
+        try:
+            found[name] = _get(name, entry, down)
+        except InvsetError as error:
+            failed.append(str(error))
+    if failed:
+        missing = " ".join(name for name, entry in entries.items() if not present(entry))
+        elsewhere = (
+            f"On a machine with a network `invset fetch {missing}` gets them. " if missing else ""
+        )
+        raise InvsetError(
+            "\n".join([*failed, f"{elsewhere}What runs without these files: {OFFLINE}"])
+        )
+    return found
+
+
+def present(entry: Weights) -> Path | None:
+    """A file of `entry` in the cache, or an archive that holds it, unchecked; None if there is
+    neither.
+    """
+    places = [
+        cache_folder() / name for source in entry.sources for name in (source.file, source.download)
+    ]
+    return next((place for place in places if place.is_file()), None)
+
+
+def _get(name: str, entry: Weights, down: dict[str, str]) -> Path:
+    folder = cache_folder()
+    try:
+        path = _cached(name, entry)
+        if path is not None:
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder / f".{name}.lock"):
+            # another process may have fetched it while we waited
+            return _cached(name, entry) or _unpacked(name, entry) or _download(name, entry, down)
+    except OSError as error:
+        what = f"can't read or write {error.filename or folder} ({error.strerror or error})"
+        raise InvsetError(f"{what}; type INVSET_CACHE=/a/folder/of/yours before invset") from error
+
+
+def _cached(name: str, entry: Weights) -> Path | None:
+    """The first file of `entry` in the cache, whoever put it there."""
+    for source in entry.sources:
+        path = cache_folder() / source.file
+        if not path.is_file():
+            continue
+        if not unchanged(path):
+            try:
+                _admit(path, path, entry, source, "put there by hand")
+            except Mismatch as error:
+                own = f"for weights of your own, leave it and type {entry.option}={path}"
+                raise InvsetError(
+                    f"{path} is not the published file: {error}. Delete it, then type invset fetch"
+                    f" {name}; or, {own}"
+                ) from error
+        return path
+    return None
+
+
+def _unpacked(name: str, entry: Weights) -> Path | None:
+    """The file of `entry` out of an archive that somebody put into the cache."""
+    for source in entry.sources:
+        archive = cache_folder() / source.download
+        if source.member and archive.is_file():
+            try:
+                return _extract(archive, entry, source, str(archive))
+            except (Unavailable, Mismatch) as error:
+                raise InvsetError(
+                    f"{archive} is of no use: {error}. Delete it, then type invset fetch {name}"
+                ) from error
+    return None
+
+
+def _download(name: str, entry: Weights, down: dict[str, str]) -> Path:
+    reasons = []
+    for source in entry.sources:
+        try:
+            if source.url in down:
+                raise Unavailable(down[source.url])
+            return _from(name, entry, source)
+        except (Unavailable, Mismatch) as error:
+            reasons.append(f"  {source.url}: {error}")
+    path = cache_folder() / entry.sources[0].file
+    raise InvsetError(
+        f"the weights of {name} ({entry.size}) are not in {path.parent}, and no address gives"
+        " them:\n"
+        + "\n".join(reasons)
+        + f"\n  Get the file some other way and put it at {path}, or type"
+        f" {entry.option}=/path/to/it"
+    )
+
+
+def _from(name: str, entry: Weights, source: Source) -> Path:
+    """Fetch one source."""
+    say(f"{name}: fetching {source.url}")
+    part = cache_folder() / f"{source.download}.part"
+    download(source.url, part)
+    path = cache_folder() / source.file
+    try:
+        if source.member:
+            _extract(part, entry, source, source.url)
+        else:
+            _admit(part, path, entry, source, source.url)
+    except (Unavailable, Mismatch):
+        discard(part)  # it is whole, but wrong: going on with it would never help
+        raise
+    discard(part)
+    return path
+
+
+def _extract(archive: Path, entry: Weights, source: Source, origin: str) -> Path:
+    path = cache_folder() / source.file
+    part = path.with_name(f"{path.name}.unpacked.part")
+    try:
+        unpack(archive, source.member or "", part)
+        _admit(part, path, entry, source, origin)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _admit(file: Path, path: Path, entry: Weights, source: Source, origin: str) -> None:
+    """Check `file`, give it its name in the cache, and remember what was seen.
+
+    Raises:
+        Mismatch: it is not what it should be.
+    """
+    first_sight = recorded(path) is None
+    sha256 = check(file, path, source, entry.numbers * 4)
+    if file != path:
+        os.replace(file, path)
+    remember(path, sha256, origin)
+    if source.checksum is None and first_sight:
+        say(
+            f"no checksum of {path.name} was published; its sha256 is recorded, and checked from"
+            f" now on: {sha256}"
+        )
+
+
+@contextmanager
+def _alone(lock_file: Path) -> Iterator[None]:
+    """One process at a time: the others wait, and find the file."""
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("another process is fetching this file; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def say(text: str) -> None:
+    """Tell a person what goes on, beside the output."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,147 @@
+"""The pairs of network and generator that come with the package, and others of the same make.
+
+Every function takes plain values, as a config file or a command line gives them, and returns a
+`Network` or a `Generator`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from invset.core.space import CodePrior
+from invset.errors import InvsetError, did_you_mean
+from invset.nets.generator import Generator
+from invset.nets.mini import LAYER_ALIASES, MiniNet
+from invset.nets.network import Network
+from invset.nets.upconv import UpConv
+from invset.nets.weights import load_trained
+
+#: The weights that come with the package.
+ASSETS = Path(__file__).parents[1] / "assets"
+
+#: The pairs of network and generator among them.
+EMBEDDED = ("mini", "mini64")
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def mini_network(
+    weights: str | Path | None = None, device: str | torch.device = "cpu", name: str = "mini"
+) -> Network:
+    """CaffeNet in small.
+
+    Args:
+        weights: a file written by ``invset train network`` (`weights.save_mini`); None is the
+            embedded one.
+        device: where the weights go.
+        name: the embedded pair: "mini" (CIFAR-10, 32 pixels) or "mini64" (Tiny ImageNet, 64
+            pixels).
+
+    Raises:
+        InvsetError: no pair of that name, or `weights` can't be read.
+    """
+    net, arguments = load_trained(MiniNet, "mini", _file(weights, name, "network"))
+    labels = arguments.get("labels", CIFAR10 if weights is None else None)
+    size = arguments.get("size", 32)
+    return Network(
+        net,
+        name=name,
+        image_size=size,
+        aliases=LAYER_ALIASES,
+        labels=labels,
+        output="fc8",
+        encoder="fc6",
+        device=device,
+    )
+
+
+def mini_generator(
+    weights: str | Path | None = None,
+    prior: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    name: str = "mini",
+) -> Generator:
+    """The generator of `mini_network`'s fc6 and the natural region of its codes.
+
+    Args:
+        weights: a file written by `weights.save_upconv`; None is the embedded one.
+        prior: a file written by ``invset fit prior``; None is the embedded one.
+        device: where the weights go.
+        name: the embedded pair, as in `mini_network`.
+
+    Raises:
+        InvsetError: no pair of that name, or a file can't be read or does not fit.
+    """
+    return _upconv(
+        name, _file(weights, name, "generator"), prior or embedded(name, "prior"), device
+    )
+
+
+def _file(weights: str | Path | None, name: str, part: str) -> str | Path:
+    """The file that is given, or that of the embedded pair."""
+    if weights in EMBEDDED and not Path(weights).is_file():
+        raise InvsetError(
+            f"{weights} is an embedded pair, no file of weights; type name={str(weights)!r}"
+        )
+    return weights or embedded(name, part)
+
+
+def embedded(name: str, part: str) -> Path:
+    """A file that comes with the package.
+
+    Args:
+        name: "mini" or "mini64".
+        part: "network", "generator", "prior" or "reference".
+
+    Raises:
+        InvsetError: no such pair, or the installation lacks the file.
+    """
+    if name not in EMBEDDED:
+        raise InvsetError(
+            f"no pair {name!r} comes with the package.{did_you_mean(name, EMBEDDED)} There are"
+            f" {', '.join(EMBEDDED)}"
+        )
+    path = ASSETS / f"{name}-{part}.safetensors"
+    if not path.is_file():
+        raise InvsetError(
+            f"this installation lacks its embedded {part} {path}; install invset again"
+        )
+    return path
+
+
+def upconv_generator(
+    weights: str | Path, prior: str | Path | None = None, device: str | torch.device = "cpu"
+) -> Generator:
+    """A generator trained with ``invset train generator``.
+
+    Args:
+        weights: a file written by `weights.save_upconv`.
+        prior: a file written by ``invset fit prior``; None: the generator has no natural region.
+        device: where the weights go.
+    """
+    return _upconv("upconv", weights, prior, device)
+
+
+def _upconv(
+    name: str, weights: str | Path, prior: str | Path | None, device: str | torch.device
+) -> Generator:
+    module, _ = load_trained(UpConv, "upconv", weights)
+    region = load_prior(prior, module.code_dim)
+    return Generator(module, module.code_dim, name=name, prior=region, device=device)
+
+
+def load_prior(prior: str | Path | None, code_dim: int) -> CodePrior | None:
+    """The natural region that a file of ``invset fit prior`` holds, if one is given, checked
+    against the length of a code.
+    """
+    if prior is None:
+        return None
+    region = CodePrior.load(prior)
+    if len(region.mean) != code_dim:
+        raise InvsetError(
+            f"{prior} is a prior of codes with {len(region.mean)} numbers, but the generator's have"
+            f" {code_dim}"
+        )
+    return region

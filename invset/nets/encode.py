@@ -1,0 +1,52 @@
+"""Activations of many real pictures, in batches, with a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from invset.files.images import to_float
+from invset.nets.network import Network
+from invset.problem.problem import read
+
+
+@torch.no_grad()
+def activations(
+    network: Network,
+    images: Tensor,
+    layers: Sequence[str],
+    flatten: Sequence[str] = (),
+    batch_size: int = 100,
+) -> dict[str, Tensor]:
+    """Activations of every neuron of some layers.
+
+    Args:
+        network: any network.
+        images: uint8 RGB, with shape (N, 3, H, W).
+        layers: names; channels are read at the centre.
+        flatten: layers of which all positions are wanted (encodings).
+        batch_size: pictures a pass.
+
+    Returns:
+        layer -> float32 on the CPU, with shape (N, units).
+    """
+    parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    for batch in tqdm(
+        images.split(batch_size),
+        desc=f"{network.name} looks at {len(images)} pictures",
+        unit="batch",
+        leave=False,
+    ):
+        taps = network.taps(to_float(batch).to(network.device), layers)
+        for layer, value in taps.items():
+            whole = layer in flatten or value.ndim == 2
+            parts[layer].append((value.flatten(1) if whole else centre(value)).float().cpu())
+    return {layer: torch.cat(values) for layer, values in parts.items()}
+
+
+def centre(value: Tensor) -> Tensor:
+    """Every channel at the centre: (B, channels, H, W) to (B, channels)."""
+    return torch.stack([read(value, c, "center", None) for c in range(value.shape[1])], dim=1)

@@ -1,0 +1,60 @@
+"""A generator G: codes to images, whatever is inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from invset.core.space import CodePrior
+
+
+class Generator:
+    """A frozen map from codes, with shape (N, code_dim), to float RGB images in [0, 1], with shape
+    (N, 3, H, W).
+
+    Args:
+        module: the map itself; images that leave it are clamped to [0, 1], as eq. (1) asks of a
+            valid input.
+        code_dim: numbers in one code.
+        name: what reports call it.
+        prior: the natural region of its codes, or None if it has none.
+        clip: lowest and highest value of a code's numbers that its makers kept to, or None.
+        start: ``start(count, rng) -> codes``, random codes to begin at without a prior; None if
+            codes are encodings of images, which then begin as the encodings of random images
+            (paper, section 3.4).
+        picture: what kind of picture is written to disk, as ``summary.json`` tells; None where
+            there is no choice.
+        display: codes to pictures in [0, 1] that are written in place of the images, which the
+            network goes on to see; None: no such thing, what is written is what the network sees.
+        device: where the weights go.
+    """
+
+    def __init__(
+        self,
+        module: Callable[[Tensor], Tensor],
+        code_dim: int,
+        *,
+        name: str = "generator",
+        prior: CodePrior | None = None,
+        clip: tuple[float, float] | None = None,
+        start: Callable[[int, torch.Generator], Tensor] | None = None,
+        picture: str | None = None,
+        display: Callable[[Tensor], Tensor] | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if isinstance(module, nn.Module):
+            module.to(device).eval().requires_grad_(False)
+        self.module = module
+        self.code_dim = code_dim
+        self.name = name
+        self.prior = prior.to(device) if prior is not None else None
+        self.clip = clip
+        self.start = start
+        self.picture = picture
+        self.display = display
+        self.device = torch.device(device)
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        return self.module(codes).clamp(0, 1)

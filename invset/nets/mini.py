@@ -1,0 +1,135 @@
+"""``network=mini``: CaffeNet's shape and layer names, small enough for two CPU cores.
+
+    conv1 relu1 pool1 | conv2 relu2 pool2 | conv3 relu3 | conv4 relu4 | conv5 relu5 pool5 | fc6
+    relu6 | fc7 relu7 | fc8
+
+Input 3x32x32, 76 M multiply-adds, 10 outputs (CIFAR-10); `network=mini64` has input 3x64x64, whose
+conv1 takes every second pixel, and 200 outputs (Tiny ImageNet). Pools are 3x3 with stride 2 and
+round up, as in Caffe. Batch norm takes the place of CaffeNet's local response normalisation while
+training and is folded into the weights when exported (`fold_batch_norm`), so that the network that
+is studied is plain convolutions, ReLUs and matrices.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from invset.errors import InvsetError
+from invset.nets.fast import Dense
+
+#: Public layer names that differ from module names: fc6 and fc7 are read after their ReLU, as PPGN
+#: and the paper do.
+LAYER_ALIASES = {"fc6": "relu6", "fc7": "relu7"}
+
+#: A pool follows these convolutions, as in CaffeNet.
+POOLED = (1, 2, 5)
+
+
+class Normalize(nn.Module):
+    """RGB pixels in [0, 1] to zero mean and unit spread per channel, with shape (N, 3, H, W)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+class MiniNet(nn.Sequential):
+    """CaffeNet in small: RGB images in [0, 1], with shape (N, 3, size, size), to logits, with shape
+    (N, n_out).
+
+    Args:
+        widths: channels of conv1 … conv5.
+        fc6: units of fc6, the encoding E(x).
+        fc7: units of fc7.
+        n_out: classes.
+        size: side of the input in pixels, a multiple of 8 times the stride.
+        first: side of conv1's kernel, an odd number, and its stride, in pixels; CaffeNet's are 11
+            and 4.
+        batch_norm: True while training; False for exported weights, whose batch norm is folded.
+        dropout: share of fc6 and fc7 that is left out while training, as in CaffeNet; 0 for
+            exported weights.
+        mean, std: per RGB channel, in [0, 1] pixel units.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (64, 128, 192, 192, 128),
+        fc6: int = 1024,
+        fc7: int = 512,
+        n_out: int = 10,
+        size: int = 32,
+        first: Sequence[int] = (5, 1),
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        mean: Sequence[float] = (0.4914, 0.4822, 0.4465),
+        std: Sequence[float] = (0.2470, 0.2435, 0.2616),
+    ) -> None:
+        kernel, stride = first
+        if kernel % 2 == 0 or stride < 1:
+            raise InvsetError(
+                "first must be an odd kernel side and a stride of at least 1, such as [5, 1], not"
+                f" {list(first)}"
+            )
+        if size % (8 * stride):
+            raise InvsetError(f"size must be a multiple of {8 * stride}, not {size}")
+        layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(mean, std))
+        channels = 3
+        for i, width in enumerate(widths, start=1):
+            kernel, step = first if i == 1 else (3, 1)
+            layers[f"conv{i}"] = nn.Conv2d(channels, width, kernel, step, padding=kernel // 2)
+            if batch_norm:
+                layers[f"bn{i}"] = nn.BatchNorm2d(width)
+            layers[f"relu{i}"] = nn.ReLU()
+            if i in POOLED:
+                layers[f"pool{i}"] = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+            channels = width
+        layers["flatten"] = nn.Flatten()
+        units = channels * (size // (8 * stride)) ** 2
+        for i, width in ((6, fc6), (7, fc7)):
+            layers[f"fc{i}"] = Dense(units, width)
+            if batch_norm:
+                layers[f"bn{i}"] = nn.BatchNorm1d(width)
+            layers[f"relu{i}"] = nn.ReLU()
+            if dropout:
+                layers[f"drop{i}"] = nn.Dropout(dropout)
+            units = width
+        layers["fc8"] = Dense(units, n_out)
+        super().__init__(layers)
+
+
+def fold_batch_norm(net: MiniNet) -> MiniNet:
+    """Return the same function without batch norm and dropout: each bnN is folded into convN or
+    fcN.
+
+    Args:
+        net: a `MiniNet` with ``batch_norm=True``, in evaluation mode.
+    """
+    if net.training:
+        raise ValueError(
+            "fold_batch_norm needs the network in evaluation mode: call net.eval() first"
+        )
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, module in net.named_children():
+        if isinstance(module, nn.Dropout):
+            continue
+        if not name.startswith("bn"):
+            layers[name] = module
+            continue
+        before, layer = next(reversed(layers.items()))
+        fuse = fuse_conv_bn_eval if isinstance(layer, nn.Conv2d) else fuse_linear_bn_eval
+        layers[before] = fuse(layer, module)  # type: ignore[arg-type, type-var]
+    folded = MiniNet.__new__(MiniNet)
+    nn.Sequential.__init__(folded, layers)
+    return folded.eval()

@@ -1,0 +1,95 @@
+"""Up-convolutional generators: from a code to an image (Dosovitskiy & Brox 2016, arXiv:1602.02644,
+Table 7).
+
+    defc7 defc6 defc5 | deconv5 conv5_1 | deconv4 conv4_1 | deconv3 conv3_1 | … | image
+
+Leaky ReLUs with slope 0.3 after every layer but the last; each ``deconv`` (4x4, stride 2) doubles
+the side, from 4 pixels on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from invset.errors import InvsetError
+from invset.nets.fast import Dense
+
+SLOPE = 0.3
+
+
+class UpConv(nn.Module):
+    """Codes, with shape (N, code_dim), to float RGB images in [0, 1], with shape (N, 3, size,
+    size).
+
+    Args:
+        code_dim: units of the encoder layer.
+        size: side of the image in pixels: 4 times a power of two.
+        hidden: units of defc7 and defc6; an empty list leaves them out.
+        start: channels of the 4x4 map.
+        widths: channels after each doubling of the side, one pair (deconv, conv) a doubling.
+
+    The code is divided by `code_scale` (root mean square of real codes), so that networks of any
+    scale train alike.
+    """
+
+    code_scale: Tensor
+
+    def __init__(
+        self,
+        code_dim: int = 1024,
+        size: int = 32,
+        hidden: Sequence[int] = (1024,),
+        start: int = 256,
+        widths: Sequence[Sequence[int]] = ((256, 192), (128, 128), (64, 48)),
+    ) -> None:
+        super().__init__()
+        if size != 4 * 2 ** len(widths):
+            raise InvsetError(
+                f"size must be 4 * 2 ** (number of width pairs) = {4 * 2 ** len(widths)}, not"
+                f" {size}"
+            )
+        self.code_dim, self.size, self.start = code_dim, size, start
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        units = code_dim
+        for i, width in enumerate([*hidden, start * 16]):
+            number = 5 + len(hidden) - i
+            layers[f"defc{number}"] = Dense(units, width)
+            layers[f"relu_defc{number}"] = nn.LeakyReLU(SLOPE)
+            units = width
+        layers["reshape"] = nn.Unflatten(1, (start, 4, 4))
+        channels = start
+        for i, (up, same) in enumerate(widths):
+            number = 5 - i
+            layers[f"deconv{number}"] = nn.ConvTranspose2d(channels, up, 4, stride=2, padding=1)
+            layers[f"relu_deconv{number}"] = nn.LeakyReLU(SLOPE)
+            layers[f"conv{number}_1"] = nn.Conv2d(up, same, 3, padding=1)
+            layers[f"relu_conv{number}_1"] = nn.LeakyReLU(SLOPE)
+            channels = same
+        layers["image"] = nn.Conv2d(channels, 3, 3, padding=1)
+        self.layers = nn.Sequential(layers)
+        self.register_buffer("code_scale", torch.ones(()))
+
+    def initialize(self, rng: torch.Generator) -> UpConv:
+        """Draw He-scaled weights for slope 0.3 and zero biases from `rng`."""
+        for module in self.layers:
+            if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+                # inputs that one output sums over: a 4x4 kernel with stride 2 meets each output at
+                # 2x2 places
+                fan = (
+                    module.weight[0].numel()
+                    if not isinstance(module, nn.ConvTranspose2d)
+                    else module.in_channels * 4
+                )
+                gain = math.sqrt(2 / (1 + SLOPE**2))
+                with torch.no_grad():
+                    module.weight.normal_(0, gain / math.sqrt(fan), generator=rng)
+                    module.bias.zero_()  # type: ignore[union-attr]
+        return self
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return torch.sigmoid(self.layers(codes / self.code_scale))

@@ -1,0 +1,123 @@
+"""Codes through the networks as `Runtime` says: with less precision, compiled, recorded, or a few
+at a time.
+
+The rule that keeps samples honest: only a pass that will be differentiated is taken with the
+options of a step. A pass without a gradient is a measurement, always in float32 and always by the
+plain modules, and it alone decides what is a sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from invset.core.target import Evaluate
+from invset.problem.graphs import Recorded
+from invset.problem.runtime import Runtime
+
+#: Side in pixels from which channels-last paid on a CPU: a forward and backward pass of 10 codes
+#: took 0.91 of the time at 227 pixels (CaffeNet and its generator), 0.82 at 224 (ResNet-18), 1.00
+#: at 32 (the embedded pair). docs/speed.md has the table.
+WIDE = 128
+
+
+class Passes:
+    """An `Evaluate` with the options of a `Runtime`.
+
+    Args:
+        evaluate: codes to activations and encodings.
+        runtime: options.
+        device: where the networks are.
+
+    Raises:
+        InvsetError: an option that this device does not have.
+    """
+
+    def __init__(self, evaluate: Evaluate, runtime: Runtime, device: torch.device) -> None:
+        runtime.check_device(device)
+        self.runtime, self.device = runtime, device
+        self._plain = evaluate
+        self._step: Evaluate = _compiled(evaluate) if runtime.compile else evaluate
+        if runtime.cuda_graphs:
+            self._replay = Recorded(self._with_precision)
+
+    def __call__(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        differentiable = torch.is_grad_enabled() and codes.requires_grad
+        if differentiable and self.runtime.cuda_graphs:
+            return self._replay(codes)
+        part = self.runtime.micro_batch
+        if part is None or len(codes) <= part:
+            return self._with_precision(codes) if differentiable else self._measured(codes)
+        if differentiable:
+            parts = [_forgotten(self._with_precision, some) for some in codes.split(part)]
+        else:
+            parts = [self._measured(some) for some in codes.split(part)]
+        f, e = zip(*parts, strict=True)
+        return torch.cat(f), torch.cat(e)
+
+    def _with_precision(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """A pass with a step's precision; activations and encodings have the codes' type whatever
+        happened inside.
+        """
+        low = self.runtime.autocast == "bf16"
+        with (
+            tf32(self.device, self.runtime.autocast == "tf32"),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=low),
+        ):
+            f, e = self._step(codes)
+        return f.to(codes), e.to(codes)
+
+    def _measured(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        with tf32(self.device, False):
+            return self._plain(codes)
+
+
+def _forgotten(evaluate: Evaluate, codes: Tensor) -> tuple[Tensor, Tensor]:
+    """A pass of which nothing is kept but its result; each backward pass takes it again."""
+    # networks in evaluation mode draw no random numbers, so the generators' state need not be kept
+    # for that
+    return checkpoint(evaluate, codes, use_reentrant=False, preserve_rng_state=False)
+
+
+def _compiled(evaluate: Evaluate) -> Evaluate:
+    """`evaluate`, compiled when it is first called."""
+    from torch._functorch import config
+
+    # a sampler differentiates one pass several times, so a backward pass may not reuse what the
+    # forward pass saved
+    config.donated_buffer = False
+    return torch.compile(evaluate)
+
+
+@contextmanager
+def tf32(device: torch.device, allowed: bool) -> Iterator[None]:
+    """Products in TensorFloat-32 or, as PyTorch does not by itself in convolutions, in float32."""
+    if device.type != "cuda":
+        yield
+        return
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+def channels_last_pays(runtime: Runtime, device: torch.device, side: int) -> bool:
+    """Whether maps are to be laid out as N, H, W, C, for images with `side` pixels a side; "auto"
+    knows CPUs only.
+    """
+    if runtime.channels_last == "auto":
+        return device.type == "cpu" and side >= WIDE
+    return bool(runtime.channels_last)
+
+
+def to_channels_last(module: object) -> None:
+    """Lay out the weights of convolutions as N, H, W, C; maps follow. Values stay the same."""
+    if isinstance(module, nn.Module):
+        module.to(memory_format=torch.channels_last)

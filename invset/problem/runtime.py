@@ -1,0 +1,118 @@
+"""How the networks are evaluated: precision, compilation, memory. Free of torch, so that a typing
+mistake is told at once.
+
+None of these options changes what counts as a sample: activations that decide membership are
+measured in float32, whatever the steps were taken with (`invset.problem.passes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from invset.core.checks import check_choice
+from invset.errors import InvsetError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+AUTOCASTS = ("off", "bf16", "tf32")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Options of one evaluation of codes. The defaults are what is exact.
+
+    Attributes:
+        autocast: "off": float32; "bf16": bfloat16 inside the networks; "tf32": TensorFloat-32
+            (CUDA). The steps are taken so; who has arrived is measured again in float32.
+        compile: let `torch.compile` fuse the networks; needs a C++ compiler, and some time at the
+            start.
+        cuda_graphs: record the kernels of a step once and replay them (CUDA): no launch waits for
+            Python.
+        micro_batch: codes that are evaluated at a time; their forward pass is repeated in each
+            backward pass, so that memory is that of these alone. None: all.
+        channels_last: weights of convolutions, and with them all maps, as N, H, W, C in memory;
+            "auto": where it was found to pay (`invset.problem.passes.channels_last_pays`).
+
+    Raises:
+        InvsetError: an unknown choice.
+    """
+
+    autocast: str = "off"
+    compile: bool = False
+    cuda_graphs: bool = False
+    micro_batch: int | None = None
+    channels_last: bool | str = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.autocast:  # YAML reads off as false
+            object.__setattr__(self, "autocast", "off")
+        check_choice("runtime.autocast", self.autocast, AUTOCASTS)
+        if self.channels_last != "auto" and not isinstance(self.channels_last, bool):
+            raise InvsetError(
+                f"runtime.channels_last must be auto, true or false, not {self.channels_last}"
+            )
+        for name in ("compile", "cuda_graphs"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvsetError(
+                    f"runtime.{name} must be true or false, not {getattr(self, name)}; for example"
+                    f" runtime.{name}=true"
+                )
+        if self.micro_batch is not None and not _whole(self.micro_batch):
+            raise InvsetError(
+                "runtime.micro_batch must be a whole number of at least 1, or null, not"
+                f" {self.micro_batch}"
+            )
+        if self.cuda_graphs and (self.compile or self.micro_batch is not None):
+            raise InvsetError(
+                "runtime.cuda_graphs=true records a whole step; leave runtime.compile and"
+                " runtime.micro_batch as they are"
+            )
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any] | None) -> Runtime:
+        """Options by name, as ``runtime:`` in ``configs/run.yaml`` has them; None: all as they are
+        by default.
+
+        Raises:
+            InvsetError: an unknown name or choice.
+        """
+        if options is not None and not isinstance(options, Mapping):
+            raise InvsetError(
+                f"runtime holds several options, so runtime={options} can't be; type for example"
+                " runtime.autocast=bf16"
+            )
+        names = [field.name for field in fields(cls)]
+        for name in options or {}:
+            if name not in names:
+                raise InvsetError(
+                    f"there is no runtime.{name}.{did_you_mean(name, names)} There are"
+                    f" {', '.join(names)}"
+                )
+        return cls(**(options or {}))
+
+    @property
+    def exact(self) -> bool:
+        """Whether a pass that will be differentiated measures in float32 too."""
+        return self.autocast == "off"
+
+    def check_device(self, device: torch.device) -> None:
+        """Raise `InvsetError` for options that need CUDA elsewhere."""
+        if device.type == "cuda":
+            return
+        if self.autocast == "tf32":
+            raise InvsetError(
+                f"runtime.autocast=tf32 needs CUDA, not {device.type}; type runtime.autocast=bf16"
+                " or off"
+            )
+        if self.cuda_graphs:
+            raise InvsetError(
+                f"runtime.cuda_graphs=true needs CUDA, not {device.type}; type"
+                " runtime.cuda_graphs=false"
+            )
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

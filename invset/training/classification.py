@@ -1,0 +1,228 @@
+"""Train the embedded network: SGD with Nesterov momentum, one-cycle rate, augmentation, an average
+of the weights.
+
+One file of settings (``configs/train_network.yaml``), one folder of results; the same seed gives
+the same weights on the same machine, also when the run was interrupted and resumed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+from invset.errors import InvsetError
+from invset.files.images import ImageSet, to_float
+from invset.training.augment import cutout, random_crop, random_flip, random_zoom
+from invset.training.average import warm_ema
+from invset.training.checkpoint import (
+    Log,
+    Resumable,
+    fingerprint,
+    load_checkpoint,
+    save_checkpoint,
+    shapes,
+)
+from invset.training.settings import at_least, below_one, check_autocast, positive
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """How to train a classifier.
+
+    Attributes:
+        epochs: passes over the training pictures.
+        batch_size: pictures a step.
+        lr: highest learning rate of the one-cycle schedule.
+        weight_decay: of convolutions and matrices; biases and batch norm have none.
+        label_smoothing: in [0, 1).
+        crop: random shift in pixels.
+        zoom: smallest share of a picture's area that a random part of it has; 1 is off.
+        cutout: side in pixels of the grey square; 0 is off.
+        ema: decay a step of the average of the weights that is exported.
+        seed: of everything random.
+        autocast: "bf16" computes convolutions in bfloat16, "off" in float32.
+    """
+
+    epochs: int = 30
+    batch_size: int = 250
+    lr: float = 0.25
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    crop: int = 4
+    zoom: float = 1.0
+    cutout: int = 8
+    ema: float = 0.998
+    seed: int = 0
+    autocast: str = "bf16"
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "epochs")
+        at_least(2, self, "batch_size")
+        at_least(0, self, "weight_decay", "crop", "cutout", "seed")
+        positive(self, "lr", "zoom")
+        if self.zoom > 1:
+            raise InvsetError(f"zoom must be at most 1, not {self.zoom}")
+        below_one(self, "label_smoothing", "ema")
+        check_autocast(self.autocast)
+
+
+@torch.no_grad()
+def predict(net: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
+    """Logits of 8-bit pictures, with shape (N, n_out), on the CPU."""
+    device = next(net.parameters()).device
+    return torch.cat([net(to_float(batch).to(device)).cpu() for batch in images.split(batch_size)])
+
+
+def accuracy(net: nn.Module, data: ImageSet) -> float:
+    """Share of pictures whose highest logit is their class, in [0, 1]."""
+    return (predict(net, data.images).argmax(1) == data.labels).float().mean().item()
+
+
+class NetworkTraining(Resumable):
+    """A network, the average of its weights, its optimiser and schedule: what a checkpoint holds.
+
+    Args:
+        net: float RGB images in [0, 1], with shape (N, 3, H, W), to logits.
+        settings: see `NetworkSettings`.
+        steps: optimiser steps an epoch.
+        device: where the network is trained; pictures are drawn and augmented on the CPU.
+    """
+
+    _parts = ("net", "average", "optimizer", "schedule")
+    _counters = ("epoch", "seconds")
+
+    def __init__(
+        self,
+        net: nn.Module,
+        settings: NetworkSettings,
+        steps: int,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        s = settings
+        self.settings, self.steps, self.device = s, steps, torch.device(device)
+        self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(net, avg_fn=warm_ema(s.ema), use_buffers=True)
+        decay = [p for p in net.parameters() if p.ndim > 1]
+        plain = [p for p in net.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decay, "weight_decay": s.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        # the one-cycle schedule moves the momentum between 0.95 and 0.85, against the rate
+        self.optimizer = torch.optim.SGD(
+            groups, lr=s.lr, momentum=0.95, nesterov=True, foreach=True
+        )
+        total = s.epochs * steps + 1
+        warmup = max(0.2, 2 / total)  # at least one step: torch divides by its length
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, max_lr=s.lr, total_steps=total, pct_start=warmup
+        )
+        self.rng = torch.Generator().manual_seed(s.seed)
+        self.epoch = 0
+        self.seconds = 0.0
+
+    def augmented(self, images: Tensor) -> Tensor:
+        """8-bit pictures, with shape (N, 3, H, W), as the network gets them: floats, each with its
+        own draws.
+        """
+        s, rng = self.settings, self.rng
+        x = random_zoom(random_crop(to_float(images), s.crop, rng), s.zoom, rng)
+        return cutout(random_flip(x, rng), s.cutout, rng)
+
+    def train_epoch(self, train: ImageSet) -> float:
+        """One pass over the pictures; return the mean loss in nats."""
+        s, start = self.settings, time.monotonic()
+        self.net.train()
+        order = torch.randperm(len(train), generator=self.rng)
+        total = torch.zeros((), device=self.device)
+        about = f"epoch {self.epoch + 1}/{s.epochs}"
+        for step in tqdm(
+            range(self.steps), desc=about, unit="image", unit_scale=s.batch_size, leave=False
+        ):
+            index = order[step * s.batch_size : (step + 1) * s.batch_size]
+            x = (
+                self.augmented(train.images[index])
+                .to(self.device)
+                .contiguous(memory_format=torch.channels_last)
+            )
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=s.autocast == "bf16"):
+                logits = self.net(x)
+            loss = F.cross_entropy(
+                logits.float(),
+                train.labels[index].to(self.device),
+                label_smoothing=s.label_smoothing,
+            )
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            self.schedule.step()
+            self.average.update_parameters(self.net)
+            total += loss.detach()
+        self.average.eval()
+        self.epoch += 1
+        self.seconds += time.monotonic() - start
+        return total.item() / self.steps
+
+
+def train_network(
+    net: nn.Module,
+    train: ImageSet,
+    val: ImageSet,
+    settings: NetworkSettings,
+    out: Path,
+    device: str | torch.device = "cpu",
+) -> nn.Module:
+    """Train `net` in place of its random weights and return the average of its weights, in
+    evaluation mode.
+
+    Args:
+        net: float RGB images in [0, 1], with shape (N, 3, H, W), to logits.
+        train: pictures to learn from.
+        val: pictures to measure on after every epoch; never learnt from.
+        settings: see `NetworkSettings`.
+        out: folder for ``checkpoint.pt`` (resumed from if it is there) and ``log.csv``.
+        device: where the network is trained.
+
+    Raises:
+        InvsetError: fewer pictures than a batch, or `out` holds a run with other settings.
+    """
+    s = settings
+    if len(train) < s.batch_size:
+        raise InvsetError(
+            f"batch_size={s.batch_size} is more than the {len(train)} training pictures; give"
+            f" batch_size={len(train)} or less"
+        )
+    training = NetworkTraining(net, s, len(train) // s.batch_size, device)
+    checkpoint = out / "checkpoint.pt"
+    config = {**asdict(s), "pictures": fingerprint(train.images), "model": shapes(net)}
+    state = load_checkpoint(checkpoint, config)
+    if state:
+        training.load_state_dict(state)
+    out.mkdir(parents=True, exist_ok=True)
+    log = Log(out / "log.csv", rows=training.epoch)
+    while training.epoch < s.epochs:
+        before = training.seconds
+        loss = training.train_epoch(train)
+        row: dict[str, float] = {
+            "epoch": training.epoch,
+            "seconds": training.seconds,
+            "lr": float(training.schedule.get_last_lr()[0]),
+            "train_loss": loss,
+            "val_accuracy": accuracy(training.average.module, val),
+        }
+        log.write(row)
+        left = training.seconds / training.epoch * (s.epochs - training.epoch)
+        tqdm.write(
+            f"epoch {training.epoch}/{s.epochs}  loss {loss:.3f}  top-1 {row['val_accuracy']:.2%} "
+            f" {training.steps * s.batch_size / (training.seconds - before):.0f} images/s "
+            f" {left / 60:.0f} min left"
+        )
+        save_checkpoint(checkpoint, {**training.state_dict(), "config": config})
+    return training.average.module.eval()
