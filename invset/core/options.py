@@ -1,4 +1,4 @@
-"""Options of a component: fields of its frozen dataclass, with default, bounds and words in one place.
+"""Options of a component: fields of its frozen dataclass, with default, bounds and words together.
 
     @dataclass(frozen=True)
     class Stream:
