@@ -5,6 +5,7 @@ read again.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,30 @@ def test_projection_is_the_nearest_point() -> None:
     assert torch.equal(nearest[inside], u[inside])
     torch.testing.assert_close(prior.project(nearest), nearest)
     assert torch.equal(prior.project(torch.zeros(1, 5)), torch.zeros(1, 5))
+
+
+def test_tangent_removes_the_radial_part_on_the_sphere_only() -> None:
+    prior = replace(CodePrior.gaussian(6), radius=torch.tensor(2.0, dtype=torch.float64))
+    rows, u = normal(2, 3, 6), normal(2, 6, seed=1)
+    u = u / u.norm(dim=1, keepdim=True) * torch.tensor([[2.0], [1.8]])
+    along = prior.tangent(rows, u)
+    normal_ = u[0] / u[0].norm()
+    torch.testing.assert_close(along[0] @ normal_, torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(along[0], rows[0] - (rows[0] @ normal_).outer(normal_))
+    assert torch.equal(along[1], rows[1])
+    # to first order, the projection takes nothing back from a step along it
+    step = 1e-5 * along[0, :1]
+    torch.testing.assert_close(prior.project(u[:1] + step) - u[:1], step, rtol=0, atol=1e-9)
+    for region in (Free(u), Box(0.0, 1.0, u)):
+        assert torch.equal(region.tangent(rows, u), rows)
+
+
+def test_which_coordinates_are_the_codes_themselves() -> None:
+    start, u = uniform(50, 2), normal(3, 2)
+    for region in (Free(start), Box(0.0, 1.0, start)):
+        assert region.plain
+        assert region.decode(u) is u
+    assert not CodePrior.gaussian(2).plain
 
 
 def test_samples_are_seeded_and_inside() -> None:

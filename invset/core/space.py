@@ -35,6 +35,7 @@ class Region(Protocol):
         dim: numbers in one u.
         scale: the unit of step lengths: typical distance of one coordinate from its mean, or 1 for
             the codes' own units.
+        plain: whether coordinates are the codes themselves.
     """
 
     @property
@@ -46,6 +47,9 @@ class Region(Protocol):
     @property
     def scale(self) -> float: ...
 
+    @property
+    def plain(self) -> bool: ...
+
     def decode(self, u: Tensor) -> Tensor:
         """Coordinates, with shape (B, dim), to codes, with shape (B, code_dim)."""
         ...
@@ -56,6 +60,10 @@ class Region(Protocol):
 
     def project(self, u: Tensor) -> Tensor:
         """The nearest coordinates inside the region."""
+        ...
+
+    def tangent(self, rows: Tensor, u: Tensor) -> Tensor:
+        """Slopes, with shape (B, p, dim), without what `project` would take back from a step."""
         ...
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
@@ -93,6 +101,7 @@ class CodePrior:
     radius: Tensor
     name: ClassVar[str] = "natural"
     scale: ClassVar[float] = 1.0
+    plain: ClassVar[bool] = False
 
     @property
     def dim(self) -> int:
@@ -180,6 +189,14 @@ class CodePrior:
         norm = u.norm(dim=1, keepdim=True)
         return u * (self.radius.to(u) / norm.clamp_min(1e-12)).clamp_max(1)
 
+    def tangent(self, rows: Tensor, u: Tensor) -> Tensor:
+        """Without their radial part where u lies on the sphere |u| = radius."""
+        norm = u.norm(dim=1, keepdim=True)
+        normal = torch.where(
+            norm > 0.999 * self.radius, u / norm.clamp_min(1e-12), torch.zeros_like(u)
+        ).unsqueeze(1)
+        return rows - (rows * normal).sum(2, keepdim=True) * normal
+
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         u = torch.randn(count, self.dim, generator=rng, device=rng.device)
         return self.project(send(u, self.mean.device))
@@ -201,6 +218,7 @@ class Box:
     high: float | Tensor
     start: Tensor
     name: ClassVar[str] = "clip"
+    plain: ClassVar[bool] = True
 
     @property
     def dim(self) -> int:
@@ -227,6 +245,9 @@ class Box:
         return u.clamp(min=low).clamp(
             max=high
         )  # in two calls, as one end may be a number and the other a tensor
+
+    def tangent(self, rows: Tensor, u: Tensor) -> Tensor:
+        return rows
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         # without replacement: two equal codes would move together for ever
