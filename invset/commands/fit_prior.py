@@ -8,7 +8,7 @@ from invset.config import build
 from invset.core.space import CodePrior
 from invset.files.images import load_images
 from invset.files.rundir import RunDir
-from invset.nets.encode import activations
+from invset.problem.encode import activations
 
 
 def main(cfg: DictConfig) -> None:

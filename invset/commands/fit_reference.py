@@ -10,8 +10,8 @@ from invset.analysis.reference import Reference
 from invset.config import build
 from invset.files.images import load_images
 from invset.files.rundir import RunDir
-from invset.nets.encode import activations
 from invset.nets.network import Network
+from invset.problem.encode import activations
 
 
 def main(cfg: DictConfig) -> None:

@@ -12,9 +12,9 @@ from invset.config import build
 from invset.core.space import CodePrior
 from invset.files.images import load_images
 from invset.files.rundir import RunDir
-from invset.nets.encode import activations
 from invset.nets.upconv import UpConv
 from invset.nets.weights import load_state, read_state, save_upconv
+from invset.problem.encode import activations
 from invset.report.curves import plot_log
 from invset.training.discriminator import Discriminator
 from invset.training.inversion import GeneratorTraining, train_generator

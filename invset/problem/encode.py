@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from invset.files.images import to_float
 from invset.nets.network import Network
-from invset.problem.problem import read
+from invset.problem.problem import read_all
 
 
 @torch.no_grad()
@@ -42,11 +42,6 @@ def activations(
     ):
         taps = network.taps(to_float(batch).to(network.device), layers)
         for layer, value in taps.items():
-            whole = layer in flatten or value.ndim == 2
-            parts[layer].append((value.flatten(1) if whole else centre(value)).float().cpu())
+            read = value.flatten(1) if layer in flatten else read_all(value, "center")
+            parts[layer].append(read.float().cpu())
     return {layer: torch.cat(values) for layer, values in parts.items()}
-
-
-def centre(value: Tensor) -> Tensor:
-    """Every channel at the centre: (B, channels, H, W) to (B, channels)."""
-    return torch.stack([read(value, c, "center", None) for c in range(value.shape[1])], dim=1)
