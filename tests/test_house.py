@@ -67,9 +67,6 @@ UNFINISHED = {
     "long: samplers/stream.py",
     "long: samplers/two_stage.py",
     "long: training/inversion.py",
-    "core: core/space.py imports pathlib",
-    "core: core/space.py imports invset.files",
-    "up: core/space.py imports files",
 }
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from invset.config import build
 from invset.core.space import CodePrior
 from invset.files.images import load_images
 from invset.files.rundir import RunDir
+from invset.nets.natural import save_prior
 from invset.problem.encode import activations
 
 
 def main(cfg: DictConfig) -> None:
     """Encode the pictures, fit, and write one file."""
-    from pathlib import Path
-
     network = build.network(cfg.network, build.choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
     network.resolve(encoder)
@@ -25,7 +26,7 @@ def main(cfg: DictConfig) -> None:
         cfg.share,
     )
     out = Path(cfg.out)
-    RunDir(out.parent).write(out.name, prior.save)
+    RunDir(out.parent).write(out.name, lambda path: save_prior(path, prior))
     print(
         f"{encoder} of {network.name}: {prior.dim} of {len(prior.mean)} directions, radius"
         f" {prior.radius.item():.2f}\n{out}"

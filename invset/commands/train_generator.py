@@ -12,6 +12,7 @@ from invset.config import build
 from invset.core.space import CodePrior
 from invset.files.images import load_images
 from invset.files.rundir import RunDir
+from invset.nets.natural import save_prior
 from invset.nets.upconv import UpConv
 from invset.nets.weights import load_state, read_state, save_upconv
 from invset.problem.encode import activations
@@ -48,7 +49,8 @@ def main(cfg: DictConfig) -> None:
     codes = activations(
         network, train.images[:: max(1, len(train) // 20_000)], [encoder], flatten=[encoder]
     )[encoder]
-    CodePrior.fit(codes, cfg.prior.variance, cfg.prior.share).save(out / "prior.safetensors")
+    prior = CodePrior.fit(codes, cfg.prior.variance, cfg.prior.share)
+    save_prior(out / "prior.safetensors", prior)
     panels = {
         "loss (share of the spread)": ["image", "features", "cycle"],
         **({"divergence of the decision (nats)": ["decision"]} if settings.decision else {}),

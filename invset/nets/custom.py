@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
-from invset.nets.embedded import load_prior
 from invset.nets.generator import Generator
 from invset.nets.labels import read_labels
 from invset.nets.mini import Normalize
+from invset.nets.natural import load_prior
 from invset.nets.network import Network
 from invset.nets.weights import load_state, read_state
 

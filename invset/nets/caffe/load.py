@@ -25,9 +25,9 @@ from invset.files.matconvnet import read_matconvnet
 from invset.files.onnx import read_onnx
 from invset.nets.caffe.caffenet import CONVOLUTIONS, IMAGENET_MEAN_BGR, CaffeNet, as_mean
 from invset.nets.caffe.upconv_fc6 import DECONVOLUTIONS, UpConvFc6
-from invset.nets.embedded import load_prior
 from invset.nets.generator import Generator
 from invset.nets.labels import read_labels
+from invset.nets.natural import load_prior
 from invset.nets.network import Network
 
 #: Layer name -> its blobs: weights and bias.
