@@ -61,7 +61,6 @@ UNFINISHED = {
     "long: cli.py",
     "long: commands/outputs.py",
     "long: commands/probe.py",
-    "long: nets/caffe/load.py",
     "long: problem/problem.py",
     "long: report/run_page.py",
     "long: samplers/stream.py",

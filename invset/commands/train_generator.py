@@ -11,10 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from invset.config import build
 from invset.core.space import CodePrior
 from invset.files.images import load_images
+from invset.files.readers import read_weights
 from invset.files.rundir import RunDir
 from invset.nets.natural import save_prior
 from invset.nets.upconv import UpConv
-from invset.nets.weights import load_state, read_state, save_upconv
+from invset.nets.weights import load_state, save_upconv
 from invset.problem.encode import activations
 from invset.report.curves import plot_log
 from invset.training.discriminator import Discriminator
@@ -36,7 +37,7 @@ def main(cfg: DictConfig) -> None:
     arguments = {"code_dim": code_dim, **OmegaConf.to_container(cfg.model, resolve=True)}  # type: ignore[dict-item]
     generator = UpConv(**arguments).initialize(torch.Generator().manual_seed(settings.seed))
     if cfg.init is not None:
-        load_state(generator, read_state(cfg.init), cfg.init)
+        load_state(generator, read_weights(cfg.init), cfg.init)
     torch.manual_seed(
         settings.seed
     )  # torch draws a module's first weights from its global generator alone
