@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from invset.errors import InvsetError
-from invset.nets.fast import Dense
 
 SLOPE = 0.3
 
@@ -58,7 +57,7 @@ class UpConv(nn.Module):
         units = code_dim
         for i, width in enumerate([*hidden, start * 16]):
             number = 5 + len(hidden) - i
-            layers[f"defc{number}"] = Dense(units, width)
+            layers[f"defc{number}"] = nn.Linear(units, width)
             layers[f"relu_defc{number}"] = nn.LeakyReLU(SLOPE)
             units = width
         layers["reshape"] = nn.Unflatten(1, (start, 4, 4))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from invset.errors import InvsetError, first_lines
 from invset.files.tensors import read_safetensors, write_tensors
+from invset.nets.fast import accelerate
 from invset.nets.mini import MiniNet
 from invset.nets.upconv import UpConv
 
@@ -91,7 +92,8 @@ def load_trained(
     except (RuntimeError, TypeError, ValueError) as error:
         told = f"{weights} was not written by {command}: {first_lines(error)}"
         raise InvsetError(told) from error
-    return module.to(memory_format=torch.channels_last), arguments  # type: ignore[call-overload]
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return accelerate(module), arguments
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor], path: str | Path) -> nn.Module:

@@ -15,6 +15,7 @@ from invset.errors import InvsetError
 from invset.files.readers import read_weights
 from invset.hub import obtain
 from invset.nets.caffe.caffenet import IMAGENET_MEAN_BGR, as_mean
+from invset.nets.fast import accelerate
 
 Filled = TypeVar("Filled", bound=nn.Module)
 
@@ -75,7 +76,7 @@ def outputs_of(weights: Mapping[str, Tensor], layer: str, path: Path) -> int:
 def fill(
     module: Filled, weights: Mapping[str, Tensor], path: Path, buffers: Mapping[str, Tensor]
 ) -> Filled:
-    """Put weights into a module without memory of its own.
+    """Put weights into a module without memory of its own, and make it fast (`accelerate`).
 
     Args:
         module: on the device "meta"; the last part of a layer's path is Caffe's name.
@@ -97,7 +98,7 @@ def fill(
             )
         state[key] = found.reshape(expected.shape)
     module.load_state_dict(state, assign=True)
-    return module
+    return accelerate(module)
 
 
 def _fits(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
