@@ -65,7 +65,6 @@ UNFINISHED = {
     "long: report/run_page.py",
     "long: samplers/stream.py",
     "long: samplers/two_stage.py",
-    "long: training/inversion.py",
 }
 
 

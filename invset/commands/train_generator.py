@@ -19,7 +19,8 @@ from invset.nets.weights import load_state, save_upconv
 from invset.problem.encode import activations
 from invset.report.curves import plot_log
 from invset.training.discriminator import Discriminator
-from invset.training.inversion import GeneratorTraining, train_generator
+from invset.training.inversion import GeneratorTraining
+from invset.training.inversion_run import train_generator
 
 
 def main(cfg: DictConfig) -> None:
