@@ -29,7 +29,7 @@ FLOORS = (
     ("nets",),
     ("files", "hub"),
     ("core",),
-    ("errors", "__init__"),
+    ("errors", "progress", "__init__"),
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 

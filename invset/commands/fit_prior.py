@@ -6,12 +6,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
 from invset.core.space import CodePrior
-from invset.files.images import load_images
 from invset.files.rundir import RunDir
 from invset.nets.natural import save_prior
-from invset.problem.encode import activations
 
 
 def main(cfg: DictConfig) -> None:
@@ -19,9 +18,9 @@ def main(cfg: DictConfig) -> None:
     network = build.network(cfg.network, build.choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
     network.resolve(encoder)
-    data = load_images(cfg.data, cfg.size or network.image_size, cfg.limit)
+    data = read_pictures(cfg.data, cfg.size or network.image_size, cfg.limit)
     prior = CodePrior.fit(
-        activations(network, data.images, [encoder], flatten=[encoder])[encoder],
+        look_at(network, data.images, [encoder], flatten=[encoder])[encoder],
         cfg.variance,
         cfg.share,
     )

@@ -8,15 +8,14 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
 from invset.core.space import CodePrior
-from invset.files.images import load_images
 from invset.files.readers import read_weights
 from invset.files.rundir import RunDir
 from invset.nets.natural import save_prior
 from invset.nets.upconv import UpConv
 from invset.nets.weights import load_state, save_upconv
-from invset.problem.encode import activations
 from invset.report.curves import plot_log
 from invset.training.discriminator import Discriminator
 from invset.training.inversion import GeneratorTraining
@@ -31,8 +30,8 @@ def main(cfg: DictConfig) -> None:
     settings = hydra.utils.instantiate(cfg.settings)
     for layer in [encoder, *settings.layers]:
         network.resolve(layer)
-    train = load_images(cfg.data.train, cfg.model.size, cfg.data.limit)
-    val = load_images(cfg.data.val, cfg.model.size)
+    train = read_pictures(cfg.data.train, cfg.model.size, cfg.data.limit)
+    val = read_pictures(cfg.data.val, cfg.model.size)
 
     code_dim = int(torch.tensor(network.shape(encoder)).prod())
     arguments = {"code_dim": code_dim, **OmegaConf.to_container(cfg.model, resolve=True)}  # type: ignore[dict-item]
@@ -48,7 +47,7 @@ def main(cfg: DictConfig) -> None:
     )
     save_upconv(out / "generator.safetensors", trained, arguments)
 
-    codes = activations(
+    codes = look_at(
         network, train.images[:: max(1, len(train) // 20_000)], [encoder], flatten=[encoder]
     )[encoder]
     prior = CodePrior.fit(codes, cfg.prior.variance, cfg.prior.share)

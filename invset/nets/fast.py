@@ -74,7 +74,8 @@ def accelerate(module: Module, on: bool = True) -> Module:
 def _in_blocks(conv: nn.Module) -> bool:
     """Whether a convolution is one that `BlockConv2d` computes."""
     assert isinstance(conv, nn.Conv2d)
-    stride, kernel = conv.stride, conv.kernel_size
+    stride = conv.stride
+    kernel = conv.kernel_size
     square = stride[0] == stride[1] > 1 and kernel[0] == kernel[1]
     whole = conv.padding == (0, 0) and conv.dilation == (1, 1) and conv.groups == 1
     return square and whole

@@ -16,7 +16,8 @@ from invset.nets.network import Network
 from invset.nets.weights import load_state
 
 #: Per RGB channel, pixels in [0, 1].
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def torchvision_network(

@@ -52,7 +52,9 @@ class UpConv(nn.Module):
                 f"size must be 4 * 2 ** (number of width pairs) = {4 * 2 ** len(widths)}, not"
                 f" {size}"
             )
-        self.code_dim, self.size, self.start = code_dim, size, start
+        self.code_dim = code_dim
+        self.size = size
+        self.start = start
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         units = code_dim
         for i, width in enumerate([*hidden, start * 16]):

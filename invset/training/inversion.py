@@ -57,7 +57,9 @@ class GeneratorTraining(Resumable):
         settings: GeneratorSettings,
     ) -> None:
         s = settings
-        self.network, self.encoder, self.settings = network, encoder, s
+        self.network = network
+        self.encoder = encoder
+        self.settings = s
         self.layers = list(
             dict.fromkeys([*s.layers, encoder, *([network.output] if s.decision else [])])
         )
@@ -102,7 +104,8 @@ class GeneratorTraining(Resumable):
 
     def train_step(self, images: Tensor) -> dict[str, Tensor]:
         """One step of discriminator and generator on 8-bit pictures, with shape (B, 3, H, W)."""
-        s, size = self.settings, len(images)
+        s = self.settings
+        size = len(images)
         self._set_rates()
         x = (
             self.augmented(images)
@@ -184,7 +187,8 @@ class GeneratorTraining(Resumable):
         alone, with_code = self.discriminator(
             torch.cat([x, fake.float()]), torch.cat([conditions[:size], conditions])
         )
-        alone, with_code = alone.float(), with_code.float()
+        alone = alone.float()
+        with_code = with_code.float()
         loss = hinge(alone[:size], alone[size:]) + hinge(
             with_code[:size], with_code[size : 2 * size]
         )
@@ -198,7 +202,8 @@ class GeneratorTraining(Resumable):
         """Root mean square error of pixels, relative error of codes, share of pictures that keep
         their class.
         """
-        net, taps = self.network, [self.encoder, self.network.output]
+        net = self.network
+        taps = [self.encoder, self.network.output]
         pixel = code = agree = 0.0
         for images in val.images.split(batch_size):
             x = to_float(images).to(net.device)
