@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
+
+from invset import __version__
 
 PACKAGE = Path(__file__).parents[1] / "invset"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -186,3 +189,12 @@ def test_pages_are_made_without_torch() -> None:
 )
 def test_rooms_of_imports(text: str, rooms: set[str]) -> None:
     assert rooms_imported(ast.parse(text)) == rooms
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = OmegaConf.load(PACKAGE.parent / "CITATION.cff")
+    assert str(citation.version) == __version__
+    assert [author.name for author in citation.authors] == ["the invset authors"]
+    assert [paper.year for paper in citation.references] == [2020, 2017]
+    for key in ("cff-version", "message", "title"):  # what the format asks for
+        assert citation[key], key

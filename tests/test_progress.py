@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toys import seeded
 from torch import nn
+from toys import seeded
 
 from invset.files import images
 from invset.files.images import load_images
