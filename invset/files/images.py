@@ -73,7 +73,13 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
     elif tarfile.is_tarfile(path):
         with tarfile.open(path) as tar:
             members = {m.name: m for m in tar.getmembers() if m.isfile() and _is_picture(m.name)}
-            yield sorted(members), lambda name: tar.extractfile(members[name]).read()  # type: ignore[union-attr]
+
+            def read(name: str) -> bytes:
+                file = tar.extractfile(members[name])
+                assert file is not None  # `isfile` said that it has content
+                return file.read()
+
+            yield sorted(members), read
     else:
         raise InvsetError(f"{path} is neither a folder nor a zip or tar archive of pictures")
 

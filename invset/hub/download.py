@@ -170,7 +170,7 @@ def _refused(error: urllib.error.HTTPError, part: Path, have: int) -> Exception:
     )
 
 
-def _receive(response: Any, url: str, part: Path, progress: Progress) -> None:
+def _receive(response: http.client.HTTPResponse, url: str, part: Path, progress: Progress) -> None:
     start, total = _extent(response)
     if start and (start != _size(part) or _origin(part).get("size") != total):
         part.unlink(missing_ok=True)
@@ -194,7 +194,7 @@ def _receive(response: Any, url: str, part: Path, progress: Progress) -> None:
         raise _Dropped(f"the connection broke at {_size(part):,} of {total:,} bytes")
 
 
-def _extent(response: Any) -> tuple[int, int | None]:
+def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     """First byte of an answer, and the length of the whole file if the server tells it."""
     if response.status == 206:
         match = re.match(r"bytes\s+(\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
@@ -203,7 +203,7 @@ def _extent(response: Any) -> tuple[int, int | None]:
     return 0, int(length) if length.isdigit() else None
 
 
-def _read(response: Any) -> bytes:
+def _read(response: http.client.HTTPResponse) -> bytes:
     try:
         # what has come; read would wait for all of it, and lose it when the connection breaks
         return response.read1(CHUNK)

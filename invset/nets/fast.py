@@ -30,7 +30,7 @@ Module = TypeVar("Module", bound=nn.Module)
 BATCH = 10
 
 
-def can_pack(operators: Any = torch.ops.mkldnn, tensor: type = Tensor) -> bool:
+def can_pack(operators: object = torch.ops.mkldnn, tensor: type = Tensor) -> bool:
     """Whether this PyTorch has all private names that packing needs.
 
     Args:
@@ -69,6 +69,11 @@ def accelerate(module: Module, on: bool = True) -> Module:
             # the classes differ in `forward` alone, so parameters, hooks and names stay as they are
             child.__class__ = _FAST[kind]
     return module
+
+
+def channels_last(module: Module) -> Module:
+    """The same module with its maps laid out as N, H, W, C, which convolutions on CPUs prefer."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _in_blocks(conv: nn.Module) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torchvision
 from torch import nn
 
 from invset.errors import InvsetError, did_you_mean
@@ -38,8 +39,6 @@ def torchvision_network(
         image_size: side in pixels that images are resized to; None is the side that the published
             weights were made for.
     """
-    import torchvision  # takes a second, which only its users should wait for
-
     known = torchvision.models.list_models()
     if name not in known:
         raise InvsetError(
@@ -77,8 +76,6 @@ def torchvision_network(
 
 
 def _torchvision_module(name: str, weights: str | None, published: Any) -> nn.Module:
-    import torchvision
-
     if weights in published.__members__:
         chosen = published[weights]
         try:

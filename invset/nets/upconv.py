@@ -89,7 +89,8 @@ class UpConv(nn.Module):
                 gain = math.sqrt(2 / (1 + SLOPE**2))
                 with torch.no_grad():
                     module.weight.normal_(0, gain / math.sqrt(fan), generator=rng)
-                    module.bias.zero_()  # type: ignore[union-attr]
+                    assert module.bias is not None
+                    module.bias.zero_()
         return self
 
     def forward(self, codes: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from invset.errors import InvsetError, first_lines
 from invset.files.tensors import read_safetensors, write_tensors
-from invset.nets.fast import accelerate
+from invset.nets.fast import accelerate, channels_last
 from invset.nets.mini import MiniNet
 from invset.nets.upconv import UpConv
 
@@ -92,8 +92,7 @@ def load_trained(
     except (RuntimeError, TypeError, ValueError) as error:
         told = f"{weights} was not written by {command}: {first_lines(error)}"
         raise InvsetError(told) from error
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return accelerate(module), arguments
+    return channels_last(accelerate(module)), arguments
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor], path: str | Path) -> nn.Module:
@@ -109,7 +108,7 @@ def load_state(module: nn.Module, state: dict[str, Tensor], path: str | Path) ->
     return module
 
 
-def checksum(module: Any) -> str | None:
+def checksum(module: object) -> str | None:
     """sha256 of a module's weights, in order of their names; None if it has none."""
     if not isinstance(module, nn.Module):
         return None

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from invset.errors import InvsetError
 from invset.files.images import ImageSet, to_float
+from invset.nets.fast import channels_last
 from invset.training.augment import cutout, random_crop, random_flip, random_zoom
 from invset.training.average import warm_ema
 from invset.training.checkpoint import (
@@ -109,7 +110,7 @@ class NetworkTraining(Resumable):
         self.settings = s
         self.steps = steps
         self.device = torch.device(device)
-        self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = channels_last(net.to(self.device))
         self.average = AveragedModel(net, avg_fn=warm_ema(s.ema), use_buffers=True)
         decay = [p for p in net.parameters() if p.ndim > 1]
         plain = [p for p in net.parameters() if p.ndim <= 1]

@@ -32,6 +32,7 @@ from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 
 from invset.files.images import ImageSet, to_float, to_uint8
+from invset.nets.fast import channels_last
 from invset.nets.network import Network
 from invset.nets.upconv import UpConv
 from invset.training.augment import color_jitter, random_flip, random_zoom
@@ -63,8 +64,8 @@ class GeneratorTraining(Resumable):
         self.layers = list(
             dict.fromkeys([*s.layers, encoder, *([network.output] if s.decision else [])])
         )
-        self.generator = generator.to(network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.discriminator = discriminator.to(network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator = channels_last(generator.to(network.device))
+        self.discriminator = channels_last(discriminator.to(network.device))
         self.average = AveragedModel(generator, avg_fn=warm_ema(s.ema), use_buffers=True)
         self.optimizer = torch.optim.Adam(
             generator.parameters(), lr=s.lr, betas=(0.5, 0.99), foreach=True

@@ -68,7 +68,7 @@ def train_generator(
     return training.averaged.eval()
 
 
-def _config(training: GeneratorTraining, train: ImageSet) -> dict[str, Any]:
+def _config(training: GeneratorTraining, train: ImageSet) -> dict[str, object]:
     """What a checkpoint has to agree with."""
     settings = {**asdict(training.settings), "layers": list(training.settings.layers)}
     return {
