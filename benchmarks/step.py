@@ -34,8 +34,7 @@ from invset import Generator, Network, Neuron, Problem
 from invset.core.lagrangian import constraints, penalty, slack
 from invset.core.moments import Moments, cross, pairwise
 from invset.core.space import Free
-from invset.nets.caffe.caffenet import BlockConv2d, ChannelNorm
-from invset.nets.fast import Dense
+from invset.nets.fast import accelerate
 from invset.problem.allocator import keep_freed_memory
 from invset.problem.runtime import Runtime
 
@@ -47,11 +46,7 @@ Step = Callable[[], Tensor]
 
 def plain(module: nn.Module) -> nn.Module:
     """A copy made of PyTorch's own layers alone."""
-    usual = {BlockConv2d: nn.Conv2d, ChannelNorm: nn.LocalResponseNorm, Dense: nn.Linear}
-    found = copy.deepcopy(module)
-    for child in found.modules():
-        child.__class__ = usual.get(type(child), type(child))
-    return found
+    return accelerate(copy.deepcopy(module), on=False)
 
 
 class Naive:

@@ -25,7 +25,7 @@ from invset import Neuron, Problem, mini_generator, mini_network
 from invset.config.mistakes import config_dir
 from invset.samplers import drive as driver
 from invset.samplers.stream import Stream
-from invset.studies.ladder import Climb
+from invset.studies.climb import Climb
 
 HORSE = ["neuron=horse", "network=mini", "z1=4", "z2=6", "n=6", "K=3", "progress=false"]
 

@@ -25,7 +25,7 @@ from invset.samplers.full import Full
 from invset.samplers.ppgn import PPGN
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage, TwoStageState
-from invset.studies.ladder import Climb
+from invset.studies.climb import Climb
 
 #: Of a device without numbers these raise what they can: what would be read is not there.
 READS = (RuntimeError, NotImplementedError, TypeError)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
+from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
 from invset.core.space import CodePrior
-from invset.files.images import load_images
 from invset.files.rundir import RunDir
-from invset.nets.encode import activations
+from invset.nets.natural import save_prior
 
 
 def main(cfg: DictConfig) -> None:
     """Encode the pictures, fit, and write one file."""
-    from pathlib import Path
-
     network = build.network(cfg.network, build.choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
     network.resolve(encoder)
-    data = load_images(cfg.data, cfg.size or network.image_size, cfg.limit)
+    data = read_pictures(cfg.data, cfg.size or network.image_size, cfg.limit)
     prior = CodePrior.fit(
-        activations(network, data.images, [encoder], flatten=[encoder])[encoder],
+        look_at(network, data.images, [encoder], flatten=[encoder])[encoder],
         cfg.variance,
         cfg.share,
     )
     out = Path(cfg.out)
-    RunDir(out.parent).write(out.name, prior.save)
+    RunDir(out.parent).write(out.name, lambda path: save_prior(path, prior))
     print(
         f"{encoder} of {network.name}: {prior.dim} of {len(prior.mean)} directions, radius"
         f" {prior.radius.item():.2f}\n{out}"

@@ -7,10 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from invset.analysis.reference import Reference
+from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
-from invset.files.images import load_images
 from invset.files.rundir import RunDir
-from invset.nets.encode import activations
 from invset.nets.network import Network
 
 
@@ -18,11 +17,11 @@ def main(cfg: DictConfig) -> None:
     """Look at the pictures and write one file."""
     network = build.network(cfg.network, build.choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
-    data = load_images(cfg.data, cfg.size or network.image_size, cfg.limit)
+    data = read_pictures(cfg.data, cfg.size or network.image_size, cfg.limit)
     keep = list(cfg.keep or [network.output])
     layers = list(dict.fromkeys([*(cfg.layers or _neuron_layers(network)), *keep]))
-    seen = activations(network, data.images, layers)
-    encodings = activations(network, data.images, [encoder], flatten=[encoder])[encoder]
+    seen = look_at(network, data.images, layers)
+    encodings = look_at(network, data.images, [encoder], flatten=[encoder])[encoder]
     about = {
         "network": network.name,
         "encoder": encoder,

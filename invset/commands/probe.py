@@ -14,12 +14,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from invset.commands.outputs import load_reference
+from invset.commands.pictures import read_pictures
 from invset.config import build
 from invset.config.published import prepare
 from invset.config.validate import asked, check_probe
 from invset.core.reach import LEVELS, Reach, percentiles, reach, rounded
 from invset.core.space import Region
-from invset.files.images import load_images, to_float
+from invset.files.images import to_float
 from invset.files.rundir import RunDir
 from invset.problem.problem import Problem, read
 from invset.report.strip import AGAIN, COLUMNS, DOWN, RANDOM, REAL, UP, Strip, plot, text
@@ -142,7 +143,7 @@ def _real(cfg: DictConfig, problem: Problem, region: Region) -> list[dict[str, T
     if cfg.images is None:
         return _stored(cfg, problem)
     size = problem.network.image_size or _side(problem)
-    images = load_images(cfg.images, size, cfg.limit, cfg.progress).images
+    images = read_pictures(cfg.images, size, cfg.limit, cfg.progress).images
     looked = [
         problem.look(to_float(batch).to(problem.network.device)) for batch in _batches(cfg, images)
     ]

@@ -17,14 +17,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from invset.errors import InvsetError
-from invset.files.tensors import read_tensors, write_tensors
 
 
 class Region(Protocol):
@@ -151,28 +149,6 @@ class CodePrior:
         radius = math.sqrt(low)
         return cls(
             torch.zeros(code_dim), torch.eye(code_dim), torch.ones(code_dim), torch.tensor(radius)
-        )
-
-    @classmethod
-    def load(cls, path: str | Path) -> CodePrior:
-        """Read a safetensors file written by `save`.
-
-        Raises:
-            InvsetError: no such file, or not a prior.
-        """
-        tensors, _ = read_tensors(path, "prior", "prior=none")
-        names = {f.name for f in fields(cls)}
-        if set(tensors) != names:
-            raise InvsetError(
-                f"{path} is not a prior: it holds {sorted(tensors)}, a prior holds {sorted(names)}"
-            )
-        return cls(**{k: v.float() for k, v in tensors.items()})
-
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file: the basis in float16, the rest, which is small, in float32."""
-        write_tensors(
-            path,
-            {**{f.name: getattr(self, f.name) for f in fields(self)}, "basis": self.basis.half()},
         )
 
     def to(self, device: str | torch.device) -> CodePrior:

@@ -17,12 +17,13 @@ from torch.nn import functional as F
 
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
-from invset.nets.embedded import load_prior
+from invset.files.readers import read_weights
 from invset.nets.generator import Generator
 from invset.nets.labels import read_labels
 from invset.nets.mini import Normalize
+from invset.nets.natural import load_prior
 from invset.nets.network import Network
-from invset.nets.weights import load_state, read_state
+from invset.nets.weights import load_state
 
 
 class Resize(nn.Module):
@@ -73,7 +74,7 @@ def module_network(
             " itself"
         )
     if weights is not None:
-        load_state(net, read_state(weights), weights)
+        load_state(net, read_weights(weights), weights)
     if (mean is None) != (std is None):
         raise InvsetError("network.mean and network.std belong together: give both or neither")
     prepend(net, image_size, mean, std, device)
@@ -172,7 +173,7 @@ def module_generator(
             " itself"
         )
     if weights is not None:
-        load_state(net, read_state(weights), weights)
+        load_state(net, read_weights(weights), weights)
     low, high = pixel_range
     if (low, high) != (0, 1):
         net = FromRange(net, low, high)

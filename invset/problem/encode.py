@@ -1,4 +1,4 @@
-"""Activations of many real pictures, in batches, with a progress bar."""
+"""Activations of many real pictures, in batches."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from invset.files.images import to_float
 from invset.nets.network import Network
-from invset.problem.problem import read
+from invset.problem.problem import read_all
+from invset.progress import Progress, quiet
 
 
 @torch.no_grad()
@@ -20,6 +20,7 @@ def activations(
     layers: Sequence[str],
     flatten: Sequence[str] = (),
     batch_size: int = 100,
+    progress: Progress = quiet,
 ) -> dict[str, Tensor]:
     """Activations of every neuron of some layers.
 
@@ -29,24 +30,19 @@ def activations(
         layers: names; channels are read at the centre.
         flatten: layers of which all positions are wanted (encodings).
         batch_size: pictures a pass.
+        progress: told how many pictures were looked at, and how many there are.
 
     Returns:
         layer -> float32 on the CPU, with shape (N, units).
     """
     parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    for batch in tqdm(
-        images.split(batch_size),
-        desc=f"{network.name} looks at {len(images)} pictures",
-        unit="batch",
-        leave=False,
-    ):
+    done = 0
+    progress(done, len(images))
+    for batch in images.split(batch_size):
         taps = network.taps(to_float(batch).to(network.device), layers)
         for layer, value in taps.items():
-            whole = layer in flatten or value.ndim == 2
-            parts[layer].append((value.flatten(1) if whole else centre(value)).float().cpu())
+            read = value.flatten(1) if layer in flatten else read_all(value, "center")
+            parts[layer].append(read.float().cpu())
+        done += len(batch)
+        progress(done, len(images))
     return {layer: torch.cat(values) for layer, values in parts.items()}
-
-
-def centre(value: Tensor) -> Tensor:
-    """Every channel at the centre: (B, channels, H, W) to (B, channels)."""
-    return torch.stack([read(value, c, "center", None) for c in range(value.shape[1])], dim=1)
