@@ -11,8 +11,9 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from invset.cli import COMMANDS, _bad_input, main, pick
+from invset.cli import COMMANDS, main, pick
 from invset.errors import InvsetError
+from invset.launch import bad_input
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -93,7 +94,7 @@ MISTAKES = {
     "clip=[0, 3] is for prior=clip": ["neuron=1", "z1=3", "z2=4", "prior=natural", "clip=[0,3]"],
     "clip must be": ["neuron=1", "z1=3", "z2=4", "prior=clip", "clip=[3,1]"],
     "checkpoint_seconds must be": ["neuron=1", "z1=3", "z2=4", "checkpoint_seconds=often"],
-    "constraint must be": ["neuron=1", "z1=3", "z2=4", "constraint=one"],
+    "constraint must be": ["neuron=1", "z1=3", "z2=4", "sampler=two_stage", "constraint=one"],
     "eight_bit must be true or false": ["neuron=1", "z1=3", "z2=4", "eight_bit=maybe"],
     "device=meta computes nothing": ["neuron=1", "z1=3", "z2=4", "device=meta"],
     "generator.size must be at least 1 pixel": [
@@ -362,10 +363,10 @@ def test_a_name_that_fits_several(
 
 def test_memory_and_defects_are_told_apart() -> None:
     assert (
-        _bad_input(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "run")
+        bad_input(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "run")
         is not None
     )
-    assert _bad_input(RuntimeError("shapes do not match"), "run") is None
+    assert bad_input(RuntimeError("shapes do not match"), "run") is None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")

@@ -23,7 +23,7 @@ from typed import typed
 
 import invset.samplers.base as base
 from invset import Neuron, Problem, mini_generator, mini_network
-from invset.config.mistakes import config_dir
+from invset.config.compose import config_dir
 from invset.samplers.stream import Stream
 from invset.studies.ladder import Ladder
 

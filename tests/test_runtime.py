@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
 from invset.config import build
-from invset.config.mistakes import config_dir
+from invset.config.compose import compose
 from invset.config.validate import check_config
 from invset.errors import InvsetError
 from invset.problem.runtime import Runtime
@@ -41,7 +40,7 @@ def test_the_defaults_are_exact() -> None:
         ({"cuda_graphs": 1}, "runtime.cuda_graphs must be true or false"),
         (
             {"channels_last": "never"},
-            "runtime.channels_last must be auto, true or false, not never",
+            "runtime.channels_last must be auto, true or false, not 'never'",
         ),
         *[
             (
@@ -72,10 +71,7 @@ def test_what_needs_cuda_says_so_elsewhere(options: dict[str, Any]) -> None:
 
 
 def configured(*words: str) -> DictConfig:
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose(
-            "run", ["network=mini", "neuron=horse", "z1=4", "z2=6", "device=cpu", *words]
-        )
+    return compose("run", ["network=mini", "neuron=horse", "z1=4", "z2=6", "device=cpu", *words])
 
 
 def test_the_command_takes_them() -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from invset.config.compose import components, config_dir, options_of
 from invset.config.published import is_published
 from invset.core.checks import check_choice
 from invset.errors import InvsetError, did_you_mean
@@ -28,7 +30,10 @@ KINDS = {
     ),
     "generators": "options of generator=",
     "samplers": "options of sampler=",
-    "methods": "what invset compare takes: 'use=[stream,ppgn]'",
+    "options": (
+        "options of a sampler, what they may be, their values and meaning: invset list options"
+        " sampler=stream"
+    ),
     "experiments": "options of experiment=",
 }
 
@@ -43,7 +48,7 @@ def main(cfg: DictConfig) -> None:
         print("\n".join(_table(KINDS.items())))
         return
     check_choice("the word behind `invset list`", str(cfg.what), KINDS)
-    lines = _LISTS.get(cfg.what, options)(cfg)
+    lines = _LISTS.get(cfg.what, group)(cfg)
     words = [str(word) for word in cfg.words]
     kept = [line for line in lines if all(word.lower() in line.lower() for word in words)]
     if not kept:
@@ -66,16 +71,33 @@ def _table(rows: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def options(cfg: DictConfig) -> list[str]:
+    """Every option of the components of a configuration: what is typed, its value, what it may be,
+    and the sentence of its class's docstring.
+    """
+    rows = []
+    for path, part in components(cfg):
+        for name, option in (options_of(part) or {}).items():
+            missing = OmegaConf.is_missing(part, name)
+            value = "???" if missing else _shown(part[name])
+            if value is not None:
+                rows.append((f"{path}{name}={value}", f"{option.allowed()}: {option.about}"))
+    return _table(rows)
+
+
+def _shown(value: Any) -> str | None:
+    """As it is typed; None for a component, whose own options are listed."""
+    if isinstance(value, DictConfig):
+        return None
+    if isinstance(value, bool) or value is None:
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def group(cfg: DictConfig) -> list[str]:
     """The options of a group of configs, each with what its first line says in brackets, or with
     its command.
     """
-    from hydra.core.global_hydra import GlobalHydra
-
-    loader = GlobalHydra.instance().config_loader()
-    source = next(
-        source for source in loader.get_search_path().get_path() if source.provider == "main"
-    )
-    folder = Path(source.path.removeprefix("file://")) / cfg.what.removesuffix("s")
+    folder = config_dir() / cfg.what.removesuffix("s")
     return _table(
         (path.relative_to(folder).with_suffix("").as_posix(), about(path))
         for path in sorted(folder.rglob("*.yaml"))
@@ -150,6 +172,7 @@ def _numbered(names: list[str]) -> list[str]:
 
 
 _LISTS: dict[str, Callable[[DictConfig], list[str]]] = {
+    "options": options,
     "layers": layers,
     "neurons": neurons,
     "labels": labels,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from invset.config.published import prepare
-from invset.config.validate import check_config, fit_batch
+from invset.config.validate import check_config
 from invset.files.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def main(cfg: DictConfig, folder: Path | None = None, resume: bool = False) -> i
     """
     # before torch is imported: a typing mistake, or weights that can't be had, are told at once
     folder = folder or _hydra_folder()
-    fit_batch(cfg, RunDir(folder).overrides())
     check_config(cfg)
     prepare(cfg)
     return _Run(cfg, folder, resume).run()
@@ -53,7 +52,6 @@ class _Run:
 
         from invset.commands.outputs import load_reference
         from invset.config import build
-        from invset.config.validate import check_sampler
 
         self.cfg = cfg
         self.rundir = RunDir(folder)
@@ -63,7 +61,6 @@ class _Run:
             cfg.prior, self.rng, build.bounds(cfg.clip, self.problem.generator.code_dim)
         )
         self.sampler = hydra.utils.instantiate(cfg.sampler)
-        check_sampler(self.sampler)
         self.reference = load_reference(
             cfg, self.problem
         )  # a file that can't be read is told before, not after, sampling

@@ -12,6 +12,7 @@ from torch import Tensor
 from invset.core.checks import check_choice, check_counts
 from invset.core.kept import Kept
 from invset.core.lagrangian import constraints, update_multipliers
+from invset.core.options import option
 from invset.core.steps import Adam, StepRule
 from invset.core.target import InverseSet
 from invset.samplers.base import extent
@@ -50,22 +51,22 @@ class AugmentedLagrangian:
         step: step rule.
     """
 
-    K: int = 10
-    n: int = 100
-    mu0: float = 1.0
-    alpha: float = 3.0
-    inner_steps: int = 10
-    max_outer: int = 40
-    mu_max: float = 300.0
-    constraint: str = "both"
-    epsilon0: float = 0.5
-    units: str = "range"
-    slack: str = "fresh"
-    objective: str = "encodings"
-    diversity: float = 0.2
-    diversity_units: str = "relative"
+    K: int = option(10, at_least=1)
+    n: int = option(100, at_least=1)
+    mu0: float = option(1.0, above=0)
+    alpha: float = option(3.0, above=1)
+    inner_steps: int = option(10, at_least=1)
+    max_outer: int = option(40, at_least=1)
+    mu_max: float = option(300.0, at_least=0)
+    constraint: str = option("both", words=("both", "paper"))
+    epsilon0: float = option(0.5, at_least=0)
+    units: str = option("range", words=("range", "raw"))
+    slack: str = option("fresh", words=("fresh", "frozen"))
+    objective: str = option("encodings", words=("encodings", "codes", "none"))
+    diversity: float = option(0.2, at_least=0)
+    diversity_units: str = option("relative", words=("relative", "raw"))
     same_start: bool = False
-    start_noise: float = 0.0
+    start_noise: float = option(0.0, at_least=0)
     step: StepRule = field(default_factory=lambda: Adam(0.15))
 
     columns = (

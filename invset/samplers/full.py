@@ -26,6 +26,7 @@ from torch import Tensor
 from invset.core.kept import Kept
 from invset.core.lagrangian import penalty, slack
 from invset.core.moments import Moments, cross
+from invset.core.options import option
 from invset.core.steps import Adam, StepRule
 from invset.core.target import InverseSet
 from invset.samplers.augmented_lagrangian import SETTLED, AugmentedLagrangian
@@ -88,14 +89,14 @@ class Full(AugmentedLagrangian):
         patience: outer iterations without a code inside before the range counts as unreachable.
     """
 
-    max_outer: int = 200
-    epsilon0: float = 0.9
-    mu_max: float = 10.0
-    diversity: float = 1.0
+    max_outer: int = option(200, at_least=1)
+    epsilon0: float = option(0.9, at_least=0)
+    mu_max: float = option(10.0, at_least=0)
+    diversity: float = option(1.0, at_least=0)
     step: StepRule = field(default_factory=lambda: Adam(0.1))
-    until: str = "settled"
-    tolerance: float = 1e-3
-    patience: int = 40
+    until: str = option("settled", words=("inside", "settled"))
+    tolerance: float = option(1e-3, at_least=0)
+    patience: int = option(40, at_least=0)
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
         return {**super()._choices(), "until": ("settled", "inside")}

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from invset.core.checks import check_choice, check_counts
 from invset.core.kept import Kept
+from invset.core.options import option
 from invset.core.space import Box, send
 from invset.core.target import InverseSet, Layer
 from invset.errors import InvsetError
@@ -52,19 +53,19 @@ class PPGN:
         round_steps: passes between two looks at how far the chains are.
     """
 
-    K: int = 10
-    n: int = 500
-    n_iters: int = 200
-    eps1: float = 1e-5
-    eps2: float = 1.0
-    eps3: float = 1e-17
-    lr: float = 1.0
-    lr_end: float | None = None
-    reset_every: int = 0
-    threshold: float = 0.0
-    pick: str = "spread"
-    save_every: int = 1
-    round_steps: int = 5
+    K: int = option(10, at_least=1)
+    n: int = option(500, at_least=1)
+    n_iters: int = option(200, at_least=1)
+    eps1: float = option(1e-5, at_least=0)
+    eps2: float = option(1.0, at_least=0)
+    eps3: float = option(1e-17, at_least=0)
+    lr: float = option(1.0, at_least=0)
+    lr_end: float | None = option(None, at_least=0)
+    reset_every: int = option(0, at_least=0)
+    threshold: float = option(0.0, at_least=0)
+    pick: str = option("spread", words=PICKS)
+    save_every: int = option(1, at_least=1)
+    round_steps: int = option(5, at_least=1)
 
     columns = ("f_min", "f_mean", "f_max", "p_mean", "inside", "kept")
 

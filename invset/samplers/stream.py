@@ -26,6 +26,7 @@ from invset.core.gauss_newton import gauss_newton_step, jacobian, tangent
 from invset.core.kept import Kept
 from invset.core.levels import Levels
 from invset.core.moments import Moments, cross, pairwise
+from invset.core.options import option
 from invset.core.steps import Adam, forget
 from invset.core.target import InverseSet
 from invset.core.walk import Walk
@@ -67,23 +68,23 @@ class Stream:
         round_steps: steps between two looks at how many have arrived.
     """
 
-    K: int = 10
-    n: int = 100
-    mu0: float = 10.0
-    alpha: float = 10.0
-    inner_steps: int = 10
-    step: str = "gauss_newton"
-    tolerance: float = 0.1
-    walk: float = 0.85
-    longest: float = 0.7
-    relaxation: float = 1.5
-    lr: float = 0.2
-    diversity: float = 0.05
-    max_age: int = 40
-    budget: float = 200.0
-    patience: int = 5
-    mu_max: float = 1e6
-    round_steps: int = 5
+    K: int = option(10, at_least=1)
+    n: int = option(100, at_least=1)
+    mu0: float = option(10.0, above=0)
+    alpha: float = option(10.0, above=1)
+    inner_steps: int = option(10, at_least=1)
+    step: str = option("gauss_newton", words=("gauss_newton", "multipliers"))
+    tolerance: float = option(0.1, at_least=0)
+    walk: float = option(0.85, above=0, at_most=1)
+    longest: float = option(0.7, at_least=0)
+    relaxation: float = option(1.5, at_least=0)
+    lr: float = option(0.2, at_least=0)
+    diversity: float = option(0.05, at_least=0)
+    max_age: int = option(40, at_least=1)
+    budget: float = option(200.0, at_least=0)
+    patience: int = option(5, at_least=0)
+    mu_max: float = option(1e6, at_least=0)
+    round_steps: int = option(5, at_least=1)
 
     columns = ("f_min", "f_mean", "f_max", "residual", "mu", "inside", "kept")
 

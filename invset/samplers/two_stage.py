@@ -24,6 +24,7 @@ from invset.core.gauss_newton import gauss_newton_step, jacobian, tangent
 from invset.core.kept import Kept
 from invset.core.lagrangian import penalty, slack
 from invset.core.moments import Moments, cross, pairwise
+from invset.core.options import option
 from invset.core.target import InverseSet
 from invset.core.walk import FIRM, Walk
 from invset.errors import InvsetError
@@ -63,13 +64,13 @@ class TwoStage(AugmentedLagrangian):
             random numbers.
     """
 
-    until: str = "inside"
-    tolerance: float = 1e-3
-    walk: float = 0.6
-    longest: float = 0.7
-    earlier: str = "last"
-    max_sampling: float = 20.0
-    chains: int = 1
+    until: str = option("inside", words=("inside", "settled"))
+    tolerance: float = option(1e-3, at_least=0)
+    walk: float = option(0.6, at_least=0, at_most=1)
+    longest: float = option(0.7, at_least=0)
+    earlier: str = option("last", words=("last", "all"))
+    max_sampling: float = option(20.0, at_least=0)
+    chains: int = option(1, at_least=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,6 +17,7 @@ from torch import Tensor
 from invset.core.checks import check_range
 from invset.core.gauss_newton import gauss_newton_step, jacobian, tangent
 from invset.core.kept import Kept
+from invset.core.options import option
 from invset.core.target import ActivationRange, InverseSet
 from invset.errors import InvsetError
 from invset.samplers.base import State, Status, closest, extent
@@ -40,13 +41,13 @@ class Ladder:
         spare: codes that are tried for each column; the ones that reach most rungs are kept.
     """
 
-    K: int = 20
+    K: int = option(20, at_least=1)
     ranges: Sequence[Sequence[float]] = ()
-    mu0: float = 1e3
-    tolerance: float = 0.25
-    longest: float = 0.4
-    max_age: int = 40
-    spare: float = 1.5
+    mu0: float = option(1e3, above=0)
+    tolerance: float = option(0.25, at_least=0)
+    longest: float = option(0.4, at_least=0)
+    max_age: int = option(40, at_least=1)
+    spare: float = option(1.5, at_least=0)
 
     columns = ("f_min", "f_mean", "f_max", "rung", "arrived")
 
