@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from invset.config.compose import components, config_dir, options_of
+from invset.config.compose import components, compose, config_dir, options_of
 from invset.config.published import is_published
 from invset.core.checks import check_choice
 from invset.errors import InvsetError, did_you_mean
@@ -32,7 +32,7 @@ KINDS = {
     "samplers": "options of sampler=",
     "options": (
         "options of a sampler, what they may be, their values and meaning: invset list options"
-        " sampler=stream"
+        " sampler=stream, or invset list options train network"
     ),
     "experiments": "options of experiment=",
 }
@@ -47,16 +47,24 @@ def main(cfg: DictConfig) -> None:
     if cfg.what is None:
         print("\n".join(_table(KINDS.items())))
         return
-    check_choice("the word behind `invset list`", str(cfg.what), KINDS)
-    lines = _LISTS.get(cfg.what, group)(cfg)
+    what = str(cfg.what)
+    check_choice("the word behind `invset list`", what, KINDS)
     words = [str(word) for word in cfg.words]
+    if what == "options" and words[:1] == ["train"]:
+        cfg, words = _training(words[1:2]), words[2:]
+    lines = _LISTS.get(what, group)(cfg)
     kept = [line for line in lines if all(word.lower() in line.lower() for word in words)]
     if not kept:
         raise InvsetError(
-            f"none of the {len(lines)} {cfg.what} holds"
-            f" {' and '.join(words)}.{_nearest(words, lines)}"
+            f"none of the {len(lines)} {what} holds {' and '.join(words)}.{_nearest(words, lines)}"
         )
     print("\n".join(kept))
+
+
+def _training(what: list[str]) -> DictConfig:
+    """The configuration of ``invset train network`` or ``invset train generator``."""
+    check_choice("the word behind `train`", "".join(what), ("network", "generator"))
+    return compose(f"train_{what[0]}")
 
 
 def _nearest(words: list[str], lines: list[str]) -> str:
@@ -88,6 +96,8 @@ def _shown(value: Any) -> str | None:
     """As it is typed; None for a component, whose own options are listed."""
     if isinstance(value, DictConfig):
         return None
+    if isinstance(value, ListConfig):
+        return f"[{','.join(map(str, value))}]"
     if isinstance(value, bool) or value is None:
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -63,7 +63,8 @@ class Bounds:
         if self.words is not None:
             text = " or ".join([", ".join(self.words[:-1]), self.words[-1]])
         else:
-            text = f"{_NAMES.get(plain, plain)} {self.sentence()}".rstrip()
+            name = "a list" if plain.startswith("Sequence") else plain
+            text = f"{_NAMES.get(plain, name)} {self.sentence()}".rstrip()
         return f"{text}, or null" if other == "None" else text
 
     def hold(self, value: float) -> bool:
