@@ -89,7 +89,7 @@ def main() -> None:
         "--methods",
         nargs="+",
         default=methods,
-        help="files of configs/method; the others are divided by the first",
+        help="options of sampler=; the others are divided by the first",
     )
     arguments_.add_argument(
         "--neurons", default="{fc8: [8], conv5: [80]}", help="neurons of each layer"

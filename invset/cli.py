@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from invset.errors import InvsetError, did_you_mean
-from invset.launch import guarded, launch
+from invset.launch import begin, guarded, launch
 from invset.problem.allocator import keep_freed_memory
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without
@@ -204,9 +204,12 @@ def _resume(name: str, rest: list[str]) -> int:
             " outputs/DATE/TIME"
         )
     cfg = OmegaConf.load(saved)
+    module = COMMANDS[name][0]
     return guarded(
-        lambda: importlib.import_module(COMMANDS[name][0]).main(cfg, folder=folder, resume=True),
-        "run",
+        lambda: begin(
+            lambda: importlib.import_module(module).main, cfg, folder=folder, resume=True
+        ),
+        name,
     )
 
 

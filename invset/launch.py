@@ -11,7 +11,8 @@ import shutil
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from invset.errors import InvsetError, did_you_mean, is_out_of_memory
 # Hydra and OmegaConf are imported where a command runs: `invset --help` needs neither
 
 Main = Callable[..., "int | None"]
+
+#: What ``-m`` is to Hydra.
+_SWEEP = "hydra.mode=MULTIRUN"
 
 
 def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -> int:
@@ -32,30 +36,74 @@ def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -
         config: name of a file of ``configs/``.
         name: of the command, as it is typed.
         words: what was typed behind it.
-    """
-    codes: list[int] = []
-    broken: list[BrokenPipeError] = []
 
-    def task(cfg: Any) -> int:
+    Raises:
+        InvsetError: bad words, or a folder that can't be written.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from invset.config.mistakes import one_sentence
+
+    job = _Job(main, name)
+    try:
+        with _unused_folders():
+            _dispatch(job, config, name, words)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InvsetError(one_sentence(error, name)) from error
+    except OSError as error:
+        if job.begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
+            raise
+        raise InvsetError(
+            f"can't write to {error.filename} ({error.strerror}); type"
+            " hydra.run.dir=/a/folder/of/yours"
+        ) from error
+    if job.broken is not None:
+        raise job.broken
+    return max(job.codes, default=0)
+
+
+class _Job:
+    """What Hydra calls with a configuration: once, or for each job of a sweep.
+
+    Attributes:
+        begun: whether it was called.
+        codes: exit codes.
+        broken: the pipe that nobody reads any more.
+    """
+
+    def __init__(self, main: Callable[[], Main], name: str) -> None:
+        self.main = main
+        self.name = name
+        self.begun = False
+        self.codes: list[int] = []
+        self.broken: BrokenPipeError | None = None
+
+    def __call__(self, cfg: Any) -> int:
+        self.begun = True
+        sweeping = _sweeping()
         try:
-            note = _note_failure if _sweeping() else None
-            code = guarded(lambda: main()(cfg), name, note)
+            note = _note_failure if sweeping else None
+            code = guarded(lambda: begin(self.main, cfg), self.name, note)
             sys.stdout.flush()
         except BrokenPipeError as error:  # no failure of the job, as Hydra would say
-            broken.append(error)
+            self.broken = error
             return 1
-        codes.append(code)
-        if code == 2:
+        self.codes.append(code)
+        if code == 2 and not sweeping:
             _remove_empty_run()
-        if code == 130 and _sweeping():
+        if code == 130 and sweeping:
             _join_sweep(cfg)
             raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
         return code
 
-    _with_folders(lambda begin: _dispatch(begin(task), config, name, words), name)
-    if broken:
-        raise broken[0]
-    return max(codes, default=0)
+
+def begin(main: Callable[[], Main], cfg: Any, **rest: Any) -> int | None:
+    """Check the options of all components, before `main` is asked for: then torch is imported."""
+    from invset.config.validate import check_components
+
+    check_components(cfg)
+    return main()(cfg, **rest)
 
 
 def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[str]) -> None:
@@ -80,8 +128,8 @@ def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[st
             hydra.shell_completion(config, args.overrides)
         elif args.info:
             hydra.show_info(args.info, config, args.overrides)
-        elif args.multirun:
-            hydra.multirun(config, task, [*args.overrides, "hydra.mode=MULTIRUN"])
+        elif args.multirun or _SWEEP in args.overrides:
+            hydra.multirun(config, task, [*args.overrides, _SWEEP])
         else:
             hydra.run(config, task, args.overrides)
     finally:
@@ -93,6 +141,7 @@ def _parse(name: str, words: list[str]) -> tuple[Any, Namespace]:
 
     parser = get_args_parser()
     flags = [flag for action in parser._actions for flag in action.option_strings]
+    flags.remove("--experimental-rerun")  # which reads a pickle
     for word in words:
         flag = word.split("=")[0]
         if flag.startswith("-") and flag not in flags:
@@ -103,36 +152,15 @@ def _parse(name: str, words: list[str]) -> tuple[Any, Namespace]:
     return parser, parser.parse_intermixed_args(words)  # -m may stand anywhere
 
 
-def _with_folders(run: Callable[[Callable[..., Any]], None], name: str) -> None:
-    """Run with ``${unused:…}`` for folders, and tell what is wrong with words and folders."""
-    from hydra.errors import HydraException
+@contextmanager
+def _unused_folders() -> Iterator[None]:
+    """Let configurations ask for a folder by ``${unused:…}``."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from invset.config.mistakes import one_sentence
 
     unused = _Unused()
     OmegaConf.register_new_resolver("unused", unused, replace=True)
-    begun: list[bool] = []
-
-    def begin(task: Callable[[Any], int]) -> Callable[[Any], int]:
-        def job(cfg: Any) -> int:
-            begun.append(True)
-            return task(cfg)
-
-        return job
-
     try:
-        run(begin)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InvsetError(one_sentence(error, name)) from error
-    except OSError as error:
-        if begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
-            raise
-        raise InvsetError(
-            f"can't write to {error.filename} ({error.strerror}); type"
-            " hydra.run.dir=/a/folder/of/yours"
-        ) from error
+        yield
     finally:  # Hydra asks for the folder of a sweep also where an experiment names another
         for folder in unused.taken.values():
             _remove_if_empty(Path(folder))
@@ -168,13 +196,11 @@ def _join_sweep(cfg: Any) -> None:
 
 
 def _remove_empty_run() -> None:
-    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration. A sweep
-    keeps its numbered ones.
-    """
+    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration."""
     from hydra.core.hydra_config import HydraConfig
 
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if not _sweeping() and [p.name for p in folder.iterdir()] == [".hydra"]:
+    if [p.name for p in folder.iterdir()] == [".hydra"]:
         shutil.rmtree(folder / ".hydra")
         _remove_if_empty(folder)
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, open_dict
 
 from invset.config import build
 from invset.config.compose import compose
-from invset.config.validate import check_config
+from invset.config.validate import check_components, check_config
 from invset.errors import InvsetError
 from invset.problem.runtime import Runtime
 
@@ -85,4 +85,4 @@ def test_the_command_takes_them() -> None:
     check_config(cfg)
     assert build.problem(cfg).runtime == Runtime()
     with pytest.raises(InvsetError, match=r"runtime\.autocast must be off"):
-        check_config(configured("runtime.autocast=half"))
+        check_components(configured("runtime.autocast=half"))

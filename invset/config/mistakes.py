@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -42,10 +42,11 @@ def one_sentence(error: Exception, command: str) -> str:
         return _no_option(group, option)
     if isinstance(error, OverrideParseException):
         return _no_override(error.override)
+    composing = isinstance(error, ConfigCompositionException)
     for cause in _causes(error):
         if isinstance(cause, MissingMandatoryValue) and cause.full_key:
             return _missing(cause.full_key)
-        if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
+        if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and composing:
             return _no_key(cause, command)
         if isinstance(cause, ValidationError) and (told := _no_value(cause)):
             return told

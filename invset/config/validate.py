@@ -17,7 +17,6 @@ from invset.errors import InvsetError, did_you_mean
 
 def check_config(cfg: DictConfig) -> None:
     """Raise `InvsetError` for values that no run can have."""
-    check_components(cfg)
     if "ranges" in cfg.sampler:
         _check_rungs(cfg.sampler)
     _check_problem(cfg, ranged=True)
