@@ -194,8 +194,8 @@ def test_only_the_output_has_labels(network: Network) -> None:
             {"layer": "conv", "number": 1, "position": (6, 0)},
             r"position \[6, 0\] lies outside layer conv, whose maps are 6x6",
         ),
-        ({"layer": "conv", "number": 1, "position": (0, -1)}, "lies outside"),
-        ({"layer": "conv", "number": 1, "position": (0, 1, 2)}, "lies outside"),
+        ({"layer": "conv", "number": 1, "position": (0, -1)}, "two whole numbers from 0"),
+        ({"layer": "conv", "number": 1, "position": (0, 1, 2)}, "two whole numbers from 0"),
         ({"layer": "conv", "number": None}, "give a number, a label or a direction"),
         (
             {"layer": "conv", "number": None, "direction": torch.ones(4)},

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invset.core.checks import check_choice, check_range
+from invset.core.checks import PRIORS, check_choice, check_position, check_range
 from invset.core.space import Box, Free, Region
 from invset.core.target import ActivationRange, Layer, Target
 from invset.errors import InvsetError, is_out_of_memory
@@ -24,15 +24,9 @@ from invset.nets.network import Network
 from invset.problem.passes import Passes, channels_last_pays, to_channels_last
 from invset.problem.runtime import Runtime
 
-#: Where a convolutional channel is read.
-POSITIONS = ("center", "max", "mean")
-
 #: The range of a neuron that nothing is asked of yet, as in ``invset probe``: every activation lies
 #: in it.
 ANY = (-math.inf, math.inf)
-
-#: Parts of code space by name; see `Problem.region`.
-PRIORS = ("auto", "natural", "clip", "none")
 
 
 @dataclass(frozen=True)
@@ -189,17 +183,15 @@ class Problem:
                 f"layer {neuron.layer} gives activations of shape {shape}; neurons live in layers"
                 " of units or of channels"
             )
-        if isinstance(neuron.position, str):
-            check_choice("position", neuron.position, POSITIONS, "[y, x]")
-        elif len(shape) == 3:
-            sides = shape[1:]
-            if len(neuron.position) != 2 or not all(
-                0 <= p < side for p, side in zip(neuron.position, sides, strict=True)
-            ):
-                raise InvsetError(
-                    f"position {list(neuron.position)} lies outside layer {neuron.layer}, whose"
-                    f" maps are {shape[1]}x{shape[2]}"
-                )
+        check_position(neuron.position)
+        beyond = not isinstance(neuron.position, str) and any(
+            p >= side for p, side in zip(neuron.position, shape[1:], strict=False)
+        )
+        if beyond:
+            raise InvsetError(
+                f"position {list(neuron.position)} lies outside layer {neuron.layer}, whose"
+                f" maps are {shape[1]}x{shape[2]}"
+            )
         if neuron.direction is not None:
             if tuple(neuron.direction.shape) != (shape[0],):
                 raise InvsetError(
