@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from invset import Neuron, Problem
-from invset.analysis.diversity import count_distinct, nearest_neighbours
+from invset.analysis.neighbours import count_distinct, nearest_neighbours
 from invset.api import finish
 from invset.cli import config_dir
 from invset.problem.allocator import keep_freed_memory

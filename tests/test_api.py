@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from invset import InverseSetSampler, Neuron, Problem, mini_generator, mini_network
+from invset.adapter import adapt
 from invset.api import Result, finish
-from invset.commands.outputs import ladder_rows
 from invset.errors import InvsetError
 from invset.samplers.base import Status
 from invset.samplers.stream import Stream
@@ -96,7 +96,12 @@ def test_samples_that_rounding_took_out_keep_their_numbers(monkeypatch: pytest.M
     short = finish(exact, exact.region(), whole.state, 0.0)
     assert short.kept.tolist() == [i for i in range(len(whole)) if i != out]
     cells = [[-1 if c == out else c - (c > out) for c in row] for row in whole.state.extra["cells"]]
-    assert ladder_rows(short) == cells
+    found = adapt(short, sampler.sampler, exact)
+    assert found.cells is not None
+    assert found.cells.tolist() == cells
+    assert [
+        len(found.cells[i][found.cells[i] >= 0]) for i in (0, 1)
+    ] == found.row.bincount().tolist()
 
 
 def test_nothing_found_is_an_empty_result() -> None:

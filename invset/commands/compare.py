@@ -5,8 +5,6 @@ the same range.
 from __future__ import annotations
 
 import csv
-import math
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,19 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from invset.analysis.diversity import Diversity, count_distinct
+from invset.adapter import adapt
+from invset.analysis.discover import figures, measure
+from invset.analysis.record import value_of
 from invset.analysis.reference import Reference
 from invset.api import finish
-from invset.commands.outputs import load_reference
 from invset.config import build
+from invset.config.real_images import load_reference
 from invset.config.validate import several
 from invset.errors import InvsetError, did_you_mean
 from invset.files.rundir import RunDir
 from invset.problem.problem import Neuron, Problem
+from invset.report.run_folder import sample_set
+from invset.report.table import Line, markdown
 from invset.samplers.base import drive
 
 KEY = ("method", "layer", "neuron", "range", "seed")
@@ -72,10 +74,10 @@ def main(cfg: DictConfig) -> None:
         row |= {
             "z1": low,
             "z2": high,
-            **_run(cfg, problem, reference, cfg.methods[method], index, seed),
+            **_run(cfg, problem, reference, cfg.methods[method], seed),
         }
         done.append({k: _text(v) for k, v in row.items()})
-        out.write_csv("runs.csv", list(done[0]), [list(r.values()) for r in done])
+        out.write_rows("runs.csv", done)
     lines = summarize(done)
     out.write(
         "summary.md", lambda path: Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -102,90 +104,37 @@ def _neurons(cfg: DictConfig) -> list[tuple[str, int | str]]:
 
 
 def _run(
-    cfg: DictConfig,
-    problem: Problem,
-    reference: Reference,
-    method: DictConfig,
-    index: int,
-    seed: int,
+    cfg: DictConfig, problem: Problem, reference: Reference, method: DictConfig, seed: int
 ) -> dict[str, Any]:
+    """How a run ended, and its figures by their keys."""
     rng = torch.Generator().manual_seed(seed)
     region = problem.region(method.prior, rng)
     partial = hydra.utils.instantiate(method.sampler)
-    sampler = partial(
-        n=cfg.n, K=min(partial.keywords.get("K", partial.func.K), cfg.n)
-    )  # n=5 alone should do
+    # n=5 alone should do
+    sampler = partial(n=cfg.n, K=min(partial.keywords.get("K", partial.func.K), cfg.n))
     outcome = drive(sampler, problem.inverse_set(region), rng)
     result = finish(problem, region, outcome.state, outcome.seconds)
-    real = reference.compare([(problem.neurons[0].layer, index)], problem.range, cfg.n)
-    e = result.encodings.cpu()
-    same, distinct = (
-        Diversity.of(e[: real.diversity.samples]),
-        count_distinct(e[result.in_range.cpu()], real.threshold),
-    )
-    return {
-        "status": result.status.value,
-        "samples": len(result),
-        "in_range": result.in_range.float().mean().item() if len(result) else math.nan,
-        "gradient_steps": result.steps,
-        "code_steps": result.code_steps,
-        "distinct": distinct,
-        "code_steps_per_distinct": result.code_steps / distinct if distinct else math.nan,
-        "coverage": problem.range.coverage(result.activations) if len(result) else math.nan,
-        "mean_distance": same.mean_pairwise_distance,
-        "real_mean_distance": real.diversity.mean_pairwise_distance,
-        "nearest": same.nearest_neighbour,
-        "real_nearest": real.diversity.nearest_neighbour,
-        "vendi": same.vendi,
-        "real_vendi": real.diversity.vendi,
-        "real_in_range": real.in_range,
-        "real_kind": real.kind,
-        "seconds": result.seconds,
-    }
+    samples = sample_set(problem, region, adapt(result, sampler, problem))
+    measured = measure(samples, reference).summary
+    values = {one.key: value_of(measured, one.key) for one in figures()}
+    return {"status": result.status.value, **values}
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return ""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def summarize(rows: list[dict[str, str]]) -> list[str]:
-    """Markdown: a line for each method, layer and range; figures are means over the runs that ended
-    ``reached``.
+    """Markdown: a line for each method, layer and range; figures are means ± standard deviations
+    over the runs that ended ``reached``.
     """
-    header = [
-        "method",
-        "layer",
-        "range",
-        "runs",
-        "reached",
-        "gradient steps",
-        "code-steps per distinct",
-        "in range",
-        "tenths covered",
-    ]
-    header += ["mean distance (real)", "nearest (real)", "Vendi (real)", "seconds"]
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for row in rows:
         groups.setdefault((row["method"], row["layer"], row["range"]), []).append(row)
+    lines = []
     for key, runs in groups.items():
-        ended = [r for r in runs if r["status"] == "reached"]
-
-        def mean(name: str, among: list[dict[str, str]] = ended, digits: int = 1) -> str:
-            values = [float(r[name]) for r in among if not math.isnan(float(r[name]))]
-            return f"{statistics.fmean(values):.{digits}f}" if values else "–"
-
-        share = statistics.fmean([float(r["in_range"]) for r in ended]) if ended else math.nan
-        cells = [
-            *key,
-            str(len(runs)),
-            f"{len(ended)} of {len(runs)}",
-            mean("gradient_steps", digits=0),
-            mean("code_steps_per_distinct"),
-        ]
-        cells += [f"{share:.1%}" if ended else "–", mean("coverage", digits=2)]
-        cells += [
-            f"{mean(n)} ({mean(f'real_{n}')})" for n in ("mean_distance", "nearest", "vendi")
-        ] + [mean("seconds")]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        ended = [row for row in runs if row["status"] == "reached"]
+        lines.append(Line([*key, f"{len(ended)} of {len(runs)}"], ended))
+    return markdown(["method", "layer", "range", "reached"], lines, figures())

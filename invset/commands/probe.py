@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from invset.commands.outputs import load_reference
 from invset.config import build
 from invset.config.published import prepare
+from invset.config.real_images import load_reference
 from invset.config.validate import asked, check_probe
 from invset.core.reach import LEVELS, Reach, percentiles, reach, rounded
 from invset.core.space import Region

@@ -51,8 +51,8 @@ class _Run:
         import hydra
         import torch
 
-        from invset.commands.outputs import load_reference
         from invset.config import build
+        from invset.config.real_images import load_reference
         from invset.config.validate import check_sampler
 
         self.cfg = cfg
@@ -162,23 +162,24 @@ class _Run:
         self.saved_at = time.monotonic()
 
     def _write(self, result: Any) -> None:
-        from invset.commands.outputs import write_run
+        from invset.adapter import adapt
+        from invset.report.run_folder import Ended, write_run
 
         if result.images.numel() > _MUCH:
             print(
                 f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
                 file=sys.stderr,
             )
-        write_run(
-            self.rundir,
-            self.cfg,
+        ended = Ended(
             self.problem,
             self.region,
-            self.sampler,
             self.reference,
-            result,
+            adapt(result, self.sampler, self.problem),
             self.last[2],
+            self.cfg.seed,
+            self.cfg.animation,
         )
+        write_run(self.rundir, ended)
         if self.cfg.get("report", False):  # a run that is resumed may be older than the option
             from invset.report.run_page import write_report
 
