@@ -56,5 +56,5 @@ def test_means_are_over_the_runs_that_reached_n() -> None:
         {**base, near: "100", "status": "budget"},
     ]
     head, _, line = summarize(rows)
-    assert head.endswith("| nearest neighbour (activation units of E) (real images) |")
+    assert head.endswith("| nearest neighbour (units of E) (real images) |")
     assert line == "| stream | fc8 | low | 2 of 3 | 4 ± 0 | 5.00 ± 1.41 (2.00) |"

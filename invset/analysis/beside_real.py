@@ -42,7 +42,7 @@ class BesideReal:
     alike: Diversity = part("of as many samples", _SHOWN, beside="real")
     real: Diversity | None = part("of real images")
     threshold: float | None = figure(
-        "distance of distinct samples", "activation units of E", low=0, form=".3g"
+        "distance of distinct samples", "units of E", low=0, form=".3g"
     )
     distinct: int | None = figure("distinct", low=0, good="high", form=".0f", headline=True)
     code_steps_per_distinct: float = figure(

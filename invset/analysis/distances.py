@@ -21,8 +21,8 @@ class Distances:
         mean: to the mean of all samples, with shape (n,).
     """
 
-    nearest: Tensor = per_sample("distance to the nearest sample", "activation units of E")
-    mean: Tensor = per_sample("distance to the mean", "activation units of E")
+    nearest: Tensor = per_sample("distance to the nearest sample", "units of E")
+    mean: Tensor = per_sample("distance to the mean", "units of E")
 
 
 def distances(samples: SampleSet, reference: Reference | None) -> Distances | None:

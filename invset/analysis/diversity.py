@@ -13,7 +13,7 @@ from invset.analysis.record import figure
 from invset.analysis.reference import Reference
 from invset.analysis.sample_set import SampleSet
 
-_UNIT = "activation units of E"
+_UNIT = "units of E"
 
 
 @dataclass(frozen=True)

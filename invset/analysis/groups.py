@@ -38,7 +38,7 @@ class Groups:
     most: int = figure("groups tried at most", low=2, form=".0f")
     sizes: list[int] = listed("samples of each group")
     group: Tensor = per_sample("group")
-    from_medoid: Tensor = per_sample("distance to the group's medoid", "activation units of E")
+    from_medoid: Tensor = per_sample("distance to the group's medoid", "units of E")
 
 
 def groups(samples: SampleSet, reference: Reference | None) -> Groups | None:

@@ -22,9 +22,13 @@ class Passes:
         seconds: of sampling, by the wall clock.
     """
 
-    forwards: float = figure("forward passes", "of one code", low=0, good="low", form=",.0f")
-    backwards: float = figure("backward passes", "of one code", low=0, good="low", form=",.0f")
-    code_steps: float = figure("code-steps", low=0, good="low", form=",.0f")
+    forwards: float = figure(
+        "forward passes", "of one code", low=0, good="low", form=",.0f", headline=True
+    )
+    backwards: float = figure(
+        "backward passes", "of one code", low=0, good="low", form=",.0f", headline=True
+    )
+    code_steps: float = figure("code-steps", low=0, good="low", form=",.0f", headline=True)
     code_steps_per_sample: float = figure("code-steps a sample", low=0, good="low", form=".3g")
     gradient_steps: int = figure("gradient steps", low=0, good="low", form=",.0f", headline=True)
     seconds: float = figure("time", "s", low=0, good="low", form=".3g", headline=True)

@@ -25,7 +25,7 @@ class Plane:
 
     first: float = figure("variance on the map's first axis", low=0, high=1, form=".0%")
     second: float = figure("variance on the map's second axis", low=0, high=1, form=".0%")
-    points: Tensor = per_sample("place on the map", "activation units of E")
+    points: Tensor = per_sample("place on the map", "units of E")
 
 
 def plane(samples: SampleSet, reference: Reference | None) -> Plane | None:

@@ -194,7 +194,8 @@ def _panel(step: np.ndarray, drawn: Mapping[str, np.ndarray], title: str) -> str
     # the line of a chart with one needs no name: the axis has it
     named = [(text if len(drawn) > 1 else "", y, colour) for (text, y), colour in lines]
     _lines(axes, step, named)
-    axes.set_ylabel(textwrap.fill(title, 18))
+    only = next(iter(drawn)) if len(drawn) == 1 else title
+    axes.set_ylabel(textwrap.fill(title if only == title else f"{title}: {only}", 18))
     axes.set_xlabel("gradient step")
     return _svg(figure, f"{' and '.join(drawn)} over the gradient steps")
 

@@ -128,7 +128,7 @@ class Run:
     def sampler(self) -> str:
         """The sampler's name, as in ``sampler=stream``; empty if the configuration isn't there."""
         target = (self.config.get("sampler") or {}).get("_target_", "")
-        return target.split(".")[-2] if target.startswith("invset.samplers.") else target
+        return target.split(".")[-2] if target.startswith("invset.") else target
 
     def picture(self, sample: Sample) -> Path:
         return self.path / "samples" / f"{sample.number:05d}.png"
