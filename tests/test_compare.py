@@ -58,3 +58,13 @@ def test_means_are_over_the_runs_that_reached_n() -> None:
     head, _, line = summarize(rows)
     assert head.endswith("| nearest neighbour (units of E) (real images) |")
     assert line == "| stream | fc8 | low | 2 of 3 | 4 ± 0 | 5.00 ± 1.41 (2.00) |"
+
+
+def test_runs_of_an_older_version_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs.csv").write_text(
+        "method,layer,neuron,range,seed,status,samples\na,b,c,d,0,x,1\n"
+    )
+    assert typed(monkeypatch, "compare", "use=[stream]", f"out={tmp_path}") == 2
+    assert "has the columns of an older version" in capsys.readouterr().err

@@ -84,7 +84,8 @@ def silhouette(distances: np.ndarray, labels: np.ndarray) -> float:
         labels: group of each sample, from 0, with shape (n,).
     """
     member = np.eye(labels.max() + 1)[labels]
-    size, row = member.sum(0), np.arange(len(labels))
+    size = member.sum(0)
+    row = np.arange(len(labels))
     if len(size) < 2:
         return -1.0
     sums = distances @ member

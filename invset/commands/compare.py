@@ -5,6 +5,7 @@ the same range.
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,58 +40,78 @@ def main(cfg: DictConfig) -> None:
             f"there is no method {unknown[0]!r}.{did_you_mean(unknown[0], cfg.methods)} Methods:"
             f" {', '.join(cfg.methods)}"
         )
-    neurons = _neurons(cfg)
+    jobs = _jobs(cfg)
     device = build.choose_device(cfg.device)
-    network, generator = build.network(cfg.network, device), build.generator(cfg.generator, device)
+    network = build.network(cfg.network, device)
+    generator = build.generator(cfg.generator, device)
     out = RunDir(cfg.out)
-    table = out / "runs.csv"
-    done = list(csv.DictReader(table.read_text().splitlines())) if table.exists() else []
-    seen = {tuple(str(row[k]) for k in KEY) for row in done}
-    jobs = [
-        (method, layer, neuron, name, seed)
-        for layer, neuron in neurons
+    done = _read(out / "runs.csv")
+    seen = {tuple(row[key] for key in KEY) for row in done}
+    new = [job for job in jobs if tuple(map(str, job.values())) not in seen]
+    reference: Reference | None = None
+    bar = tqdm(new, desc="comparing", unit="run")
+    for job in bar:
+        bar.set_postfix_str(f"{job['method']} {job['layer']}:{job['neuron']} {job['range']}")
+        problem = Problem(network, generator, cfg.encoder, [Neuron(job["layer"], job["neuron"])])
+        reference = reference or load_reference(cfg, problem)
+        low, high = _range(problem, reference, cfg.fractions[job["range"]])
+        neuron = Neuron(job["layer"], job["neuron"], (low, high))
+        problem = Problem(network, generator, cfg.encoder, [neuron])
+        found = _run(cfg, problem, reference, cfg.methods[job["method"]], job["seed"])
+        row = {**job, "z1": low, "z2": high, **found}
+        done.append({key: _text(value) for key, value in row.items()})
+        out.write_rows("runs.csv", done)
+    text = "\n".join(summarize(done))
+    out.write("summary.md", lambda path: Path(path).write_text(text + "\n", encoding="utf-8"))
+    print(text)
+
+
+def _jobs(cfg: DictConfig) -> list[dict[str, Any]]:
+    """`KEY` of every run that is asked for."""
+    return [
+        dict(zip(KEY, (method, layer, neuron, name, seed), strict=True))
+        for layer, neuron in _neurons(cfg)
         for name in cfg.fractions
         for seed in cfg.seeds
         for method in cfg.use
     ]
-    reference: Reference | None = None
-    bar = tqdm(
-        [job for job in jobs if tuple(map(str, job)) not in seen], desc="comparing", unit="run"
-    )
-    for method, layer, neuron, name, seed in bar:
-        bar.set_postfix_str(f"{method} {layer}:{neuron} {name}")
-        problem = Problem(network, generator, cfg.encoder, [Neuron(layer, neuron)])
-        reference = reference or load_reference(cfg, problem)
-        if reference is None or not reference.knows(layer):
-            raise InvsetError(
-                f"there is no reference that holds layer {layer}; make one with: invset fit"
-                f" reference 'keep=[{layer}]'"
-            )
-        index = problem.indices[0]
-        assert index is not None
-        low, high = (share * reference.quantile(layer, index, 1.0) for share in cfg.fractions[name])
-        problem = Problem(network, generator, cfg.encoder, [Neuron(layer, neuron, (low, high))])
-        row = dict(zip(KEY, (method, layer, neuron, name, seed), strict=True))
-        row |= {
-            "z1": low,
-            "z2": high,
-            **_run(cfg, problem, reference, cfg.methods[method], seed),
-        }
-        done.append({k: _text(v) for k, v in row.items()})
-        out.write_rows("runs.csv", done)
-    lines = summarize(done)
-    out.write(
-        "summary.md", lambda path: Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    )
-    print("\n".join(lines))
+
+
+def _read(table: Path) -> list[dict[str, str]]:
+    """The runs that are there.
+
+    Raises:
+        InvsetError: they were written by a version with other columns.
+    """
+    rows = list(csv.DictReader(table.read_text().splitlines())) if table.exists() else []
+    if rows and not {*KEY, "status", "counts.saved"} <= set(rows[0]):
+        raise InvsetError(
+            f"{table} has the columns of an older version, to which no run can be added; delete it,"
+            " or type out= and another folder"
+        )
+    return rows
+
+
+def _range(
+    problem: Problem, reference: Reference | None, shares: Sequence[float]
+) -> tuple[float, float]:
+    """A range from shares of the largest activation of real images."""
+    layer = problem.neurons[0].layer
+    if reference is None or not reference.knows(layer):
+        raise InvsetError(
+            f"there is no reference that holds layer {layer}; make one with: invset fit"
+            f" reference 'keep=[{layer}]'"
+        )
+    index = problem.indices[0]
+    assert index is not None
+    low, high = (share * reference.quantile(layer, index, 1.0) for share in shares)
+    return low, high
 
 
 def _neurons(cfg: DictConfig) -> list[tuple[str, int | str]]:
     """Layer and number or name of each neuron."""
-    names, example = (
-        ("layer", "neuron"),
-        "'neurons=[{layer: fc8, neuron: [1,2]}, {layer: conv5, neuron: 20}]'",
-    )
+    names = ("layer", "neuron")
+    example = "'neurons=[{layer: fc8, neuron: [1,2]}, {layer: conv5, neuron: 20}]'"
     form = f"neurons= is a list of layers, each with one neuron or several: {example}"
     listed = several(cfg, names, form)
     if not all(len(one) == len(names) for one in listed):
@@ -104,7 +125,7 @@ def _neurons(cfg: DictConfig) -> list[tuple[str, int | str]]:
 
 
 def _run(
-    cfg: DictConfig, problem: Problem, reference: Reference, method: DictConfig, seed: int
+    cfg: DictConfig, problem: Problem, reference: Reference | None, method: DictConfig, seed: int
 ) -> dict[str, Any]:
     """How a run ended, and its figures by their keys."""
     rng = torch.Generator().manual_seed(seed)
