@@ -20,10 +20,10 @@ from common import begin, pair, parser, write
 from tqdm import tqdm
 
 from invset import Neuron, Problem
-from invset.analysis.diversity import count_distinct, nearest_neighbours
-from invset.api import finish
+from invset.analysis.neighbours import count_distinct, nearest_neighbours
 from invset.config.compose import compose
 from invset.problem.allocator import keep_freed_memory
+from invset.problem.result import finish
 from invset.studies.study import study_of
 
 NEURONS = (("fc8", 981), ("conv5", 197))

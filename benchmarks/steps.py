@@ -32,7 +32,12 @@ from invset.commands import compare
 from invset.config.compose import compose
 from invset.problem.allocator import keep_freed_memory
 
-FIGURES = ("gradient_steps", "code_steps", "seconds")
+#: What is told of a run: name -> column of ``runs.csv``.
+FIGURES = {
+    "gradient_steps": "meter.gradient_steps",
+    "code_steps": "meter.code_steps",
+    "seconds": "meter.seconds",
+}
 PLACE = ("layer", "neuron", "range", "seed")
 
 
@@ -49,8 +54,10 @@ def run(folder: Path, overrides: list[str], neurons: str, ranges: str) -> list[d
 
 def figures(row: dict[str, str]) -> dict[str, float]:
     """`FIGURES` of one run for each distinct sample in range; nan if it has none."""
-    distinct = int(row["distinct"])
-    return {name: float(row[name]) / distinct if distinct else math.nan for name in FIGURES}
+    distinct = int(row["beside_real.distinct"])
+    return {
+        name: float(row[key]) / distinct if distinct else math.nan for name, key in FIGURES.items()
+    }
 
 
 def summarize(rows: list[dict[str, str]], first: str) -> dict[str, dict[str, Any]]:
@@ -65,7 +72,7 @@ def summarize(rows: list[dict[str, str]], first: str) -> dict[str, dict[str, Any
         found[method] = {
             "runs": len(mine),
             "reached": reached,
-            "in_range": _spread(float(r["in_range"]) for r in mine),
+            "in_range": _spread(float(r["counts.share_in_range"] or math.nan) for r in mine),
         }
         for name in FIGURES:
             pairs = [

@@ -43,7 +43,8 @@ from common import Spread, bar, begin, once, parser, write
 from torch import Tensor
 
 from invset import Generator, Neuron, Problem, mini_generator, mini_network
-from invset.analysis.diversity import Diversity, count_distinct
+from invset.analysis.diversity import Diversity
+from invset.analysis.neighbours import count_distinct
 from invset.analysis.reference import Reference
 from invset.files.images import to_uint8
 from invset.nets.embedded import embedded
@@ -89,13 +90,14 @@ def measured(problem: Problem, reference: Reference, images: Tensor) -> dict[str
     real = reference.compare([(LAYER, problem.indices[0] or 0)], problem.range, len(images))
     inside = problem.range.contains(f)
     diversity = Diversity.of(e)
+    beside = Diversity.of(real.encodings, e.shape[1])
     return {
         "in_range": inside.double().mean().item(),
         "distinct": count_distinct(e[inside], real.threshold),
         "nearest": diversity.nearest_neighbour,
         "vendi": diversity.vendi,
-        "real_nearest": real.diversity.nearest_neighbour,
-        "real_vendi": real.diversity.vendi,
+        "real_nearest": beside.nearest_neighbour,
+        "real_vendi": beside.vendi,
     }
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from invset import InverseSetSampler, Neuron, Problem, mini_generator, mini_network
-from invset.api import Result, finish
 from invset.errors import InvsetError
+from invset.problem.result import Result, finish
 from invset.samplers.base import Status
 from invset.samplers.stream import Stream
 from invset.studies.ladder import Ladder

@@ -198,12 +198,13 @@ def row(
 ) -> dict[str, str]:
     place = {"layer": "fc8", "neuron": "8", "range": "low", "seed": str(seed)}
     figures = {
-        "gradient_steps": str(steps),
-        "code_steps": str(10 * steps),
-        "seconds": "6.0",
-        "in_range": "1",
+        "meter.gradient_steps": str(steps),
+        "meter.code_steps": str(10 * steps),
+        "meter.seconds": "6.0",
+        "counts.share_in_range": "1",
+        "beside_real.distinct": str(distinct),
     }
-    return {"method": method, **place, **figures, "distinct": str(distinct), "status": status}
+    return {"method": method, **place, **figures, "status": status}
 
 
 def test_steps_a_distinct_sample_by_hand() -> None:
@@ -228,7 +229,8 @@ def test_steps_runs_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixt
         tmp_path / "runs", ["use=[stream]", "seeds=[3]", "n=10"], "{fc8: [8]}", "{low: [0.25, 0.4]}"
     )
     assert [
-        (r["method"], r["layer"], r["neuron"], r["range"], r["seed"], r["samples"]) for r in rows
+        (r["method"], r["layer"], r["neuron"], r["range"], r["seed"], r["counts.saved"])
+        for r in rows
     ] == [("stream", "fc8", "8", "low", "3", "10")]
 
 

@@ -30,14 +30,10 @@ def test_the_neurons_that_are_typed_and_no_others(
     ]
     for row in rows:
         assert float(row["z2"]) / float(row["z1"]) == pytest.approx(0.75 / 0.6, rel=1e-3)
-        assert (row["status"], row["samples"], row["in_range"], row["distinct"]) == (
-            "reached",
-            "4",
-            "1",
-            "4",
-        )
-        assert float(row["code_steps_per_distinct"]) == pytest.approx(
-            float(row["code_steps"]) / 4, rel=1e-4
+        counted = ("status", "counts.saved", "counts.in_range", "beside_real.distinct")
+        assert [row[key] for key in counted] == ["reached", "4", "4", "4"]
+        assert float(row["beside_real.code_steps_per_distinct"]) == pytest.approx(
+            float(row["meter.code_steps"]) / 4, rel=1e-4
         )
     assert (tmp_path / "summary.md").read_text().splitlines() == summarize(rows)
 
@@ -51,27 +47,24 @@ def test_the_neurons_that_are_typed_and_no_others(
 
 
 def test_means_are_over_the_runs_that_reached_n() -> None:
-    figures = dict.fromkeys(
-        (
-            "gradient_steps",
-            "code_steps_per_distinct",
-            "in_range",
-            "coverage",
-            "mean_distance",
-            "nearest",
-            "vendi",
-        ),
-        "1",
-    )
-    figures |= dict.fromkeys(("real_mean_distance", "real_nearest", "real_vendi", "seconds"), "2")
-    base = {"method": "stream", "layer": "fc8", "range": "low", "status": "reached", **figures}
+    near = "beside_real.alike.nearest_neighbour"
+    base = {"method": "stream", "layer": "fc8", "range": "low", "status": "reached"}
+    base |= {"counts.saved": "4", "beside_real.real.nearest_neighbour": "2"}
     rows = [
-        {**base, "nearest": "4"},
-        {**base, "nearest": "6"},
-        {**base, "nearest": "100", "status": "budget"},
+        {**base, near: "4"},
+        {**base, near: "6"},
+        {**base, near: "100", "status": "budget"},
     ]
-    assert (
-        summarize(rows)[-1]
-        == "| stream | fc8 | low | 3 | 2 of 3 | 1 | 1.0 | 100.0% | 1.00 | 1.0 (2.0) | 5.0 (2.0) |"
-        " 1.0 (2.0) | 2.0 |"
+    head, _, line = summarize(rows)
+    assert head.endswith("| nearest neighbour (units of E) (real images) |")
+    assert line == "| stream | fc8 | low | 2 of 3 | 4 ± 0 | 5.00 ± 1.41 (2.00) |"
+
+
+def test_runs_of_an_older_version_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs.csv").write_text(
+        "method,layer,neuron,range,seed,status,samples\na,b,c,d,0,x,1\n"
     )
+    assert typed(monkeypatch, "compare", "use=[stream]", f"out={tmp_path}") == 2
+    assert "has the columns of an older version" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 from cases import normal
 from scipy.spatial.distance import pdist, squareform
 
-from invset.analysis.diversity import Diversity, count_distinct, nearest_neighbours, vendi_score
+from invset.analysis.diversity import Diversity, vendi_score
+from invset.analysis.neighbours import count_distinct, nearest_neighbours
 
 #: A 3-4-5 triangle.
 TRIANGLE = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
@@ -23,10 +25,8 @@ def test_a_triangle() -> None:
     # the origin's nearest is 3 away, (3, 0)'s is 3, (0, 4)'s is 4
     assert nearest_neighbours(TRIANGLE).tolist() == pytest.approx([3, 3, 4])
     assert d.nearest_neighbour == pytest.approx(10 / 3)
-    assert d.as_dict() == {
-        name: getattr(d, name)
-        for name in ("samples", "mean_pairwise_distance", "nearest_neighbour", "vendi")
-    }
+    assert d.distance_over_root_d == pytest.approx(4 / math.sqrt(2))
+    assert Diversity.of(TRIANGLE, 9).distance_over_root_d == pytest.approx(4 / 3)
 
 
 def test_many_samples_are_measured_in_parts() -> None:
@@ -89,4 +89,4 @@ def test_count_distinct_by_hand() -> None:
 
 def test_figures_do_not_depend_on_the_order() -> None:
     e, order = normal(6, 4), torch.tensor([4, 0, 5, 2, 1, 3])
-    assert Diversity.of(e[order]).as_dict() == pytest.approx(Diversity.of(e).as_dict())
+    assert asdict(Diversity.of(e[order])) == pytest.approx(asdict(Diversity.of(e)))

@@ -24,9 +24,11 @@ from invset.core.target import Evaluate, Layer, Meter, Seen, Target
 from invset.errors import InvsetError
 from invset.samplers.base import Limits, Status
 from invset.samplers.drive import closest
+from invset.samplers.found import Found
+from invset.samplers.full import Full
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage
-from invset.studies.study import Found, Study, loaded, saved
+from invset.studies.study import Study, loaded, saved
 
 
 def with_layer(target: Target, units: Callable[[Tensor], Tensor]) -> Target:
@@ -355,7 +357,7 @@ def test_an_interrupt_before_the_first_state_is_raised() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(Stream(K=2, n=4), calling(slab(), interrupt))
+        run(Full(K=2, n=4), calling(slab(), interrupt))
 
 
 def test_a_state_of_another_sampler_is_refused() -> None:
@@ -421,7 +423,7 @@ def test_kept_drops_what_comes_after_the_last() -> None:
 @pytest.mark.parametrize(
     ("bad", "word"),
     [
-        ({"K": 0}, "K must be a whole number at least 1"),
+        ({"K": 0}, "K must be a whole number of at least 1"),
         ({"K": 50}, "n=30"),
         ({"n": 2.5}, "n must be a whole number"),
         ({"mu0": 0}, "mu0 must be a number above 0"),

@@ -21,7 +21,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from report_folders import write_run
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from typed import typed
 
 from invset.commands.figure import main
@@ -30,9 +30,8 @@ from invset.config.validate import check_config
 from invset.errors import InvsetError
 from invset.nets.embedded import mini_network
 from invset.nets.labels import find_neuron, labels
-from invset.report.paper_figure import Figure, label, measure, rows
+from invset.report.paper_figure import Composition, label, rows, table
 from invset.report.sweep_folder import read_job
-from invset.report.table import COLUMNS, markdown
 from invset.samplers.ppgn import PPGN
 
 CONFIGS = config_dir()
@@ -119,7 +118,7 @@ def test_every_job_of_a_figure_composes(name: str) -> None:
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_method_of_a_figure_has_a_label(name: str) -> None:
-    figure = Figure(**OmegaConf.to_container(config(f"experiment=figures/{name}").figure))  # type: ignore[arg-type]
+    figure = Composition(**OmegaConf.to_container(config(f"experiment=figures/{name}").figure))  # type: ignore[arg-type]
     assert list(figure.labels) == values(jobs_of(name), "sampler") or set(figure.labels) == set(
         values(jobs_of(name), "sampler")
     )
@@ -257,24 +256,24 @@ def test_a_figure_is_sampled_and_drawn(
     for job, row in zip(sorted(jobs, key=lambda path: int(path.name)), table, strict=True):
         tensors, activations = load_file(job / "samples.safetensors"), read(job / "activations.csv")
         codes, e = tensors["codes"], tensors["encodings"].astype(float)
-        assert int(row["samples"]) == len(codes) == len(activations)
-        assert float(row["in_range"]) == (
+        assert int(row["counts.saved"]) == len(codes) == len(activations)
+        assert float(row["counts.share_in_range"] or 0) == (
             np.mean([r["in_range"] == "True" for r in activations]) if activations else 0
         )
         assert (
-            row["extreme_code"] == ""
+            row["codes.extreme"] == ""
             if not len(codes)
-            else close(row["extreme_code"], np.median(np.abs(codes).max(1)))
+            else close(row["codes.extreme"], np.median(np.abs(codes).max(1)))
         )
         pairs = [
             np.linalg.norm(a - b) / np.sqrt(e.shape[1]) for i, a in enumerate(e) for b in e[:i]
         ]
         assert (
-            row["distance_over_root_d"] == ""
+            row["diversity.distance_over_root_d"] == ""
             if not pairs
-            else close(row["distance_over_root_d"], np.mean(pairs))
+            else close(row["diversity.distance_over_root_d"], np.mean(pairs))
         )
-    assert any(int(row["samples"]) > 1 for row in table)
+    assert any(int(row["counts.saved"]) > 1 for row in table)
     with Image.open(folder / "figure.png") as picture:
         assert picture.height > len(jobs) * 96
 
@@ -299,9 +298,6 @@ def write_job(
     """A job's folder; with a reason it failed."""
     if not reason:
         write_run(folder, **options)
-        encodings = load_file(folder / "samples.safetensors")["encodings"]
-        codes = np.random.default_rng(1).normal(size=(len(encodings), 7)).astype(np.float32)
-        save_file({"encodings": encodings, "codes": codes}, folder / "samples.safetensors")
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "overrides.yaml").write_text(
         json.dumps(["network=mini", f"sampler={sampler}"])
@@ -327,12 +323,12 @@ def test_jobs_without_samples_are_drawn(tmp_path: Path) -> None:
     write_job(tmp_path / "1", "stream", reason="z1 must be below z2")
     write_job(tmp_path / "2", "stream", n=0)
     nothing = json.loads((tmp_path / "2" / "summary.json").read_text())
-    none = {"samples": 0, "mean_pairwise_distance": None, "nearest_neighbour": None, "vendi": None}
-    nothing["quality"] |= {"samples": none, "samples_as_many_as_real": none}
+    for diversity in (nothing["diversity"], nothing["beside_real"]["alike"]):
+        diversity.update(dict.fromkeys(diversity, None), samples=0)
     (tmp_path / "2" / "summary.json").write_text(json.dumps(nothing))
     write_job(tmp_path / "3", "paper", n=1)
     one = json.loads((tmp_path / "3" / "summary.json").read_text())
-    one["quality"]["samples_as_many_as_real"] |= {"nearest_neighbour": None, "vendi": 1.0}
+    one["beside_real"]["alike"] |= {"nearest_neighbour": None, "vendi": 1.0}
     (tmp_path / "3" / "summary.json").write_text(json.dumps(one))
     assert main([str(tmp_path)]) == 0
     with Image.open(tmp_path / "figure.png") as picture:
@@ -347,12 +343,12 @@ def test_jobs_without_samples_are_drawn(tmp_path: Path) -> None:
     assert 0 < shown[3] < 2 * 96 * 96
     assert min(named) > 200  # each row is labelled
     table = read(tmp_path / "figure.csv")
-    assert [row["samples"] for row in table] == [
+    assert [row["counts.saved"] for row in table] == [
         "12",
         "0",
         "1",
     ]  # the job that failed has no figures
-    assert [row["extreme_code"] for row in table][1] == ""
+    assert [row["codes.extreme"] for row in table][1] == ""
     assert "nan" not in (tmp_path / "figure.md").read_text()
 
 
@@ -396,92 +392,43 @@ def test_what_a_row_measures(tmp_path: Path) -> None:
     job = read_job(write_job(tmp_path / "0", "paper", n=5))
     assert job.run
     summary = job.run.summary
-    summary["counts"] |= {"saved": 5, "in_range": 4}
-    row = measure(job.run)
-    codes = load_file(tmp_path / "0" / "samples.safetensors")["codes"]
-    assert row["in_range"] == 0.8
-    assert row["extreme_code"] == pytest.approx(np.sort(np.abs(codes).max(1))[2])
-    assert row["distance_over_root_d"] == pytest.approx(
-        25.6 / np.sqrt(12)
-    )  # encodings have 12 numbers
-    assert row["real_distance_over_root_d"] == pytest.approx(25.6 / np.sqrt(12))
-    assert row["seed_steps"] == 12  # seeds of steps 10, 11 and 12
-    assert (row["gradient_steps"], row["code_steps"], row["real_samples"]) == (47, 435, 41)
-    figure = Figure(**SECTION)  # type: ignore[arg-type]
+    summary["counts"] |= {"saved": 5, "in_range": 4, "share_in_range": 0.8}
+    figure = Composition(**SECTION)  # type: ignore[arg-type]
+    (row,) = rows(figure, [job])
+    assert (row["method"], row["neurons"], row["seed"]) == (
+        "as published",
+        "fc8:8 horse in [3, 4]",
+        5,
+    )
+    assert (row["counts.share_in_range"], row["counts.steps_to_seeds"]) == (0.8, 12)
+    assert (row["meter.gradient_steps"], row["beside_real.real.samples"]) == (47, 41)
     assert (
         label(figure, job, job.run)
-        == "as published\nfc8:8 horse in [3, 4]\n80% in range\nnearest 17.9 (17.9)\nVendi 9.9"
+        == "as published\nfc8:8 horse in [3, 4]\n80% in range\nnearest 17.9 (17.9)\nVendi 9.90"
         " (11.1)"
     )
-    summary["quality"]["real"]["kind"] = "nearest to the range"
-    assert label(figure, job, job.run).endswith("Vendi 9.9 (11.1*)")
-    summary["quality"]["real"] = None
+    summary["beside_real"]["kind"] = "nearest to the range"
+    assert label(figure, job, job.run).endswith("Vendi 9.90 (11.1*)")
+    summary["beside_real"]["real"] = None
     assert label(figure, job, job.run).endswith("80% in range")
-    assert measure(job.run)["real_distance_over_root_d"] is None
-    assert rows(figure, [job])[0] | {"method": "as published", "seed": 5} == rows(figure, [job])[0]
+    (row,) = rows(figure, [job])
+    assert row["beside_real.real.vendi"] is None
 
 
-ROW = dict.fromkeys(COLUMNS) | {
-    f"real_{key}": None
-    for key in ("samples", "distance", "distance_over_root_d", "nearest", "vendi")
-}
-
-
-def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-def test_the_table_has_means_and_deviations() -> None:
-    rng = np.random.default_rng(0)
-    distance, vendi = rng.uniform(10, 30, (2, 3)), rng.uniform(2, 9, (2, 3))
-    table: list[dict[str, Any]] = []
-    for seed in range(3):
-        for m, method in enumerate(("ours", "PPGN")):
-            found = {
-                "distance": distance[m, seed],
-                "vendi": vendi[m, seed],
-                "seed_steps": [7, None, 9][seed] if m == 0 else None,
-            }
-            real = {
-                "real": "in range",
-                "real_samples": 41,
-                "real_distance": 26.04,
-                "real_vendi": 11.1,
-            }
-            table.append({**ROW, **found, **real, "neurons": "b", "method": method, "seed": seed})
-    alone = {**ROW, "distance": 12.0, "real": None, "neurons": "a", "method": "ours", "seed": 0}
-    lines = markdown([*table[:1], alone, *table[1:]])
-    head = cells(lines[0])
-    assert head[:3] == ["neurons", "method", "seeds"]
-    assert {len(cells(line)) for line in lines} == {len(COLUMNS) + 3}
-    found = [dict(zip(head, cells(line), strict=True)) for line in lines[2:]]
-    # questions in the order in which they come first; real images once a question, where there are
-    # any
-    assert [(row["neurons"], row["method"], row["seeds"]) for row in found] == [
-        ("b", "ours", "3"),
-        ("b", "PPGN", "3"),
-        ("b", "real images in range", ""),
-        ("a", "ours", "1"),
+def test_the_table_has_a_line_for_each_question_and_method(tmp_path: Path) -> None:
+    jobs = []
+    for i, (sampler, high) in enumerate([("paper", 4), ("stream", 5), ("stream", 4), ("paper", 4)]):
+        write_job(tmp_path / str(i), sampler, n=5, ranges=((3.0, float(high)),))
+        jobs.append(read_job(tmp_path / str(i)))
+    lines = table(Composition(**SECTION), jobs)  # type: ignore[arg-type]
+    head, _, *found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [line[:3] for line in found] == [
+        ["fc8:8 horse in [3, 4]", "as published", "2"],
+        ["fc8:8 horse in [3, 4]", "ours", "1"],
+        ["fc8:8 horse in [3, 5]", "ours", "1"],
     ]
-    for m in range(2):
-        assert (
-            found[m]["mean distance"] == f"{distance[m].mean():.1f} ± {distance[m].std(ddof=1):.1f}"
-        )
-        assert found[m]["Vendi"] == f"{vendi[m].mean():.1f} ± {vendi[m].std(ddof=1):.1f}"
-    assert (
-        found[0]["steps to seeds"] == f"8 ± {np.std([7, 9], ddof=1):.0f}"
-    )  # of the two that are known
-    assert found[1]["steps to seeds"] == found[0]["nearest neighbour"] == ""
-    assert (
-        found[2]["samples"],
-        found[2]["mean distance"],
-        found[2]["Vendi"],
-        found[2]["in range"],
-    ) == ("41", "26.0", "11.1", "")
-    assert (found[3]["mean distance"], found[3]["Vendi"]) == (
-        "12.0",
-        "",
-    )  # one seed has no deviation
+    vendi = head.index("Vendi score (real images)")
+    assert [line[vendi] for line in found] == ["9.90 ± 0.00 (11.1)"] + ["9.90 (11.1)"] * 2
 
 
 @pytest.mark.parametrize(

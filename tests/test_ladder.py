@@ -11,8 +11,8 @@ from invset.core.space import Free
 from invset.core.target import Target
 from invset.errors import InvsetError
 from invset.samplers.base import Status
+from invset.samplers.found import Found
 from invset.studies.ladder import Ladder
-from invset.studies.study import Found
 
 WEIGHTS = linear(8)
 LOW, HIGH = WEIGHTS.clamp_max(0).sum().item(), WEIGHTS.clamp_min(0).sum().item()

@@ -264,12 +264,12 @@ def test_a_run_on_the_embedded_pair(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert typed(monkeypatch, "run", *words, f"hydra.run.dir={tmp_path}") == 0
     summary = json.loads((tmp_path / "summary.json").read_text())
     rows = list(csv.DictReader((tmp_path / "activations.csv").read_text().splitlines()))
-    assert (summary["status"], summary["prior"], summary["counts"]["gradient_steps"]) == (
+    assert (summary["status"], summary["prior"], summary["meter"]["gradient_steps"]) == (
         "reached",
         "clip",
         7,
     )
-    assert [(row["stage"], row["step"], row["parent"]) for row in rows[:3]] == [
+    assert [(row["origin"], row["step"], row["parent"]) for row in rows[:3]] == [
         ("chain", "2", "0"),
         ("chain", "2", "1"),
         ("chain", "4", "0"),

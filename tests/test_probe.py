@@ -16,13 +16,13 @@ from typed import typed
 
 from invset import Neuron, Problem, mini_generator, mini_network
 from invset.analysis.reference import Reference
-from invset.commands.probe import _excited
 from invset.core.reach import LEVELS, percentiles, reach, rounded
 from invset.core.space import CodePrior, Free
 from invset.errors import InvsetError
 from invset.nets.embedded import embedded
 from invset.problem.problem import ANY
-from invset.report.strip import REAL, Strip, text
+from invset.report.strip import Strip, text
+from invset.studies.probing import REAL, excited
 
 DIM = 12
 SHORT = ["starts=2", "steps=2", "codes=3", "progress=false"]
@@ -117,7 +117,7 @@ def test_a_neuron_without_a_range_can_be_looked_at_but_not_sampled() -> None:
     assert problem.neurons[0].range == ANY
     assert problem.look(torch.zeros(2, 3, 32, 32))[0].shape == (2, 1)
     with pytest.raises(InvsetError, match="fc8:8 horse has no range"):
-        problem.inverse_set(problem.region())
+        problem.target(problem.region())
 
 
 def probe(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str, dict]:
@@ -209,16 +209,16 @@ def test_what_a_reference_does_not_hold(
 
 def test_a_neuron_that_is_silent_for_nearly_all_images() -> None:
     silent, fires = torch.zeros(300), torch.linspace(1, 3, 20)
-    assert _excited(torch.cat([silent, fires]), REAL) == (
+    assert excited(torch.cat([silent, fires]), REAL) == (
         "p10 … p99 of the 20 of 320 real images that move it from 0",
         pytest.approx(np.quantile(fires.numpy(), 0.1)),
         pytest.approx(np.quantile(fires.numpy(), 0.99)),
     )
     assert (
-        _excited(torch.cat([silent, fires[:5]]), REAL)[0] == "p90 … p99 of real images"
+        excited(torch.cat([silent, fires[:5]]), REAL)[0] == "p90 … p99 of real images"
     )  # too few to tell
     some = torch.cat([silent, fires, fires])
-    assert _excited(some, REAL)[1] == pytest.approx(np.quantile(some.numpy(), 0.9))
+    assert excited(some, REAL)[1] == pytest.approx(np.quantile(some.numpy(), 0.9))
 
 
 MISTAKES = {

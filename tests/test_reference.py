@@ -73,16 +73,14 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 def test_images_in_the_range_are_compared_evenly_spread() -> None:
     real = line().compare([("fc8", 0)], ActivationRange.of([(10, 70)]), 4)
     assert (real.kind, real.in_range, real.images) == ("in range", 61, 100)
-    assert real.diversity.samples == 4
-    assert real.diversity.nearest_neighbour == pytest.approx(20)  # 10, 30, 50, 70
+    assert real.encodings.squeeze().tolist() == [10, 30, 50, 70]
     assert real.threshold == pytest.approx(10)
 
 
 def test_the_nearest_images_are_compared_where_few_are_in_the_range() -> None:
     real = line().compare([("fc8", 0)], ActivationRange.of([(98, 200)]), 10)
     assert (real.kind, real.in_range) == ("nearest to the range", 2)
-    assert real.diversity.samples == 10
-    assert real.diversity.mean_pairwise_distance == pytest.approx(11 / 3)  # 90 … 99
+    assert real.encodings.squeeze().sort().values.tolist() == list(range(90, 100))
     # two are enough to compare two samples with
     assert line().compare([("fc8", 0)], ActivationRange.of([(98, 200)]), 2).kind == "in range"
 
@@ -91,3 +89,8 @@ def test_intersections_are_compared_in_the_widths_of_their_ranges() -> None:
     real = line().compare([("fc8", 0), ("fc8", 1)], ActivationRange.of([(40, 60), (-50, -30)]), 5)
     assert real.in_range == 11  # 40 … 50
     assert real.kind == "in range"
+
+
+def test_encodings_that_are_all_the_same_are_refused() -> None:
+    with pytest.raises(InvsetError, match="a reference needs encodings that differ, not 3 equal"):
+        Reference.fit(torch.ones(3, 4), {}, [], 0.99, {})

@@ -64,8 +64,8 @@ def test_every_sample_is_there_as_the_files_say(tmp_path: Path) -> None:
         f = float(row["fc8:8 horse"])
         assert (item.get("data-number"), item.get("data-step")) == (row["sample"], row["step"])
         assert float(item.get("data-activation")) == f
-        assert float(item.get("data-nearest")) == pytest.approx(gaps[i].min(), rel=1e-5)
-        assert float(item.get("data-mean")) == pytest.approx(
+        assert float(item.get("data-distances-nearest")) == pytest.approx(gaps[i].min(), rel=1e-5)
+        assert float(item.get("data-distances-mean")) == pytest.approx(
             np.linalg.norm(e[i] - e.mean(0)), rel=1e-5
         )
         assert text(item) == f"{f:.2f}"
@@ -80,8 +80,8 @@ def test_every_sample_is_there_as_the_files_say(tmp_path: Path) -> None:
             facts["Activation of fc8:8 horse"]
             == f"{f:.5g} ({float(row['fc8:8 horse before 8 bits']):.5g} before rounding to 8 bits)"
         )
-        assert facts["Parent"] == f"seed {i % 3}"
-    # samples of one seed are linked, the seed's own sample among them
+        assert facts["Origin"] == f"{row['origin']}, of parent {i % 3}"
+    # samples of one parent are linked
     assert set(details(tree)["25"]["kin"]) == {1, 4, 7, 10, 13, 16, 19, 22}
     numbers = sorted(
         int(b.get("data-sample"))
@@ -101,12 +101,12 @@ def test_the_header_says_what_the_summary_says(tmp_path: Path) -> None:
         )
     )
     assert text(tree.find(".//h1")) == "fc8:8 horse in [3, 4]"
-    assert facts["In range as saved"] == "25 of 25 (100%)"
-    assert (facts["Gradient steps"], facts["Time"], facts["Seed"]) == ("47", "4.2 s on cpu", "5")
+    assert (facts["Samples"], facts["Share in range"], facts["Distinct"]) == ("25", "100%", "25")
+    assert (facts["Gradient steps"], facts["Time (s)"], facts["Seed"]) == ("47", "4.20", "5")
     rows = [[text(cell) for cell in row] for row in tree.find(".//table").iter("tr")]  # type: ignore[union-attr]
     assert rows[1:] == [
-        ["samples", "25", "17.9", "12.3", "25.6"],
-        ["real images in range", "41", "17.9", "11.1", "25.6"],
+        ["samples", "25", "17.9", "12.3", "25.6", "7.390"],
+        ["real images in range", "41", "17.9", "11.1", "25.6", "7.390"],
     ]
     assert text(tree.find(".//code")) == "invset run network=mini neuron=horse z1=3 z2=4"
 
@@ -202,7 +202,7 @@ def test_several_neurons(tmp_path: Path) -> None:
         12,
         names=("fc8:8 horse", "conv5:20"),
         ranges=((3.0, 4.0), (-1.0, 0.5)),
-        columns=[*columns, "inside", "kept"],
+        log=[*columns, "inside", "kept"],
     )
     tree = page(folder)
     assert text(tree.find(".//h1")) == "fc8:8 horse in [3, 4] and conv5:20 in [-1, 0.5]"
@@ -238,7 +238,7 @@ def test_a_ladder_has_its_rungs_as_rows(tmp_path: Path) -> None:
         tmp_path / "run",
         4,
         ranges=((1.0, 2.0), (3.0, 4.0)),
-        columns=("f_min", "f_mean", "f_max", "rung", "arrived"),
+        log=("f_min", "f_mean", "f_max", "rung", "arrived"),
     )
     folder = write_run(
         tmp_path / "ladder", 4, ranges=((1.0, 2.0), (3.0, 4.0)), cells=[[0, 1, 2], [-1, 3, -1]]
@@ -253,34 +253,37 @@ def test_a_ladder_has_its_rungs_as_rows(tmp_path: Path) -> None:
     assert numbers == [[None, "4", None], ["1", "2", "3"]]
 
 
-def test_columns_of_every_sampler(tmp_path: Path) -> None:
-    samplers = {
-        "two_stage": (
-            "f_min",
-            "f_mean",
-            "f_max",
-            "objective",
-            "penalty",
-            "lambda_mean",
-            "mu",
-            "inside",
-            "kept",
-        ),
-        "ppgn": ("f_min", "f_mean", "f_max", "p_mean", "inside", "kept"),
+def test_charts_of_the_log_are_titled_by_the_summary(tmp_path: Path) -> None:
+    log = ("f_min", "f_mean", "f_max", "lambda_mean", "mu", "temperature", "inside")
+    folder = write_run(tmp_path / "run", 3, log=log)
+    assert charted(page(folder)) == ["lambda_mean", "mu", "temperature", "inside"]  # an older one
+    titles = {
+        "lambda_mean": "multipliers: λ, mean",
+        "mu": "multipliers: μ",
+        "temperature": "heat",
+        "inside": "codes: in range",
     }
-    charts = {}
-    for name, columns in samplers.items():
-        tree = page(write_run(tmp_path / name, 3, columns=columns))
-        labels = [e.get("aria-label", "") for e in tree.iter() if e.get("role") == "img"]
-        charts[name] = [label for label in labels if label.endswith("over the gradient steps")]
-    assert [len(c) for c in charts.values()] == [3, 2]
-    assert "λ, mean and μ over the gradient steps" in charts["two_stage"]
+    change(folder, log=[{"name": name, "title": title} for name, title in titles.items()])
+    assert charted(page(folder)) == ["λ, mean and μ", "heat", "in range"]
+
+
+def charted(tree: Any) -> list[str]:
+    """What the charts behind that of the activations show."""
+    labels = [e.get("aria-label", "") for e in tree.iter() if e.get("role") == "img"]
+    of = " over the gradient steps"
+    return [label.removesuffix(of) for label in labels if label.endswith(of)][1:]
+
+
+def change(folder: Path, **values: Any) -> None:
+    """Write other values into ``summary.json``."""
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, **values}))
 
 
 def test_many_samples_are_thinned_and_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("invset.report.run_page.MOST", 10)
+    monkeypatch.setattr("invset.report.shown.MOST", 10)
     folder = write_run(tmp_path / "run", 30)
     tree = page(folder)
     shown = [float(e.get("data-activation")) for e in tree.iter("li") if e.get("data-number")]
@@ -295,29 +298,35 @@ def test_many_samples_are_thinned_and_it_is_said(
 
 def test_pictures_that_are_a_display_say_so(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", 3)
-    summary = json.loads((folder / "summary.json").read_text())
-    (folder / "summary.json").write_text(json.dumps({**summary, "picture": "stretch"}))
+    change(folder, picture="stretch")
     assert "8-bit images that the network sees, not on this display of them" in text(
         page(folder).find(".//main")
     )
 
 
 def test_a_run_of_an_older_version(tmp_path: Path) -> None:
-    """It has no configuration beside it, no figures of real images, and a ladder has no table of
-    its cells.
-    """
-    folder = write_run(tmp_path / "run", 4, ranges=((1.0, 2.0), (3.0, 4.0)), cells=[[0, 1], [2, 3]])
+    """It has no configuration beside it, no records, no titles, and nothing laid out."""
+    folder = write_run(tmp_path / "run", 12, ranges=((1.0, 2.0), (3.0, 4.0)), cells=[[0, 1]])
     tensors = load_file(folder / "samples.safetensors")
-    del tensors["cells"]
-    save_file(tensors, folder / "samples.safetensors")
+    save_file(
+        {name: tensors[name] for name in ("codes", "encodings", "activations")},
+        folder / "samples.safetensors",
+    )
+    summary = json.loads((folder / "summary.json").read_text())
+    known = ("status", "sentences", "network", "generator", "picture", "encoder", "prior", "seed")
+    known += ("device", "neurons", "versions", "checksums", "command")
+    (folder / "summary.json").write_text(json.dumps({key: summary[key] for key in known}))
     tree = page(folder)
-    assert len([e for e in tree.iter("li") if e.get("data-number")]) == 4
-    plain = write_run(tmp_path / "plain", 4)
-    summary = json.loads((plain / "summary.json").read_text())
-    summary["quality"]["real"] = None
-    del summary["quality"]["distinct"], summary["quality"]["samples_as_many_as_real"]
-    (plain / "summary.json").write_text(json.dumps(summary))
-    assert len(list(page(plain).find(".//table").iter("tr"))) == 2
+    assert len([e for e in tree.iter("li") if e.get("data-number")]) == 12
+    assert [text(e) for e in tree.iter("h2")][:3] == ["Samples", "Activations", "Optimisation"]
+    assert text(tree.find(".//h1")) == "fc8:8 horse in [1, 2]"
+
+
+def test_samples_without_real_images(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", 4)
+    beside = json.loads((folder / "summary.json").read_text())["beside_real"]
+    change(folder, beside_real={**beside, "kind": None, "real": None})
+    assert len(list(page(folder).find(".//table").iter("tr"))) == 2
 
 
 def test_folders_that_hold_no_run(tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def numbers(page: Any) -> list[int]:
 
 def values(page: Any, key: str) -> list[float]:
     return page.execute_script(
-        f"return [...document.querySelectorAll('#grid li')].map((e) => Number(e.dataset.{key}))"
+        "return [...document.querySelectorAll('#grid li')].map("
+        f"(e) => Number(e.getAttribute('data-{key}')))"
     )
 
 
@@ -124,7 +125,7 @@ def test_sorting(page: Any) -> None:
 
     assert numbers(page) == list(range(1, 26))
     select = Select(page.find_element("id", "sort"))
-    for option in ("activation", "step", "nearest", "mean", "group"):
+    for option in ("activation", "step", "distances-nearest", "distances-mean", "groups-group"):
         select.select_by_value(option)
         assert values(page, option) == sorted(values(page, option))
     page.find_element("id", "down").click()
@@ -159,7 +160,7 @@ def test_enlarging_with_the_mouse_and_links_to_relatives(page: Any) -> None:
     assert dialog(page) == (True, "Sample 7")
     facts = page.find_element("css selector", "dialog dl").text
     assert "before rounding to 8 bits" in facts
-    assert "seed 0" in facts
+    assert "of parent 0" in facts
     thumb = page.find_element("css selector", "#grid [data-sample='7'] img").get_attribute("src")
     assert page.find_element("css selector", "dialog img").get_attribute("src") == thumb
     page.find_element("css selector", "dialog .links button").click()

@@ -15,6 +15,10 @@ from report_folders import write_run
 from invset.commands.report import main
 
 
+def text(element: Any) -> str:
+    return "".join(element.itertext())
+
+
 def write_job(folder: Path, words: list[str], reason: str = "", **run: Any) -> None:
     if run:
         write_run(folder, **run)
@@ -63,6 +67,10 @@ def test_the_page(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "Failed: it was stopped before it ended; run it again: invset run network=mini"
         " 'range=[8,9]'"
     )
+    table = [[text(cell) for cell in row] for row in tree.find(".//table").iter("tr")]
+    assert table[0][:3] == ["job", "status", "samples"]
+    place = table[0].index("Vendi score (real images)")
+    assert [row[place] for row in table[1:]] == ["9.90 (11.1)"] * 2 + ["–"] * 2
     # the pictures of a row rise from the lowest activation to the highest
     rows = list(csv.DictReader((sweep / "0" / "activations.csv").read_text().splitlines()))
     f = sorted(float(row["fc8:8 horse"]) for row in rows)
@@ -74,17 +82,18 @@ def test_the_page(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_table_and_the_picture(sweep: Path) -> None:
     assert main([str(sweep)]) == 0
     rows = list(csv.DictReader((sweep / "sweep.csv").read_text().splitlines()))
-    assert [(row["job"], row["status"], row["saved"]) for row in rows] == [
+    assert [(row["job"], row["status"], row["counts.saved"]) for row in rows] == [
         ("0", "reached", "20"),
         ("2", "reached", "2"),
         ("3", "failed", ""),
         ("10", "failed", ""),
     ]
     # as many samples as there are real images, beside these
-    assert [(row["vendi"], row["real_vendi"]) for row in rows] == [("9.9", "11.1")] * 2 + [
+    keys = ("beside_real.alike.vendi", "beside_real.real.vendi")
+    assert [tuple(row[key] for key in keys) for row in rows] == [("9.9", "11.1")] * 2 + [
         ("", "")
     ] * 2
-    assert rows[0]["compared"] == "20"
+    assert rows[0]["beside_real.alike.samples"] == "20"
     with Image.open(sweep / "sweep.png") as picture:
         assert picture.width > 12 * 96
         assert picture.height > 4 * 96

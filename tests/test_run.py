@@ -74,7 +74,7 @@ def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     tensors = load_file(folder / "samples.safetensors")
     assert len(rows) == 6 == summary["counts"]["in_range"] == len(tensors["codes"])
     assert summary["status"] == "reached"
-    assert summary["quality"]["real"]["images"] == 2000
+    assert summary["beside_real"]["images"] == 2000
     assert summary["threads"] == torch.get_num_threads()
     assert (
         len({oct(p.stat().st_mode) for p in folder.iterdir() if p.is_file()}) == 1
@@ -385,7 +385,8 @@ def test_intersections_hidden_neurons_and_ladders(
         "progress=false",
     ]
     assert run(monkeypatch, tmp_path / "b", *words) == 0
-    assert "rungs" in json.loads((tmp_path / "b" / "summary.json").read_text())["quality"]
+    rows = json.loads((tmp_path / "b" / "summary.json").read_text())["rows"]
+    assert [row["counts"]["in_range"] for row in rows] == [2, 2]
     f = load_file(tmp_path / "b" / "samples.safetensors")["activations"][:, 0]
     assert ((f[:2] >= 1) & (f[:2] <= 3)).all()
     assert ((f[2:] >= 4) & (f[2:] <= 6)).all()
@@ -402,7 +403,7 @@ def test_a_ladder_with_a_rung_out_of_reach_has_a_blank_row(
     assert (top == 255).all()  # high activations stand above low ones
     assert (bottom < 255).any()
     summary = json.loads((tmp_path / "a" / "summary.json").read_text())
-    assert [rung["reached"] for rung in summary["quality"]["rungs"]] == [2, 0]
+    assert [row["counts"]["saved"] for row in summary["rows"]] == [2, 0]
 
 
 def test_a_direction_on_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

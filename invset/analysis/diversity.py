@@ -1,15 +1,19 @@
-"""How good a set of samples is: diversity, coverage, distinctness. Each figure is to be read beside
-that of real images.
-"""
+"""How different the samples are from each other."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from invset.analysis.neighbours import sums_and_nearest
+from invset.analysis.record import figure
+from invset.analysis.reference import Reference
+from invset.analysis.sample_set import SampleSet
+
+_UNIT = "units of E"
 
 
 @dataclass(frozen=True)
@@ -18,50 +22,45 @@ class Diversity:
 
     Attributes:
         samples: how many.
-        mean_pairwise_distance: mean Euclidean distance between two samples, in activation units of
-            E; the paper's Table 1.
         nearest_neighbour: mean distance from a sample to its nearest other; near zero when the set
             repeats itself.
         vendi: effective number of different samples, from 1 (all alike) to `samples` (Friedman &
             Dieng 2023, arXiv:2210.02410), with the cosine of two encodings as their likeness.
+        mean_pairwise_distance: mean Euclidean distance between two samples; the paper's Table 1.
+        distance_over_root_d: the same divided by the root of the number of encodings' numbers.
     """
 
-    samples: int
-    mean_pairwise_distance: float
-    nearest_neighbour: float
-    vendi: float
+    samples: int = figure("samples", low=0, form=".0f")
+    nearest_neighbour: float = figure("nearest neighbour", _UNIT, low=0, good="high", form=".3g")
+    vendi: float = figure("Vendi score", low=1, good="high", form=".3g")
+    mean_pairwise_distance: float = figure(
+        "mean pairwise distance", _UNIT, low=0, good="high", form=".3g"
+    )
+    distance_over_root_d: float = figure(
+        "mean pairwise distance / √d", _UNIT, low=0, good="high", form=".3f"
+    )
 
     @classmethod
-    def of(cls, e: Tensor) -> Diversity:
-        """Measure encodings with shape (N, d); nan where N is below two."""
+    def of(cls, e: Tensor, d: int | None = None) -> Diversity:
+        """Measure encodings; nan where there are fewer than two.
+
+        Args:
+            e: with shape (N, k).
+            d: numbers of an encoding, if `e` has fewer (distances are the same on principal
+                components); None: k.
+        """
         n = len(e)
         if n < 2:
-            return cls(n, math.nan, math.nan, float(n) if n else math.nan)
-        mean = sum(distances.sum().item() for _, distances in _distances(e)) / (n * (n - 1))
-        return cls(n, mean, nearest_neighbours(e).mean().item(), vendi_score(e))
-
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self)
-
-
-def nearest_neighbours(e: Tensor) -> Tensor:
-    """Distance from each encoding, with shape (N, d), to its nearest other, with shape (N,)."""
-    nearest = []
-    for first, distances in _distances(e):
-        distances.diagonal(first).fill_(math.inf)
-        nearest.append(distances.min(1).values)
-    return torch.cat(nearest)
+            return cls(n, math.nan, float(n) if n else math.nan, math.nan, math.nan)
+        sums, nearest = sums_and_nearest(e)
+        mean = sums.sum().item() / (n * (n - 1))
+        root_d = math.sqrt(d or e.shape[1])
+        return cls(n, nearest.mean().item(), vendi_score(e), mean, mean / root_d)
 
 
-def _distances(e: Tensor, rows: int = 1024) -> Iterator[tuple[int, Tensor]]:
-    """Some rows of the table of distances between encodings, with shape (N, d), at a time, and the
-    number of the first of them.
-
-    The whole table, with shape (N, N), would not fit in memory for 50,000 samples.
-    """
-    e = e.double()
-    for first in range(0, len(e), rows):
-        yield first, torch.cdist(e[first : first + rows], e)
+def diversity(samples: SampleSet, reference: Reference | None) -> Diversity:
+    """Diversity of all samples."""
+    return Diversity.of(samples.encodings)
 
 
 def vendi_score(e: Tensor) -> float:
@@ -73,19 +72,3 @@ def vendi_score(e: Tensor) -> float:
     values = torch.linalg.eigvalsh(gram / len(x)).clamp_min(0)
     values = values / values.sum().clamp_min(1e-300)
     return math.exp(-torch.xlogy(values, values).sum().item())
-
-
-def count_distinct(e: Tensor, threshold: float) -> int:
-    """How many different pictures a set holds: samples farther than `threshold` from every one
-    counted before them.
-
-    Args:
-        e: encodings in the order they were taken, with shape (N, d).
-        threshold: half the median nearest-neighbour distance of real images, in activation units of
-            E.
-    """
-    taken = torch.zeros(len(e), dtype=torch.bool, device=e.device)
-    for first, distances in _distances(e):
-        for i, near in enumerate(distances <= threshold, start=first):
-            taken[i] = not (near & taken).any()
-    return int(taken.sum())

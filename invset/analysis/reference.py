@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invset.analysis.diversity import Diversity, nearest_neighbours
-from invset.core.space import CodePrior
+from invset.analysis.neighbours import nearest_neighbours
+from invset.core.components import principal_components
 from invset.core.target import ActivationRange
 from invset.errors import InvsetError
 from invset.files.tensors import read_tensors, write_tensors
@@ -41,7 +41,7 @@ class Comparison:
         in_range: how many of the reference's images lie in the ranges.
         images: how many of the reference's images there are.
         kind: "in range", or "nearest to the range" where fewer than `ENOUGH` are.
-        diversity: of as many of them as there are samples (or all, if fewer).
+        encodings: of as many of them as there are samples (or all, if fewer), with shape (M, k).
         threshold: half the median nearest-neighbour distance: samples farther apart than that are
             distinct.
     """
@@ -49,7 +49,7 @@ class Comparison:
     in_range: int
     images: int
     kind: str
-    diversity: Diversity
+    encodings: Tensor
     threshold: float
 
 
@@ -88,7 +88,12 @@ class Reference:
             variance: share of the encodings' variance to keep.
             about: see `Reference`.
         """
-        basis = CodePrior.fit(encodings, variance).basis
+        if len(encodings) < 2 or not (encodings != encodings[0]).any():
+            raise InvsetError(
+                f"a reference needs encodings that differ, not {len(encodings)} equal ones; give"
+                " more pictures"
+            )
+        basis = principal_components(encodings).holding(variance).directions.float()
         quantiles = {
             layer: f.double().quantile(LEVELS.double(), dim=0).float()
             for layer, f in activations.items()
@@ -166,7 +171,7 @@ class Reference:
             count,
             len(f),
             "in range" if enough else "nearest to the range",
-            Diversity.of(e),
+            e,
             threshold,
         )
 

@@ -32,9 +32,8 @@ def main(words: list[str]) -> int:
 
 def _compose(folder: Path) -> None:
     from invset.files.rundir import RunDir
-    from invset.report.paper_figure import Figure, draw, rows
+    from invset.report.paper_figure import Composition, draw, rows, table
     from invset.report.sweep_folder import read_job
-    from invset.report.table import markdown
 
     jobs = [read_job(path) for path in job_folders(folder)]
     if not jobs:
@@ -42,10 +41,10 @@ def _compose(folder: Path) -> None:
             f"{folder} holds no jobs of a sweep; make them with: invset run -m"
             " experiment=figures/mini/fig1"
         )
-    figure = Figure.of(jobs, folder)
-    out, table = RunDir(folder), rows(figure, jobs)
+    figure = Composition.of(jobs, folder)
+    out = RunDir(folder)
     out.write("figure.png", draw(figure, jobs).save)
-    out.write_csv("figure.csv", list(table[0]), [list(row.values()) for row in table])
-    text = "\n".join(markdown(table)) + "\n"
+    out.write_rows("figure.csv", rows(figure, jobs))
+    text = "\n".join(table(figure, jobs)) + "\n"
     out.write("figure.md", lambda path: path.write_text(text, encoding="utf-8"))
     print(text + str(out / "figure.png"))

@@ -45,8 +45,8 @@ class _Run:
         import hydra
         import torch
 
-        from invset.commands.outputs import load_reference
         from invset.config import build
+        from invset.config.real_images import load_reference
         from invset.studies.study import loaded, study_of
 
         self.cfg = cfg
@@ -80,7 +80,7 @@ class _Run:
     def run(self) -> int:
         from tqdm import tqdm
 
-        from invset.api import finish
+        from invset.problem.result import finish
         from invset.samplers.base import Limits, Status
 
         about = (
@@ -133,23 +133,23 @@ class _Run:
         self.saved_at = time.monotonic()
 
     def _write(self, result: Any) -> None:
-        from invset.commands.outputs import write_run
+        from invset.report.run_folder import Ended, write_run
 
         if result.images.numel() > _MUCH:
             print(
                 f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
                 file=sys.stderr,
             )
-        write_run(
-            self.rundir,
-            self.cfg,
+        ended = Ended(
             self.problem,
             self.region,
-            self.study,
             self.reference,
             result,
             self.last[2],
+            self.cfg.seed,
+            self.cfg.animation,
         )
+        write_run(self.rundir, ended)
         # a run that is resumed may be older than the option
         if self.cfg.get("report", False):
             from invset.report.run_page import write_report

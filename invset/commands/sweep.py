@@ -44,11 +44,8 @@ def join(folder: Path, report: bool) -> None:
     jobs = [read_job(path) for path in job_folders(folder)]
     if not jobs:
         return
-    rows = [job.row() for job in jobs]
-    header = list(dict.fromkeys(key for row in rows for key in row))
     rundir = RunDir(folder)
-    rundir.write_csv("sweep.csv", header, ([row.get(key, "") for key in header] for row in rows))
-    print(rundir / "sweep.csv")
+    print(rundir.write_rows("sweep.csv", [job.row() for job in jobs]))
     if report:
         from invset.report.sweep_page import write_picture, write_sweep_report
 

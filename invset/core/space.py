@@ -22,6 +22,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from invset.core.components import principal_components
 from invset.errors import InvsetError
 
 
@@ -115,20 +116,14 @@ class CodePrior:
             share: part of the real codes that the ball must hold, in (0, 1].
         """
         x = codes.double()
-        mean = x.mean(0)
-        if len(x) < 2 or not (x - mean).any():
+        if len(x) < 2 or not (x != x[0]).any():
             raise InvsetError(
                 f"a prior needs codes that differ, not {len(x)} equal ones; give more pictures"
             )
-        values, vectors = torch.linalg.eigh((x - mean).T @ (x - mean) / (len(x) - 1))
-        values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
-        part = values.cumsum(0) / values.sum().clamp_min(1e-300)
-        dim = min(int((part < variance).sum()) + 1, int((values > 1e-12 * values[0]).sum()))
-        # an eigenvector's sign is arbitrary: make the largest entry positive, so that every machine
-        # agrees
-        basis = vectors[:, :dim]
-        basis = basis * basis.gather(0, basis.abs().argmax(0, keepdim=True)).sign()
-        deviation = values[:dim].sqrt()
+        kept = principal_components(x).holding(variance)
+        mean = kept.mean
+        basis = kept.directions
+        deviation = kept.variance.sqrt()
         radius = ((x - mean) @ basis / deviation).norm(dim=1).quantile(share)
         return cls(*(t.float().contiguous() for t in (mean, basis, deviation, radius)))
 

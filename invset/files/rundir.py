@@ -20,7 +20,7 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,14 +86,21 @@ class RunDir:
         text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
         self.write(name, lambda path: path.write_text(text, encoding="utf-8"))
 
-    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    def write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+        """Write a table whose columns are the keys of all rows; a cell is empty where a row has no
+        such key, or None.
+        """
+        header = list(dict.fromkeys(key for row in rows for key in row))
+        return self.write_csv(name, header, [[row.get(key) for key in header] for row in rows])
+
+    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
         def how(path: Path) -> None:
             with path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(header)
                 writer.writerows(rows)
 
-        self.write(name, how)
+        return self.write(name, how)
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor]) -> None:
         from invset.files.tensors import write_tensors

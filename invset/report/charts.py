@@ -7,7 +7,9 @@ from __future__ import annotations
 import hashlib
 import html
 import io
+import itertools
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,11 +51,8 @@ _STYLE: Any = {
         _INK,
     ),
 }
-#: Titles of the columns of ``optimization.csv`` that are drawn, a panel each.
-_PANELS: tuple[tuple[str, Mapping[str, str]], ...] = (
-    ("multipliers", {"lambda_mean": "λ, mean", "mu": "μ"}),
-    ("codes", {"inside": "in range", "kept": "kept", "arrived": "arrived"}),
-)
+#: Columns of ``optimization.csv`` that have the activations of the codes in flight.
+_ACTIVATIONS = re.compile(r"f\d*_(min|mean|max)")
 
 
 @dataclass(frozen=True)
@@ -122,69 +121,81 @@ def small_histogram(values: np.ndarray, low: float, high: float, title: str) -> 
 
 def optimisation(
     curves: Mapping[str, np.ndarray],
+    titles: Mapping[str, str],
     ranges: Sequence[Sequence[tuple[float, float]]],
     names: Sequence[str],
 ) -> list[str]:
-    """Charts over the gradient steps: activations against the range, multipliers, counts; those
-    that the sampler reports.
+    """Charts over the gradient steps: activations against the range, then the other columns that
+    change.
 
     Args:
         curves: columns of ``optimization.csv``.
-        ranges: of each neuron; a ladder's neuron has several.
+        titles: of the columns; those that begin with the same words and a colon share a chart.
+        ranges: of each neuron, one or several.
         names: of the neurons, each of which has a chart.
     """
     step = curves["step"]
-    charts = []
+    other = [
+        name
+        for name, values in curves.items()
+        if name != "step" and not _ACTIVATIONS.fullmatch(name) and _changes(values)
+    ]
+    panels: dict[str, dict[str, np.ndarray]] = {}
+    for name in other:
+        what, _, line = titles[name].rpartition(": ")
+        panels.setdefault(what or line, {})[line] = curves[name]
     with matplotlib.rc_context(_STYLE):
-        for j, (name, bands) in enumerate(zip(names, ranges, strict=True), start=1):
-            low, mean, high = (
-                curves[f"f_{what}" if len(names) == 1 else f"f{j}_{what}"]
-                for what in ("min", "mean", "max")
-            )
-            figure, axes = _figure(6.4, 2.6)
-            for z1, z2 in bands:
-                axes.axhspan(z1, z2, color=_BAND, linewidth=0)
-            axes.fill_between(step, low, high, color=_SECOND, alpha=0.25, linewidth=0)
-            _lines(
-                axes, step, [("min", low, _SECOND), ("mean", mean, _ACCENT), ("max", high, _SECOND)]
-            )
-            axes.set_ylabel("activation" if len(names) == 1 else f"activation of\n{name}")
-            axes.set_xlabel("gradient step")
-            charts.append(
-                _svg(
-                    figure,
-                    f"smallest, mean and largest activation of {name} of the codes in flight over"
-                    " the gradient steps",
-                )
-            )
-        for title, columns in _PANELS:
-            drawn = {
-                text: curves[name]
-                for name, text in columns.items()
-                if name in curves and np.ptp(curves[name])
-            }
-            if drawn:
-                charts.append(_panel(step, drawn, title))
-    return charts
+        charts = [
+            _activations(curves, j if len(names) > 1 else None, name, bands)
+            for j, (name, bands) in enumerate(zip(names, ranges, strict=True), start=1)
+        ]
+        return charts + [_panel(step, drawn, what) for what, drawn in panels.items()]
+
+
+def _changes(values: np.ndarray) -> bool:
+    known = values[np.isfinite(values)]
+    return len(known) > 0 and bool(np.ptp(known))
+
+
+def _activations(
+    curves: Mapping[str, np.ndarray],
+    neuron: int | None,
+    name: str,
+    bands: Sequence[tuple[float, float]],
+) -> str:
+    """Smallest, mean and largest activation of a neuron; `neuron` is its number among several."""
+    step = curves["step"]
+    prefix = "f" if neuron is None else f"f{neuron}"
+    low, mean, high = (curves[f"{prefix}_{what}"] for what in ("min", "mean", "max"))
+    figure, axes = _figure(6.4, 2.6)
+    for z1, z2 in bands:
+        axes.axhspan(z1, z2, color=_BAND, linewidth=0)
+    axes.fill_between(step, low, high, color=_SECOND, alpha=0.25, linewidth=0)
+    _lines(axes, step, [("min", low, _SECOND), ("mean", mean, _ACCENT), ("max", high, _SECOND)])
+    axes.set_ylabel("activation" if neuron is None else f"activation of\n{name}")
+    axes.set_xlabel("gradient step")
+    return _svg(
+        figure,
+        f"smallest, mean and largest activation of {name} of the codes in flight over the gradient"
+        " steps",
+    )
 
 
 def _panel(step: np.ndarray, drawn: Mapping[str, np.ndarray], title: str) -> str:
+    """Lines with one axis; more than a factor of 100 is drawn on a logarithmic one."""
     figure, axes = _figure(6.4, 2.0)
-    if title == "multipliers":
-        largest = max(values.max() for values in drawn.values())
-        if largest > 100:  # the penalty grows tenfold
-            axes.set_yscale("symlog", linthresh=1)
-    else:
+    known = np.concatenate([values[np.isfinite(values)] for values in drawn.values()])
+    if known.min() >= 0 and known.max() > 100 and known.max() > 100 * np.median(known):
+        axes.set_yscale("symlog", linthresh=1)
+    elif (known == known.round()).all():
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    _lines(
-        axes,
-        step,
-        [
-            (text, values, colour)
-            for colour, (text, values) in zip((_ACCENT, _SECOND), drawn.items(), strict=False)
-        ],
-    )
-    axes.set_ylabel(title)
+    colours = itertools.cycle((_ACCENT, _SECOND, _FAINT))
+    lines = zip(drawn.items(), colours, strict=False)
+    # the line of a chart with one needs no name: the axis has it
+    named = [(text if len(drawn) > 1 else "", y, colour) for (text, y), colour in lines]
+    _lines(axes, step, named)
+    only = next(iter(drawn)) if len(drawn) == 1 else title
+    axes.set_ylabel(textwrap.fill(title if only == title else f"{title}: {only}", 18))
     axes.set_xlabel("gradient step")
     return _svg(figure, f"{' and '.join(drawn)} over the gradient steps")
 

@@ -15,11 +15,9 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
 
+from invset.analysis.record import Figure, figures_from_json, value_of
 from invset.errors import InvsetError
 from invset.files.tensors import read_arrays
-
-#: What the number in the column `parent` counts, by stage; see `invset.samplers`.
-PARENTS = {"stream": "draw", "chain": "chain", "seed": "seed", "sample": "seed"}
 
 
 @dataclass(frozen=True)
@@ -28,15 +26,15 @@ class Sample:
 
     Attributes:
         number: from 1; the picture is ``samples/NUMBER.png``.
-        stage: "stream", "seed", "sample" or "chain".
+        origin: a word for where it comes from, such as "seed".
         step: gradient step at which it was kept.
-        parent: seed, draw or chain that it came from, from 0.
+        parent: number of the seed, draw or chain that it came from, from 0.
         before, after: activation of each neuron before and after rounding to 8 bits.
         in_range: whether the saved file is in range.
     """
 
     number: int
-    stage: str
+    origin: str
     step: int
     parent: int
     before: tuple[float, ...]
@@ -53,19 +51,16 @@ class Run:
         summary: ``summary.json``.
         config: ``.hydra/config.yaml``, empty if there is none.
         samples: rows of ``activations.csv``, in the order they were taken.
-        encodings: with shape (n, d).
+        tensors: ``samples.safetensors``, by name.
         curves: columns of ``optimization.csv``, each with shape (steps,).
-        cells: place in `samples` of each cell of a ladder (rungs × codes), -1 where there is none;
-            empty for other samplers.
     """
 
     path: Path
     summary: dict[str, Any]
     config: dict[str, Any]
     samples: list[Sample]
-    encodings: np.ndarray
+    tensors: dict[str, np.ndarray]
     curves: dict[str, np.ndarray]
-    cells: list[list[int]]
 
     @property
     def names(self) -> list[str]:
@@ -73,29 +68,67 @@ class Run:
         return [n["name"] for n in self.summary["neurons"]]
 
     @property
-    def ranges(self) -> list[tuple[float, float]]:
-        """(z1, z2) of each neuron, or of each rung of a ladder, from the lowest."""
-        where = self.summary["quality"].get("rungs") or self.summary["neurons"]
-        return [(r["z1"], r["z2"]) for r in where]
+    def ranges(self) -> list[list[tuple[float, float]]]:
+        """Rows of the ranges (z1, z2) of the neurons; a plain run has one row."""
+        rows = self.summary.get("ranges")
+        if rows is None:  # a folder of an older version
+            rows = [[(n["z1"], n["z2"]) for n in self.summary["neurons"]]]
+        return [[(z1, z2) for z1, z2 in row] for row in rows]
+
+    @property
+    def bands(self) -> list[list[tuple[float, float]]]:
+        """The ranges of each neuron."""
+        return [list(column) for column in zip(*self.ranges, strict=True)]
 
     @property
     def questions(self) -> list[str]:
-        """Each neuron with its range; of a ladder, whose one neuron has many, see `ranges`."""
-        return [f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in self.summary["neurons"]]
+        """Each neuron with its range or ranges."""
+        return [
+            f"{name} in {', '.join(f'[{z1:g}, {z2:g}]' for z1, z2 in bands)}"
+            for name, bands in zip(self.names, self.bands, strict=True)
+        ]
 
     @property
-    def is_ladder(self) -> bool:
-        return "rungs" in self.summary["quality"]
+    def cells(self) -> list[list[int]]:
+        """Place in `samples` of each cell of a grid, -1 where there is none; empty if the samples
+        form no grid.
+        """
+        return self.tensors["cells"].tolist() if "cells" in self.tensors else []
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether the samples are drawn as a grid, a row for each row of ranges."""
+        return bool(self.cells) and len(self.ranges) > 1
+
+    @property
+    def figures(self) -> list[Figure]:
+        """The columns that the run's records fill; none in a folder of an older version."""
+        return figures_from_json(self.summary.get("figures", []))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Key of each figure -> its value, None where it has none."""
+        return {one.key: value_of(self.summary, one.key) for one in self.figures}
+
+    @property
+    def columns(self) -> list[Figure]:
+        """What the records say of each sample: `key` is the name of a tensor of shape (n,)."""
+        known = figures_from_json(self.summary.get("columns", []))
+        return [one for one in known if one.key in self.tensors and self.tensors[one.key].ndim == 1]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Title of each column of ``optimization.csv``; its name in a folder of an older
+        version.
+        """
+        titles = {one["name"]: one["title"] for one in self.summary.get("log", [])}
+        return {name: titles.get(name, name) for name in self.curves}
 
     @property
     def sampler(self) -> str:
         """The sampler's name, as in ``sampler=stream``; empty if the configuration isn't there."""
         target = (self.config.get("sampler") or {}).get("_target_", "")
-        return target.split(".")[-2] if target.startswith("invset.samplers.") else target
-
-    def codes(self) -> np.ndarray:
-        """Codes of the samples, with shape (n, code_dim), read from the folder."""
-        return read_arrays(self.path / "samples.safetensors", "samples", "run it again")["codes"]
+        return target.split(".")[-2] if target.startswith("invset.") else target
 
     def picture(self, sample: Sample) -> Path:
         return self.path / "samples" / f"{sample.number:05d}.png"
@@ -143,9 +176,8 @@ def read_run(path: Path) -> Run:
             json.loads(summary_file.read_text(encoding="utf-8")),
             OmegaConf.to_container(OmegaConf.load(config)) if config.is_file() else {},  # type: ignore[arg-type]
             _samples(path / "activations.csv"),
-            tensors["encodings"],
+            tensors,
             _columns(path / "optimization.csv"),
-            tensors["cells"].tolist() if "cells" in tensors else [],
         )
     except (ValueError, KeyError, csv.Error) as error:
         raise InvsetError(f"a file of {path} is damaged ({error}); {again}") from error
@@ -171,7 +203,7 @@ def _samples(path: Path) -> list[Sample]:
         header, *rows = csv.reader(file)
     p = (
         len(header) - 5
-    ) // 2  # sample, stage, step, parent; before and after of each neuron; in_range
+    ) // 2  # sample, origin, step, parent; before and after of each neuron; in_range
     return [
         Sample(
             int(r[0]),

@@ -5,16 +5,20 @@ is loaded.
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+#: Where templates are looked for.
+FOLDERS = (Path(__file__).parent / "templates",)
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
+
+@lru_cache(maxsize=4)
+def _environment(folders: tuple[Path, ...]) -> Environment:
     return Environment(
-        loader=PackageLoader("invset.report"),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -24,7 +28,7 @@ def _environment() -> Environment:
 
 def render(template: str, **context: Any) -> str:
     """Fill a template; every text is escaped, but for `Markup`."""
-    environment = _environment()
+    environment = _environment(FOLDERS)
     source = {
         name: environment.get_template(file).render()
         for name, file in (("style", "style.css"), ("script", "script.js"))
@@ -34,12 +38,13 @@ def render(template: str, **context: Any) -> str:
     )
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """A number with so many digits; a dash where there is none."""
-    if value is None:
-        return "–"
-    before = len(str(int(abs(value)))) if abs(value) >= 1 else 1
-    return f"{value:,.{max(0, digits - before)}f}"
+def templates_in(folder: str) -> list[str]:
+    """Names, without suffix, of the templates in a folder of templates, by the alphabet."""
+    suffix = ".html.jinja"
+    found = _environment(FOLDERS).list_templates(
+        filter_func=lambda path: path.startswith(f"{folder}/") and path.endswith(suffix)
+    )
+    return sorted(path.removeprefix(f"{folder}/").removesuffix(suffix) for path in found)
 
 
 def activation(value: float) -> str:

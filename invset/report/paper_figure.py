@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from invset.analysis.record import Figure, value_of
+from invset.analysis.selection import spread
 from invset.errors import InvsetError
 from invset.report.folder import Run
 from invset.report.grid import label_grid
-from invset.report.selection import spread
-from invset.report.sweep_folder import Job, compared
+from invset.report.sweep_folder import Job, figures_of_jobs
+from invset.report.table import Line, markdown
 
 
 @dataclass(frozen=True)
-class Figure:
+class Composition:
     """What a sweep's configuration says under ``figure:``.
 
     Attributes:
@@ -39,7 +40,7 @@ class Figure:
     columns: int = 10
 
     @classmethod
-    def of(cls, jobs: list[Job], folder: Path) -> Figure:
+    def of(cls, jobs: list[Job], folder: Path) -> Composition:
         """Read it from the first job that has ended.
 
         Raises:
@@ -65,7 +66,7 @@ class Figure:
             ) from error
 
 
-def draw(figure: Figure, jobs: list[Job]) -> Image.Image:
+def draw(figure: Composition, jobs: list[Job]) -> Image.Image:
     """A row, or several, for each job; a job that failed has its reason there, and no pictures."""
     rows: list[tuple[str, Tensor, list[str]]] = []
     for job in jobs:
@@ -92,68 +93,57 @@ def draw(figure: Figure, jobs: list[Job]) -> Image.Image:
     return label_grid(rows, figure.title, footer=about)
 
 
-def label(figure: Figure, job: Job, run: Run) -> str:
+def label(figure: Composition, job: Job, run: Run) -> str:
     """What stands left of a job's first row: the method, the question, and how good the samples
     are.
     """
-    row = measure(run)
-    lines = [_method(figure, job), *run.questions, f"{row['in_range']:.0%} in range"]
-    if row["vendi"] is not None and row["nearest"] is not None and row["real_vendi"] is not None:
-        mark = "" if row["real"] == "in range" else "*"
-        lines.append(f"nearest {row['nearest']:.1f} ({row['real_nearest']:.1f}{mark})")
-        lines.append(f"Vendi {row['vendi']:.1f} ({row['real_vendi']:.1f}{mark})")
+    known = {one.key: one for one in run.figures}
+    share = _told(run, known, "counts.share_in_range")
+    lines = [_method(figure, job), *run.questions, f"{share} in range"]
+    for name, key in (("nearest", "nearest_neighbour"), ("Vendi", "vendi")):
+        ours = _told(run, known, f"beside_real.alike.{key}")
+        real = _told(run, known, f"beside_real.real.{key}")
+        mark = "" if value_of(run.summary, "beside_real.kind") == "in range" else "*"
+        if real != "–":
+            lines.append(f"{name} {ours} ({real}{mark})")
     return "\n".join(lines)
 
 
-def measure(run: Run) -> dict[str, Any]:
-    """The figures of a run that tables are made of; those of real images are None where there are
-    none to compare with.
-    """
-    counts, quality = run.summary["counts"], run.summary["quality"]
-    real = quality.get("real") or {}
-    alike = compared(quality)
-    distance, real_distance = (
-        quality["samples"]["mean_pairwise_distance"],
-        real.get("mean_pairwise_distance"),
-    )
-    root_d = run.encodings.shape[1] ** 0.5
-    seeds = [s.step for s in run.samples if s.stage == "seed"]
-    return {
-        "neurons": "; ".join(run.questions),
-        "samples": counts["saved"],
-        "in_range": counts["in_range"] / counts["saved"] if counts["saved"] else 0.0,
-        "seed_steps": max(seeds) if seeds else None,
-        "gradient_steps": counts["gradient_steps"],
-        "code_steps": counts["code_steps"],
-        "distance": distance,
-        "distance_over_root_d": distance / root_d if distance is not None else None,
-        "real": real.get("kind"),
-        "real_samples": real.get("samples"),
-        "real_distance": real_distance,
-        "real_distance_over_root_d": real_distance / root_d if real_distance is not None else None,
-        "nearest": alike["nearest_neighbour"],
-        "real_nearest": real.get("nearest_neighbour"),
-        "vendi": alike["vendi"],
-        "real_vendi": real.get("vendi"),
-        "extreme_code": _extreme_code(run),
-        "seconds": run.summary["seconds"],
-    }
+def _told(run: Run, known: dict[str, Figure], key: str) -> str:
+    """A figure as tables show it; a dash in a folder of an older version."""
+    return known[key].text(value_of(run.summary, key)) if key in known else "–"
 
 
-def rows(figure: Figure, jobs: list[Job]) -> list[dict[str, Any]]:
-    """A row of figures for each job that has ended."""
+def rows(figure: Composition, jobs: list[Job]) -> list[dict[str, Any]]:
+    """A row of figures for each job that has ended, by their keys."""
     return [
         {
             "method": _method(figure, job).replace("\n", " "),
+            "neurons": "; ".join(job.run.questions),
             "seed": job.run.summary["seed"],
-            **measure(job.run),
+            **job.run.values,
         }
         for job in jobs
         if job.run
     ]
 
 
-def _without_samples(figure: Figure, job: Job) -> str:
+def table(figure: Composition, jobs: list[Job]) -> list[str]:
+    """Lines in Markdown: one for each question and method, mean ± standard deviation over seeds."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows(figure, jobs):
+        groups.setdefault((row["neurons"], row["method"]), []).append(row)
+    questions = list(dict.fromkeys(question for question, _ in groups))
+    lines = [
+        Line([question, method, str(len(some))], some)
+        for question in questions
+        for (of, method), some in groups.items()
+        if of == question
+    ]
+    return markdown(["neurons", "method", "seeds"], lines, figures_of_jobs(jobs))
+
+
+def _without_samples(figure: Composition, job: Job) -> str:
     """What stands left of an empty row: the question and that nothing was found, or why the job
     failed.
     """
@@ -163,15 +153,7 @@ def _without_samples(figure: Figure, job: Job) -> str:
     return "\n".join([f"{_method(figure, job)} (job {job.path.name})", *reason])
 
 
-def _method(figure: Figure, job: Job) -> str:
+def _method(figure: Composition, job: Job) -> str:
     """The label of the job's sampler."""
     options = [word.removeprefix("sampler=") for word in job.words if word.startswith("sampler=")]
     return figure.labels.get(options[-1], options[-1]) if options else ""
-
-
-def _extreme_code(run: Run) -> float | None:
-    """Largest number of a sample's code by its size, the median over samples: section 4.1 blames
-    bad pictures on it.
-    """
-    codes = run.codes()
-    return float(np.median(np.abs(codes).max(1))) if len(codes) else None

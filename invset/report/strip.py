@@ -15,17 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-#: What the columns are called, for p0, p1, p10, p50, p90, p99, p100.
-COLUMNS = ("p0", "p1", "p10", "p50", "p90", "p99", "p100")
-
-#: Rows of a probe.
-REAL, AGAIN, RANDOM, DOWN, UP = (
-    "real images",
-    "real images, G(E(x))",
-    "random codes",
-    "after descent",
-    "after ascent",
-)
+from invset.studies.probing import AGAIN, COLUMNS, DOWN, RANDOM, REAL, UP
 
 #: A row has its colour whatever else is known.
 _COLOURS = {REAL: "#12324f", AGAIN: "#1b6ca8", RANDOM: "#7a6bb0", DOWN: "#6b7280", UP: "#c2571a"}

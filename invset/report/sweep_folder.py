@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from invset.analysis.record import Figure
 from invset.report.folder import Run, read_run
-
-_FIGURES = ("nearest_neighbour", "vendi", "mean_pairwise_distance")
-
-
-def compared(quality: dict[str, Any]) -> dict[str, Any]:
-    """The figures of as many samples as there are real images beside them; of all, where there are
-    no real images.
-    """
-    return quality.get("samples_as_many_as_real") or quality["samples"]
 
 
 @dataclass(frozen=True)
@@ -52,25 +45,20 @@ class Job:
                 "command": self.command,
             }
         summary = self.run.summary
-        quality = summary["quality"]
-        ours, real = compared(quality), quality.get("real") or {}
         return {
             "job": self.path.name,
             "status": summary["status"],
             "reason": "",
-            "neurons": "; ".join(
-                f"{n['name']} in [{n['z1']:g}, {n['z2']:g}]" for n in summary["neurons"]
-            ),
-            **{
-                key: summary["counts"][key]
-                for key in ("saved", "in_range", "gradient_steps", "code_steps")
-            },
-            "compared": ours["samples"],
-            **{key: ours[key] for key in _FIGURES},
-            **{f"real_{key}": real.get(key) for key in ("in_range", *_FIGURES)},
-            "seconds": summary["seconds"],
+            "neurons": "; ".join(self.run.questions),
+            **self.run.values,
             "command": summary["command"],
         }
+
+
+def figures_of_jobs(jobs: Sequence[Job]) -> list[Figure]:
+    """The columns that the records of the jobs fill, those of all jobs joined."""
+    known = {one.key: one for job in jobs if job.run for one in job.run.figures}
+    return list(known.values())
 
 
 def read_job(path: Path) -> Job:

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from invset.analysis.record import value_of
+from invset.analysis.selection import spread
 from invset.files.rundir import RunDir
 from invset.report.folder import Run, Sample
-from invset.report.page import activation, duration, number, render
+from invset.report.page import activation, duration, render
 from invset.report.run_page import question
-from invset.report.selection import spread
-from invset.report.sweep_folder import Job, compared
+from invset.report.sweep_folder import Job, figures_of_jobs
+from invset.report.table import Line, cells, headlines
 from invset.report.thumbnails import BUDGET, thumbnails
 
 #: Pictures of a job, on the page and in the joined picture.
@@ -78,7 +80,7 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     done = [job.run for job in jobs if job.run]
     common = set.intersection(*(set(job.words) for job in jobs))
     shared = [word for word in jobs[0].words if word in common]
-    total = sum(run.summary["seconds"] for run in done)
+    total = sum(value_of(run.summary, "meter.seconds") or 0 for run in done)
     made = [_job(job, jobs, BUDGET // len(jobs)) for job in jobs]
     lead = (
         f"{len(jobs)} jobs, {len(jobs) - failed} with a result and {failed} failed."
@@ -94,7 +96,7 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
         "facts": [
             ("The same in all jobs", " ".join(shared) or "nothing that was typed"),
             ("Networks", ", ".join(dict.fromkeys(run.summary["network"] for run in done)) or "–"),
-            ("Samples", str(sum(run.summary["counts"]["saved"] for run in done))),
+            ("Samples", str(sum(len(run.samples) for run in done))),
             ("Time", duration(total)),
         ],
         "pixelated": all(job["pixelated"] for job in made if job["samples"]),
@@ -136,44 +138,17 @@ def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
     }
 
 
-def _figures(jobs: Sequence[Job]) -> tuple[list[str], list[list[str]], str]:
-    header = [
-        "job",
-        "status",
-        "samples",
-        "in range",
-        "nearest neighbour",
-        "of real images",
-        "Vendi",
-        "of real images",
-        "distance",
-        "time",
-    ]
-    rows = []
-    for job in jobs:
-        if job.run is None:
-            rows.append([_label(job, jobs), "failed", *["–"] * (len(header) - 2)])
-            continue
-        s, real = job.run.summary, job.run.summary["quality"].get("real") or {}
-        ours = compared(s["quality"])
-        rows.append(
-            [
-                *(
-                    _label(job, jobs),
-                    s["status"],
-                    f"{s['counts']['saved']} of {s['counts']['asked']}",
-                    str(s["counts"]["in_range"]),
-                ),
-                *(
-                    number(d.get(key), 3)
-                    for key in ("nearest_neighbour", "vendi")
-                    for d in (ours, real)
-                ),
-                *(number(ours["mean_pairwise_distance"], 3), duration(s["seconds"])),
-            ]
+def _figures(jobs: Sequence[Job]) -> dict[str, Any]:
+    """Header and rows of the table."""
+    lines = [
+        Line(
+            [_label(job, jobs), job.run.summary["status"] if job.run else "failed"],
+            [job.run.values] if job.run else [],
         )
-    caption = (
-        "Distances between encodings. Real images are those of the reference in, or nearest to, the"
-        " same range; the three figures of "
-    )
-    return header, rows, caption + "samples are of the first ones, as many as there are of these."
+        for job in jobs
+    ]
+    columns = headlines(figures_of_jobs(jobs), lines)
+    return {
+        "header": ["job", "status", *(one.heading for one in columns)],
+        "rows": [cells(line, columns) for line in lines],
+    }

@@ -1,82 +1,83 @@
-"""Tables of a figure's sweep: means and standard deviations over seeds, as Markdown."""
+"""Tables of figures over several runs; the columns are those of the records."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-#: Heading of a column, and what it shows of a row of `figure.rows`.
-COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
-    "samples": ("samples", "{:.0f}".format),
-    "in_range": ("in range", "{:.0%}".format),
-    "seed_steps": ("steps to seeds", "{:.0f}".format),
-    "gradient_steps": ("gradient steps", "{:.0f}".format),
-    "code_steps": ("code-steps", "{:.0f}".format),
-    "distance": ("mean distance", "{:.1f}".format),
-    "distance_over_root_d": ("over √d", "{:.3f}".format),
-    "nearest": ("nearest neighbour", "{:.1f}".format),
-    "vendi": ("Vendi", "{:.1f}".format),
-    "extreme_code": ("extreme code", "{:.1f}".format),
-    "seconds": ("seconds", "{:.0f}".format),
-}
+from invset.analysis.record import Figure
 
-#: Columns of real images in the same range, or nearest to it.
-REAL = {
-    "samples": "real_samples",
-    "distance": "real_distance",
-    "distance_over_root_d": "real_distance_over_root_d",
-    "nearest": "real_nearest",
-    "vendi": "real_vendi",
-}
+#: Key of a figure -> its value: a number, a word, or None where there is none.
+Values = Mapping[str, Any]
 
 
-def markdown(rows: list[dict[str, Any]]) -> list[str]:
-    """Lines of a table: a row for each question and method, mean ± standard deviation over seeds,
-    and one of real images.
+@dataclass(frozen=True)
+class Line:
+    """A line of a table.
+
+    Attributes:
+        head: its first cells.
+        runs: values of the runs that it is about; none, if it has only a head.
+    """
+
+    head: Sequence[str]
+    runs: Sequence[Values]
+
+
+def headlines(figures: Sequence[Figure], lines: Sequence[Line]) -> list[Figure]:
+    """The columns of a short table; those that no run has a value for are left out, and so are
+    brackets that would all be empty.
+    """
+    runs = [run for line in lines for run in line.runs]
+    held = {key for run in runs for key, value in run.items() if value not in (None, "")}
+    short = [one for one in figures if one.headline and one.key in held]
+    return [one if one.beside in held else replace(one, beside="") for one in short]
+
+
+def cells(line: Line, columns: Sequence[Figure]) -> list[str]:
+    """A line as text: mean ± standard deviation over its runs; in brackets the mean of real
+    images.
+    """
+    made = list(line.head)
+    for one in columns:
+        text = _cell(one, [run.get(one.key) for run in line.runs])
+        if one.beside:
+            real = [run.get(one.beside) for run in line.runs]
+            text += f" ({_mean(one, real)})" if _known(real) else ""
+        made.append(text)
+    return made
+
+
+def markdown(head: Sequence[str], lines: Sequence[Line], figures: Sequence[Figure]) -> list[str]:
+    """Lines of a table in Markdown.
 
     Args:
-        rows: of `figure.rows`. The row of real images is that of the question's first run that was
-            compared with some; a question without one has no such row.
+        head: headings of the first cells.
+        lines: its lines.
+        figures: what there is; of these the headlines are shown.
     """
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["neurons"], row["method"]), []).append(row)
-    lines = [
-        "| neurons | method | seeds | " + " | ".join(head for head, _ in COLUMNS.values()) + " |",
-        "|" + "---|" * (len(COLUMNS) + 3),
-    ]
-    for question in dict.fromkeys(
-        row["neurons"] for row in rows
-    ):  # in the order in which they come first
-        same = {method: group for (neurons, method), group in groups.items() if neurons == question}
-        for method, group in same.items():
-            lines.append(
-                _line(
-                    question,
-                    method,
-                    str(len(group)),
-                    {key: [row[key] for row in group] for key in COLUMNS},
-                )
-            )
-        compared = [row for row in rows if row["neurons"] == question and row["real"]]
-        if compared:
-            values = {key: [compared[0][REAL[key]]] if key in REAL else [] for key in COLUMNS}
-            lines.append(_line(question, f"real images {compared[0]['real']}", "", values))
-    return lines
+    columns = headlines(figures, lines)
+    heading = [*head, *(one.heading for one in columns)]
+    rows = [heading, ["---"] * len(heading), *(cells(line, columns) for line in lines)]
+    return [f"| {' | '.join(row)} |" for row in rows]
 
 
-def _line(neurons: str, method: str, seeds: str, values: dict[str, list[Any]]) -> str:
-    return (
-        f"| {neurons} | {method} | {seeds} | "
-        + " | ".join(_cell(values[key], form) for key, (_, form) in COLUMNS.items())
-        + " |"
-    )
+def _known(values: Sequence[Any]) -> list[Any]:
+    return [value for value in values if value not in (None, "")]
 
 
-def _cell(values: list[Any], form: Callable[[float], str]) -> str:
-    known = [float(v) for v in values if v is not None]
-    if not known:
-        return ""
-    spread = f" ± {form(statistics.stdev(known))}" if len(known) > 1 else ""
-    return form(statistics.fmean(known)) + spread
+def _cell(one: Figure, values: Sequence[Any]) -> str:
+    known = _known(values)
+    if len(known) < 2 or one.form == "s":
+        return _mean(one, values)
+    spread = statistics.stdev(float(value) for value in known)
+    return f"{_mean(one, values)} ± {one.text(spread)}"
+
+
+def _mean(one: Figure, values: Sequence[Any]) -> str:
+    known = _known(values)
+    if one.form == "s":
+        return one.text(", ".join(dict.fromkeys(map(str, known))))
+    return one.text(statistics.fmean(float(value) for value in known) if known else None)

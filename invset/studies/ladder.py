@@ -22,8 +22,9 @@ from invset.core.target import ActivationRange, Meter, Target
 from invset.errors import InvsetError
 from invset.samplers.base import Column, Limits, Status
 from invset.samplers.drive import Run, columns, drive
+from invset.samplers.found import Found
 from invset.studies.climb import Climb, ClimbState
-from invset.studies.study import Found, OnLook
+from invset.studies.study import OnLook
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,7 @@ class Ladder:
             status = Status.BUDGET if total else Status.UNREACHABLE
         blank = state.start[:0]
         return Found(
+            asked=self.n,
             u=torch.cat([blank, *(rung.u[stay] for rung, stay in parts)]),
             f=torch.cat([blank[:, :1], *(rung.f[stay] for rung, stay in parts)]),
             e=torch.cat([rung.e[stay] for rung, stay in parts]) if parts else blank,

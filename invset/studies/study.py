@@ -11,60 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints, runtime_checkable
 
 import torch
-from torch import Tensor
 
 from invset.core.plain import from_plain, to_plain
-from invset.core.target import Meter, Target
+from invset.core.target import Target
 from invset.samplers.base import Column, Limits, S, Sampler, Status
 from invset.samplers.drive import Run, columns, drive
+from invset.samplers.found import Found
 
 #: Called after every look with the state to go on from, the new rows of the log, with shape (steps,
 #: columns), and how many samples there are.
 OnLook = Callable[[Any, list[list[float]], int], None]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Found:
-    """Samples of a study, in coordinates.
-
-    Attributes:
-        u: coordinates, with shape (n, dim).
-        f: activations, raw units, with shape (n, p).
-        e: encodings, with shape (n, d).
-        step: gradient step at which each was taken, with shape (n,).
-        parent: seed, draw or column that each came from, with shape (n,).
-        origin: number from 0 in `origins` of each, with shape (n,).
-        origins: what samples came from, in words.
-        row: row of `ranges` that each was taken for, with shape (n,).
-        ranges: rows of ranges (z1, z2), one for each neuron.
-        cells: numbers from 0 of the samples that form a grid, -1 where there is none, with shape
-            (rows, columns); None where samples form no grid.
-        columns: of the log.
-        status: why the study ended.
-        best_f: activations that came closest to the ranges, with shape (p,).
-        steps: gradient steps.
-        meter: passes.
-        seconds: time of sampling.
-    """
-
-    u: Tensor
-    f: Tensor
-    e: Tensor
-    step: Tensor
-    parent: Tensor
-    origin: Tensor
-    origins: tuple[str, ...]
-    row: Tensor
-    ranges: list[list[tuple[float, float]]]
-    cells: Tensor | None
-    columns: tuple[Column, ...]
-    status: Status
-    best_f: Tensor
-    steps: int
-    meter: Meter
-    seconds: float
 
 
 @runtime_checkable
@@ -178,6 +136,7 @@ class Sampling(Generic[S]):
             kept = state.kept.trimmed()
         best = torch.full((target.p,), torch.nan) if state.best_f is None else state.best_f
         return Found(
+            asked=self.n,
             **kept,
             origins=self.sampler.origins,
             row=torch.zeros(len(kept["u"]), dtype=torch.long),

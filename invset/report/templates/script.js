@@ -19,7 +19,7 @@ for (const button of all(".copy")) {
 // sort the grid
 const grid = document.querySelector(".grid"), sort = document.getElementById("sort"), down = document.getElementById("down");
 function arrange() {
-  const key = sort.value, sign = down.checked ? -1 : 1, value = (item) => Number(item.dataset[key]);
+  const key = sort.value, sign = down.checked ? -1 : 1, value = (item) => Number(item.getAttribute(`data-${key}`));
   const items = all("li", grid).sort((a, b) => sign * (value(a) - value(b)) || value(a) - value(b) || a.dataset.number - b.dataset.number);
   grid.append(...items);
 }

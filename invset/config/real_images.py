@@ -1,0 +1,40 @@
+"""The real images that samples are compared with: from a configuration to a `Reference`."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from invset.analysis.reference import Reference
+from invset.errors import InvsetError
+from invset.nets.embedded import embedded
+from invset.problem.problem import Problem
+
+
+def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
+    """The file of ``reference=``, or the embedded one that fits; None where there is none.
+
+    Raises:
+        InvsetError: a file that can't be read, or that was made with another encoder.
+    """
+    if cfg.reference is None:
+        return None
+    if cfg.reference == "auto":
+        return Reference.load(embedded(problem.network.name, "reference")) if _own(cfg) else None
+    reference = Reference.load(cfg.reference)
+    encoder = reference.about.get("encoder")
+    network = reference.about.get("network")
+    if (encoder, network) != (problem.encoder, problem.encoder_network.name):
+        raise InvsetError(
+            f"{cfg.reference} was made with {encoder} of {network}, but E is {problem.encoder} of"
+            f" {problem.encoder_network.name}; make one with: invset fit reference, or type"
+            " reference=null"
+        )
+    return reference
+
+
+def _own(cfg: DictConfig) -> bool:
+    """Whether network and encoder are those that the embedded reference was made with."""
+    of_package = cfg.network.get("_target_", "").endswith("mini_network")
+    trained_here = cfg.network.get("weights") is not None
+    other = cfg.encoder_network
+    return of_package and not trained_here and cfg.encoder in (None, "fc6") and other is None

@@ -1,0 +1,132 @@
+"""Samples of an inverse set as they are saved: made into inputs, rounded, and measured again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from invset.core.space import Region
+from invset.core.target import Meter
+from invset.files.images import to_uint8
+from invset.problem.passes import tf32
+from invset.problem.problem import Problem
+from invset.samplers.base import Column, Status
+from invset.samplers.found import Found
+
+
+@dataclass(frozen=True)
+class Result:
+    """Samples of an inverse set, in the order they were taken.
+
+    Attributes:
+        asked: samples asked for.
+        codes: with shape (n, code_dim).
+        images: 8-bit RGB, as they would be saved, uint8 with shape (n, 3, H, W).
+        activations: measured on those 8-bit images, raw units, with shape (n, p).
+        activations_before: the same before rounding to 8 bits.
+        encodings: E of the 8-bit images, with shape (n, d).
+        step: gradient step at which each was taken, with shape (n,).
+        parent: seed or draw that each came from, with shape (n,).
+        origin: number from 0 in `origins` of each, with shape (n,).
+        origins: what samples came from, in words.
+        row: row of `ranges` that each was taken for, with shape (n,).
+        ranges: rows of ranges (z1, z2), one for each neuron; a ladder has several rows.
+        cells: numbers from 0 of the samples that form a grid, -1 where there is none, with shape
+            (rows, columns); None where samples form no grid.
+        in_range: which of the 8-bit images lie in the ranges of their row, with shape (n,).
+        columns: of the log.
+        status: why the sampler ended.
+        best: activations that came closest to the ranges, with shape (p,).
+        steps: gradient steps.
+        meter: forward and backward passes of one code.
+        seconds: time of sampling.
+    """
+
+    asked: int
+    codes: Tensor
+    images: Tensor
+    activations: Tensor
+    activations_before: Tensor
+    encodings: Tensor
+    step: Tensor
+    parent: Tensor
+    origin: Tensor
+    origins: tuple[str, ...]
+    row: Tensor
+    ranges: list[list[tuple[float, float]]]
+    cells: Tensor | None
+    in_range: Tensor
+    columns: tuple[Column, ...]
+    status: Status
+    best: Tensor
+    steps: int
+    meter: Meter
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@torch.no_grad()
+def finish(problem: Problem, region: Region, found: Found, batch_size: int = 64) -> Result:
+    """Make the images of a study's samples and measure them again, as they are saved."""
+    codes = region.decode(found.u)
+    images, before, after, encodings = [], [], [], []
+    for batch in codes.split(min(batch_size, problem.runtime.micro_batch or batch_size)):
+        with tf32(codes.device, False):
+            picture = problem.generator(batch)
+            before.append(problem.look(picture)[0])
+            images.append(to_uint8(picture))
+            f, e = problem.look(images[-1].float() / 255)
+        after.append(f)
+        encodings.append(e)
+    blank = torch.zeros(0, 3, 1, 1, dtype=torch.uint8, device=codes.device)
+    none = codes.new_zeros(0, len(problem.neurons))
+    f = torch.cat([none, *after])
+    f_before = torch.cat([none, *before])
+    inside = _inside(found, f)
+    # where the network saw unrounded images, what rounding took out of the ranges is not kept
+    stays = inside | ~_inside(found, f_before) if not problem.eight_bit else inside | True
+    return Result(
+        asked=found.asked,
+        codes=codes[stays],
+        images=(torch.cat(images) if images else blank)[stays],
+        activations=f[stays],
+        activations_before=f_before[stays],
+        encodings=(torch.cat(encodings) if encodings else found.e)[stays],
+        step=found.step[stays.to(found.step.device)],
+        parent=found.parent[stays.to(found.parent.device)],
+        origin=found.origin[stays.to(found.origin.device)],
+        origins=found.origins,
+        row=found.row[stays.cpu()],
+        ranges=found.ranges,
+        cells=_renumbered(found.cells, stays.cpu()),
+        in_range=inside[stays],
+        columns=found.columns,
+        # a sampler that knows no range may keep all it was asked for outside of it
+        status=_status(found.status, inside[stays]),
+        best=found.best_f,
+        steps=found.steps,
+        meter=found.meter,
+        seconds=found.seconds,
+    )
+
+
+def _inside(found: Found, f: Tensor) -> Tensor:
+    """Which activations, with shape (n, p), lie in the ranges of their row, with shape (n,)."""
+    ends = torch.tensor(found.ranges, dtype=torch.float64)[found.row].to(f)
+    return ((f >= ends[..., 0]) & (f <= ends[..., 1])).all(1)
+
+
+def _renumbered(cells: Tensor | None, stays: Tensor) -> Tensor | None:
+    """The grid after some samples went."""
+    if cells is None or not len(stays):
+        return cells
+    number = torch.where(stays, stays.long().cumsum(0) - 1, -1)
+    return torch.where(cells >= 0, number[cells.clamp_min(0)], -1)
+
+
+def _status(status: Status, inside: Tensor) -> Status:
+    return Status.UNREACHABLE if status is Status.REACHED and not inside.any() else status

@@ -1,0 +1,157 @@
+"""The files of a run's folder, but for its state and page: see `invset.files.rundir`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from invset.analysis.discover import Measured, measure
+from invset.analysis.reference import Reference
+from invset.analysis.sample_set import Effort, SampleSet
+from invset.core.space import Region
+from invset.files.images import to_uint8
+from invset.files.rundir import RunDir
+from invset.problem.problem import Problem
+from invset.report.sentences import probe_command, sentences
+from invset.report.sheet import write_sheet
+from invset.report.summary import summarize
+
+if TYPE_CHECKING:
+    from invset.problem.result import Result
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended, or was interrupted.
+
+    Attributes:
+        problem, region, reference: what it was asked.
+        found: its result.
+        rows: the log, a row a gradient step, in the order of `found.columns`.
+        seed: of every random draw.
+        animation: whether the samples are written as an animation, too.
+    """
+
+    problem: Problem
+    region: Region
+    reference: Reference | None
+    found: Result
+    rows: list[list[float]]
+    seed: int
+    animation: bool
+
+
+def sample_set(problem: Problem, region: Region, found: Result) -> SampleSet:
+    """A result as analyses see it."""
+    held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
+    effort = Effort(
+        found.asked,
+        found.steps,
+        found.meter.forwards,
+        found.meter.backwards,
+        found.meter.code_steps,
+        found.seconds,
+    )
+    return SampleSet(
+        codes=found.codes,
+        encodings=found.encodings,
+        activations=found.activations.cpu(),
+        ranges=found.ranges,
+        row=found.row.cpu(),
+        origins=found.origins,
+        origin=found.origin.cpu(),
+        step=found.step.cpu(),
+        units=[
+            (neuron.layer, index) if centred and index is not None else None
+            for neuron, index, centred in held
+        ],
+        closest=found.best,
+        region=region,
+        effort=effort,
+    )
+
+
+def write_run(rundir: RunDir, run: Ended) -> None:
+    """Write every file of the run but its state and page."""
+    problem = run.problem
+    found = as_shown(problem, run.found)
+    samples = sample_set(problem, run.region, found)
+    measured = measure(samples, run.reference)
+    for number, image in enumerate(found.images, start=1):
+        rundir.write_image(f"samples/{number:05d}.png", image)
+    rundir.write_tensors("samples.safetensors", _tensors(found, measured))
+    rundir.write_csv("activations.csv", *_activations(problem, found, samples.inside))
+    log = (["step", *(column.name for column in found.columns)], _numbered(run.rows))
+    rundir.write_csv("optimization.csv", *log)
+    summary = summarize(problem, run.region, found, run.seed, measured.summary)
+    summary["command"] = f"invset run {shlex.join(rundir.overrides())}".strip()
+    summary["sentences"] = sentences(problem, found, summary)
+    if summary["status"] in ("unreachable", "budget"):
+        words = probe_command(rundir.overrides(), problem)
+        summary["sentences"].append(f"Which ranges can be reached: {words}")
+    if len(found):
+        write_sheet(rundir, problem, found, int(samples.inside.sum()), run.animation)
+    rundir.write_json("summary.json", summary)
+
+
+@torch.no_grad()
+def as_shown(problem: Problem, found: Result) -> Result:
+    """The same result with the pictures that are written: where a generator has a display of its
+    own, not what the network saw.
+    """
+    display = problem.generator.display
+    if display is None or not len(found):
+        return found
+    parts = [to_uint8(display(codes)) for codes in found.codes.split(64)]
+    return replace(found, images=torch.cat(parts))
+
+
+def _tensors(found: Result, measured: Measured) -> dict[str, Tensor]:
+    """What ``samples.safetensors`` holds."""
+    tensors = {
+        "codes": found.codes,
+        "encodings": found.encodings,
+        "activations": found.activations,
+        "activations_before_8bit": found.activations_before,
+        "step": found.step,
+        "parent": found.parent,
+        **measured.tensors,
+    }
+    return tensors if found.cells is None else {**tensors, "cells": found.cells}
+
+
+def _activations(
+    problem: Problem, found: Result, inside: Tensor
+) -> tuple[list[str], list[list[Any]]]:
+    """Header and rows of ``activations.csv``."""
+    names = problem.names
+    before = [f"{name} before 8 bits" for name in names]
+    header = ["sample", "origin", "step", "parent", *before, *names, "in_range"]
+    rows = [
+        [i + 1, found.origins[origin], step, parent, *map(_short, f0), *map(_short, f), held]
+        for i, (origin, step, parent, f0, f, held) in enumerate(
+            zip(
+                found.origin.tolist(),
+                found.step.tolist(),
+                found.parent.tolist(),
+                found.activations_before.tolist(),
+                found.activations.tolist(),
+                inside.tolist(),
+                strict=True,
+            )
+        )
+    ]
+    return header, rows
+
+
+def _numbered(rows: list[list[float]]) -> Iterator[list[Any]]:
+    return ([i, *map(_short, row)] for i, row in enumerate(rows, start=1))
+
+
+def _short(value: float) -> str:
+    return f"{value:.7g}"

@@ -1,0 +1,109 @@
+"""What the terminal and the page say of a run, in sentences."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from invset.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from invset.problem.result import Result
+
+#: Options of ``invset run`` that ``invset probe`` takes, too.
+_KEPT = (
+    "network",
+    "generator",
+    "encoder",
+    "encoder_network",
+    "prior",
+    "clip",
+    "eight_bit",
+    "device",
+    "position",
+    "direction",
+)
+
+
+def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[str]:
+    """What the terminal says at the end; `summary` has its records already."""
+    saved = summary["counts"]["saved"]
+    inside = summary["counts"]["in_range"]
+    several = len(found.ranges) > 1
+    wanted = f"{problem.names[0]} in {len(found.ranges)} ranges" if several else problem.question
+    ended = found.status.sentence
+    if found.status.value in ("reached", "unreachable") and inside < saved and not several:
+        ended = f"The other {saved - inside} are outside" if inside else "All are outside"
+        ended += ": this sampler does not hold both ends of the range."
+    lines = [
+        f"{saved} of {found.asked} samples with {wanted}, {inside} of them in range as saved, in"
+        f" {found.seconds:.1f} s. {ended}"
+    ]
+    if found.status.value in ("unreachable", "budget") and not several:
+        lines.append(_advice(problem, summary["reached"]))
+    beside = summary["beside_real"]
+    if beside["real"] and saved > 1:
+        lines.append(_beside_real(beside))
+    return lines
+
+
+def _beside_real(beside: dict[str, Any]) -> str:
+    """The figures of the samples, and those of real images in brackets."""
+    ours = beside["alike"]
+    real = beside["real"]
+    return (
+        f"nearest neighbour {ours['nearest_neighbour']:.1f} (real images {beside['kind']}:"
+        f" {real['nearest_neighbour']:.1f}), Vendi {ours['vendi']:.1f} ({real['vendi']:.1f}), mean"
+        f" pairwise distance {ours['mean_pairwise_distance']:.1f}"
+        f" ({real['mean_pairwise_distance']:.1f}), {beside['distinct']} distinct"
+    )
+
+
+def _advice(problem: Problem, reached: dict[str, Any]) -> str:
+    """What was reached, a range that can be, and where real images lie."""
+    parts = []
+    for j, neuron in enumerate(problem.neurons):
+        best = reached["closest"][j]
+        if best is None:
+            parts.append(f"{problem.names[j]} came to no finite number")
+            continue
+        part = f"{problem.names[j]} came to {best:.3g}{_reachable(best, *neuron.range)}"
+        if reached["real"]:
+            p90, p99, largest = reached["real"][j]
+            part += (
+                f" (p90 … p99 of {reached['real_images']} real images: z1={p90:.3g} z2={p99:.3g};"
+                f" the largest: {largest:.3g})"
+            )
+        parts.append(part)
+    return "Reached: " + "; ".join(parts) + "."
+
+
+def _reachable(best: float, z1: float, z2: float) -> str:
+    """A range of the same width, just inside of what was reached; empty if that is in range."""
+    shift = best - z2 if best > z2 else best - z1 if best < z1 else 0.0
+    if not shift:
+        return ""
+    a = z1 + shift - (0.5 if shift < 0 else -0.5) * (z2 - z1)
+    return f"; try z1={a:.3g} z2={a + z2 - z1:.3g}"
+
+
+def probe_command(typed: list[str], problem: Problem) -> str:
+    """``invset probe`` for the neurons of a run; `typed` is what was typed for the run."""
+    words = [word for word in typed if _option(word) in _KEPT]
+    if not any(word.startswith("network=") for word in words):
+        words.insert(0, f"network={problem.network.name}")
+    units = [(neuron.layer, neuron.number) for neuron in problem.neurons]
+    if len(units) > 1:
+        listed = [f"{{layer: {layer}, neuron: {number}}}" for layer, number in units]
+        words.append(f"neurons=[{', '.join(listed)}]")
+    else:
+        layer, unit = units[0]
+        words += [f"layer={layer}"] if layer != problem.network.output else []
+        words += [f"neuron={unit}"] if unit is not None else []
+    return f"invset probe {shlex.join(words)}"
+
+
+def _option(word: str) -> str:
+    """The option that a word sets, without what is behind its first dot."""
+    return re.split(r"[=.]", word.lstrip("+").removeprefix("network@"))[0]

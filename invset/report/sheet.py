@@ -1,0 +1,86 @@
+"""``samples.png`` and the animations of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from invset.analysis.selection import spread
+from invset.files.rundir import RunDir
+from invset.problem.problem import Problem
+from invset.report.animation import has_encoder, save_gif, save_mp4
+from invset.report.grid import enlarge, grid_shape, label_grid
+
+if TYPE_CHECKING:
+    from invset.problem.result import Result
+
+#: Most samples of a sheet, where they form no grid.
+MOST = 100
+
+Row = tuple[str, Tensor, list[str]]
+
+
+def write_sheet(
+    rundir: RunDir, problem: Problem, found: Result, inside: int, animation: bool
+) -> None:
+    """Write the pictures of at least one sample.
+
+    Args:
+        rundir: where to.
+        problem: the neurons.
+        found: the samples.
+        inside: how many of them are in range.
+        animation: whether to write the animations, too.
+    """
+    images = found.images.cpu()
+    captions = [" ".join(f"{v:.2f}" for v in row) for row in found.activations.tolist()]
+    title = f"{problem.network.name}  {_title(problem, found, inside)}"
+    if found.cells is not None and len(found.ranges) > 1:
+        rows = _grid(found, found.cells, images, captions)
+    else:
+        rows = _from_low_to_high(found, images, captions)
+    sheet = label_grid(rows, title, footer=_footer(problem))
+    rundir.write("samples.png", sheet.save)
+    if animation and len(found) > 1:
+        rundir.write("animation.gif", lambda path: save_gif(path, images, captions))
+        if has_encoder():
+            rundir.write("animation.mp4", lambda path: save_mp4(path, images, captions))
+
+
+def _title(problem: Problem, found: Result, inside: int) -> str:
+    if found.cells is not None and len(found.ranges) > 1:
+        return f"{problem.names[0]}: the same codes (columns) at rising activation (rows, upwards)"
+    some = "" if inside == len(found) else f", {inside} of them in range"
+    return f"{problem.question}: {len(found)} samples{some}, from low to high"
+
+
+def _footer(problem: Problem) -> str:
+    measured = (
+        "saved 8-bit file"
+        if problem.generator.display is None
+        else "8-bit image that the network sees, not on this display of it"
+    )
+    what = (
+        "activation"
+        if len(problem.names) == 1
+        else f"activations of {' and '.join(problem.names)}, in this order,"
+    )
+    return f"below each image: {what} as measured on the {measured}"
+
+
+def _grid(found: Result, cells: Tensor, images: Tensor, captions: list[str]) -> list[Row]:
+    """A row for each row of ranges, the last one on top."""
+    rows = []
+    for ranges, numbers in zip(found.ranges, cells.tolist(), strict=True):
+        texts = [captions[c] if c >= 0 else "" for c in numbers]
+        label = "\n".join(f"[{z1:g}, {z2:g}]" for z1, z2 in ranges)
+        rows.append((label, images[[max(c, 0) for c in numbers]], texts))
+    return rows[::-1]
+
+
+def _from_low_to_high(found: Result, images: Tensor, captions: list[str]) -> list[Row]:
+    index = spread(found.activations[:, 0].cpu().numpy(), MOST)
+    _, columns = grid_shape(len(index), enlarge(images[0]).width)
+    parts = [index[i : i + columns] for i in range(0, len(index), columns)]
+    return [("", images[part], [captions[i] for i in part]) for part in parts]

@@ -1,0 +1,74 @@
+"""``summary.json``: what a run was asked, what its records say, and with what it was made."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors
+import torch
+
+import invset
+from invset.analysis.discover import columns, figures
+from invset.analysis.record import figures_as_json, finite
+from invset.core.space import Region
+from invset.nets.weights import checksum
+from invset.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from invset.problem.result import Result
+
+
+def summarize(
+    problem: Problem, region: Region, found: Result, seed: int, records: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything but the sentences and the command.
+
+    Args:
+        problem, region: what was asked.
+        found: the result.
+        seed: of every random draw.
+        records: of `invset.analysis.discover.measure`.
+    """
+    neurons = [
+        {"name": name, "z1": float(n.range[0]), "z2": float(n.range[1])}
+        for name, n in zip(problem.names, problem.neurons, strict=True)
+    ]
+    summary = {
+        "status": found.status.value,
+        "sentences": [],
+        "network": problem.network.name,
+        "generator": problem.generator.name,
+        "picture": problem.generator.picture,
+        "encoder": problem.encoder,
+        "prior": region.name,
+        "neurons": neurons,
+        "ranges": found.ranges,
+        **records,
+        "figures": figures_as_json(figures()),
+        "columns": figures_as_json(columns()),
+        "log": [{"name": one.name, "title": one.title} for one in found.columns],
+        "seed": seed,
+        "device": str(problem.network.device),
+        # sums are split among threads: other bytes with another number
+        "threads": torch.get_num_threads(),
+        "versions": _versions(),
+        "checksums": {
+            "network": checksum(problem.network.module),
+            "generator": checksum(problem.generator.module),
+        },
+    }
+    return finite(summary)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "invset": invset.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": metadata.version("torchvision"),
+        "numpy": np.__version__,
+        "safetensors": safetensors.__version__,
+    }
