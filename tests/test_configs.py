@@ -21,7 +21,7 @@ from invset.cli import COMMANDS
 from invset.config import build
 from invset.config.mistakes import config_dir
 from invset.nets.embedded import EMBEDDED, embedded
-from invset.problem.problem import find_unit
+from invset.problem.neuron import Neuron, find
 
 CONFIGS = config_dir()
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -333,7 +333,7 @@ def test_published_networks_instantiate(option: str, tmp_path: Path) -> None:
     assert [
         name for name, _ in network.module.named_children() if name not in ("data", "flatten")
     ] == [l.name for l in layers]
-    assert find_unit(network, "fc8", name) == {"volcano": 980, "phone_booth": 140}[name]
+    assert find(network, Neuron("fc8", name)).index == {"volcano": 980, "phone_booth": 140}[name]
 
 
 @pytest.mark.parametrize("option", CAFFE["generator"])

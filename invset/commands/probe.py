@@ -21,7 +21,8 @@ from invset.core.reach import LEVELS, Reach, percentiles, reach, rounded
 from invset.core.space import Region
 from invset.files.images import load_images, to_float
 from invset.files.rundir import RunDir
-from invset.problem.problem import Problem, read
+from invset.problem.neuron import read
+from invset.problem.problem import Problem
 from invset.report.strip import AGAIN, COLUMNS, DOWN, RANDOM, REAL, UP, Strip, plot, text
 
 #: What is typed for a probe, but not for the run that it suggests.
@@ -187,9 +188,7 @@ def _stored(cfg: DictConfig, problem: Problem) -> list[dict[str, Tensor]]:
     ):
         known = reference is not None and reference.knows(neuron.layer) and centre
         f = reference.activations[neuron.layer] if reference is not None and known else None
-        populations.append(
-            {REAL: read(f, index, "center", neuron.direction)} if f is not None else {}
-        )
+        populations.append({REAL: read(f, (), index, neuron.direction)} if f is not None else {})
     return populations
 
 

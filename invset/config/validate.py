@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from invset.core.checks import check_choice, check_counts, check_range
+from invset.core.checks import check_choice, check_counts, check_position, check_range
 from invset.errors import InvsetError, did_you_mean
 from invset.problem.runtime import Runtime
 
@@ -230,15 +230,8 @@ def _check_neuron(one: Any) -> None:
         check_range(*one["range"])
     elif one.get("z1") is not None and one.get("z2") is not None:
         check_range(one["z1"], one["z2"])
-    position = one.get("position")
-    if isinstance(position, (list, ListConfig)):
-        if len(position) != 2 or not all(_whole(p, 0) for p in position):
-            raise InvsetError(
-                f"position [y, x] is two whole numbers from 0, not {position}; for example"
-                " 'position=[0,3]'"
-            )
-    elif position is not None:
-        check_choice("position", position, ("center", "max", "mean"), "[y, x]")
+    if one.get("position") is not None:
+        check_position(one["position"])
 
 
 def _number(value: Any) -> bool:

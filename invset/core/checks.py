@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +27,36 @@ def check_choice(key: str, value: Any, allowed: Iterable[str], more: str = "") -
             f"{key} must be {', '.join(first)} or {last}, not"
             f" {value!r}.{did_you_mean(value, words)}"
         )
+
+
+def check_position(position: Any) -> str | int | tuple[int, int]:
+    """A position in a layer, as a word, a token's number or (y, x). Whether the layer has it is
+    checked where the layer is known: `invset.problem.neuron.locate`.
+
+    Raises:
+        InvsetError: it is none of these.
+    """
+    if isinstance(position, str):
+        if not re.fullmatch(r"register[1-9]\d*", position):
+            words = ("center", "max", "mean", "cls")
+            check_choice("position", position, words, "register1, a token's number, [y, x]")
+        return position
+    if _is_index(position):
+        return int(position)
+    try:
+        y, x = position
+    except (TypeError, ValueError):
+        y, x = None, None
+    if not (_is_index(y) and _is_index(x)):
+        raise InvsetError(
+            f"position is a word, one whole number (a token's) or two whole numbers [y, x], from 0,"
+            f" not {position}; for example 'position=[0,3]'"
+        )
+    return int(y), int(x)
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0
 
 
 def check_range(z1: Any, z2: Any) -> None:

@@ -60,11 +60,11 @@ def module_network(
         mean, std: per RGB channel, of pixels in [0, 1], if the module wants normalised images; None
             leaves them in [0, 1].
         labels: names of the output's units in order, or a text file with one name a line.
-        output: the layer whose neurons are meant when none is given; None is the last one.
-        encoder: the layer that is E when none is given; None is the input of the last linear layer.
+        output: the layer whose neurons are meant when none is given; None: what the module returns.
+        encoder: the layer that is E when none is given; None: the input of the last linear layer.
         image_size: side in pixels that images are resized to; None leaves them as they are.
         device: where the weights go.
-        options: the other arguments of `Network`: name, aliases.
+        options: the other arguments of `Network`: name, aliases, prefix_tokens.
     """
     net = module if isinstance(module, nn.Module) else module()
     if not isinstance(net, nn.Module):
@@ -77,14 +77,13 @@ def module_network(
     if (mean is None) != (std is None):
         raise InvsetError("network.mean and network.std belong together: give both or neither")
     prepend(net, image_size, mean, std, device)
-    last, inner = ends(net)
     if isinstance(labels, (str, Path)):
         labels = read_labels(labels)
     options = {
         "name": "custom",
         "labels": labels,
-        "output": output or last,
-        "encoder": encoder or inner,
+        "output": output,
+        "encoder": encoder,
         **options,
     }
     return Network(net, image_size=image_size, device=device, **options)
@@ -106,28 +105,6 @@ def prepend(
     if steps:
         before = nn.Sequential(*steps).to(device)
         module.register_forward_pre_hook(lambda _module, inputs: (before(inputs[0]), *inputs[1:]))
-
-
-def ends(module: nn.Module) -> tuple[str | None, str | None]:
-    """Return the last layer and the one whose output enters the last linear layer, None where there
-    is none.
-
-    What enters it is often the result of a function, not of a module, and could not be tapped; so
-    the linear layer gets a child ``input`` that passes it on unchanged.
-    """
-    paths = [path for path, _ in module.named_modules() if path]
-    linear = [
-        (path, child)
-        for path, child in module.named_modules()
-        if path and isinstance(child, nn.Linear)
-    ]
-    if not linear:
-        return (paths[-1] if paths else None), None
-    path, last = linear[-1]
-    if not hasattr(last, "input"):
-        last.add_module("input", nn.Identity())
-        last.register_forward_pre_hook(lambda layer, inputs: (layer.input(inputs[0]), *inputs[1:]))
-    return paths[-1] if paths[-1] != f"{path}.input" else path, f"{path}.input"
 
 
 class FromRange(nn.Module):

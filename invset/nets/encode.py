@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from invset.files.images import to_float
 from invset.nets.network import Network
-from invset.problem.problem import read
+from invset.problem.neuron import locate, read_all
 
 
 @torch.no_grad()
@@ -48,5 +48,7 @@ def activations(
 
 
 def centre(value: Tensor) -> Tensor:
-    """Every channel at the centre: (B, channels, H, W) to (B, channels)."""
-    return torch.stack([read(value, c, "center", None) for c in range(value.shape[1])], dim=1)
+    """Every channel at the centre: (B, channels, H, W) or (B, tokens, channels) to (B,
+    channels).
+    """
+    return read_all(value, locate("center", value.shape[1:], "of encodings"))

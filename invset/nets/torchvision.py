@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from invset.errors import InvsetError, did_you_mean
-from invset.nets.custom import ends, prepend
+from invset.nets.custom import prepend
 from invset.nets.network import Network
 from invset.nets.weights import load_state, read_state
 
@@ -59,17 +59,16 @@ def torchvision_network(
         getattr(preset, "std", IMAGENET_STD),
         device,
     )
-    labels = published.DEFAULT.meta.get("categories")
+    # others, such as detectors, have labels too, but their outputs are not units
+    classifies = name in torchvision.models.list_models(module=torchvision.models)
+    labels = published.DEFAULT.meta.get("categories") if classifies else None
     if labels is not None and len(labels) != list(module.parameters())[-1].shape[0]:
         labels = None
-    output, encoder = ends(module)
     return Network(
         module,
         name=name,
         image_size=size,
         labels=labels,
-        output=output,
-        encoder=encoder,
         device=device,
     )
 

@@ -7,113 +7,23 @@ result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from invset.core.checks import check_choice, check_range
+from invset.core.checks import check_choice
 from invset.core.space import Box, Free, Region
 from invset.core.target import ActivationRange, InverseSet, Layer
 from invset.errors import InvsetError, is_out_of_memory
 from invset.nets.generator import Generator
-from invset.nets.labels import find_neuron
 from invset.nets.network import Network
+from invset.problem.neuron import ANY, At, Neuron, find, read_all
 from invset.problem.passes import Passes, channels_last_pays, to_channels_last
 from invset.problem.runtime import Runtime
 
-#: Where a convolutional channel is read.
-POSITIONS = ("center", "max", "mean")
-
-#: The range of a neuron that nothing is asked of yet, as in ``invset probe``: every activation lies
-#: in it.
-ANY = (-math.inf, math.inf)
-
 #: Parts of code space by name; see `Problem.region`.
 PRIORS = ("auto", "natural", "clip", "none")
-
-
-@dataclass(frozen=True)
-class Neuron:
-    """One neuron and the range its activation is to lie in.
-
-    Attributes:
-        layer: a layer's name, as in `Network.layers`.
-        number: from 1, as in the paper (981 is output index 980); a channel in a convolutional
-            layer. Or the unit's label. None with `direction`.
-        range: (z1, z2) in raw activation units; without one, a neuron can be looked at, but has no
-            inverse set to sample.
-        position: where a channel is read: "center", "max", "mean" or (y, x) from 0; other layers
-            ignore it.
-        direction: a vector over the layer's units or channels; the activation is its inner product
-            with them. A concept vector or a sparse autoencoder's feature is a neuron too. With
-            shape (units,).
-        name: what reports call it; None: its label or number.
-    """
-
-    layer: str
-    number: int | str | None
-    range: tuple[float, float] = ANY
-    position: str | tuple[int, int] = "center"
-    direction: Tensor | None = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.range != ANY:
-            check_range(*self.range)
-
-
-def find_unit(network: Network, layer: str, number: int | str) -> int:
-    """Index from 0 of a unit given by its number from 1 or by its label.
-
-    Raises:
-        InvsetError: no such unit, or a name that fits several labels.
-    """
-    labels = network.labels if layer == network.output else None
-    return find_neuron(number, network.shape(layer)[0], labels, f"{layer} of {network.name}")
-
-
-def read(
-    activations: Tensor,
-    index: int | None,
-    position: str | tuple[int, int],
-    direction: Tensor | None,
-) -> Tensor:
-    """Activation of one neuron in each image: layer activations (B, units) or (B, channels, H, W)
-    to (B,).
-    """
-    if activations.ndim == 4:
-        if position == "max" and direction is None:
-            return activations[:, index].amax((1, 2))
-        if position == "mean":
-            activations = activations.mean((2, 3))
-        elif position == "max":
-            assert direction is not None
-            return torch.einsum("bchw,c->bhw", activations, direction.to(activations)).amax((1, 2))
-        else:
-            height, width = activations.shape[2:]
-            y, x = position if isinstance(position, tuple) else (height // 2, width // 2)
-            activations = activations[:, :, y, x]
-    if direction is not None:
-        return activations @ direction.to(activations)
-    return activations[:, index]
-
-
-def read_all(activations: Tensor, position: str | tuple[int, int]) -> Tensor:
-    """What `read` gives for each unit by itself: layer activations (B, units) or (B, channels, H,
-    W) to (B, units).
-    """
-    if activations.ndim == 2:
-        return activations
-    if position == "max":
-        return activations.amax((2, 3))
-    if position == "mean":
-        return activations.mean((2, 3))
-    height, width = activations.shape[2:]
-    y, x = position if isinstance(position, tuple) else (height // 2, width // 2)
-    return activations[:, :, y, x]
 
 
 class _Round8Bit(torch.autograd.Function):
@@ -165,12 +75,8 @@ class Problem:
         self.encoder = encoder or self.encoder_network.encoder
         self.encoder_network.resolve(self.encoder)
         self.neurons = list(neurons)
-        self.indices = [self._check(neuron) for neuron in neurons]
+        self.places = [find(network, neuron) for neuron in neurons]
         self._check_ranges()
-        # on the device already: in a step, a copy from the host would wait for it
-        self.directions = [
-            n.direction.to(network.device) if n.direction is not None else None for n in neurons
-        ]
         self.eight_bit = eight_bit
         self.runtime = runtime or Runtime()
         self._passes = Passes(self._evaluate, self.runtime, network.device)
@@ -182,44 +88,14 @@ class Problem:
         ends = torch.tensor([n.range for n in neurons], device=network.device)
         self.range = ActivationRange(ends[:, 0], ends[:, 1])
 
-    def _check(self, neuron: Neuron) -> int | None:
-        shape = self.network.shape(neuron.layer)
-        if len(shape) not in (1, 3):
-            raise InvsetError(
-                f"layer {neuron.layer} gives activations of shape {shape}; neurons live in layers"
-                " of units or of channels"
-            )
-        if isinstance(neuron.position, str):
-            check_choice("position", neuron.position, POSITIONS, "[y, x]")
-        elif len(shape) == 3:
-            sides = shape[1:]
-            if len(neuron.position) != 2 or not all(
-                0 <= p < side for p, side in zip(neuron.position, sides, strict=True)
-            ):
-                raise InvsetError(
-                    f"position {list(neuron.position)} lies outside layer {neuron.layer}, whose"
-                    f" maps are {shape[1]}x{shape[2]}"
-                )
-        if neuron.direction is not None:
-            if tuple(neuron.direction.shape) != (shape[0],):
-                raise InvsetError(
-                    f"a direction in layer {neuron.layer} has {shape[0]} numbers, not"
-                    f" {tuple(neuron.direction.shape)}"
-                )
-            return None
-        if neuron.number is None:
-            raise InvsetError(
-                f"neuron in layer {neuron.layer}: give a number, a label or a direction"
-            )
-        return find_unit(self.network, neuron.layer, neuron.number)
-
     def _check_ranges(self) -> None:
         """A neuron that is given twice must have ranges that meet."""
-        seen: dict[tuple[str, int, str], tuple[float, float]] = {}
-        for neuron, index in zip(self.neurons, self.indices, strict=True):
+        seen: dict[tuple[str, int, At], tuple[float, float]] = {}
+        for neuron, place in zip(self.neurons, self.places, strict=True):
+            index = place.index
             if index is None:
                 continue
-            unit = (neuron.layer, index, str(neuron.position))
+            unit = (neuron.layer, index, place.at)
             (a, b), (z1, z2) = seen.get(unit, ANY), neuron.range
             if max(a, z1) > min(b, z2):
                 raise InvsetError(
@@ -228,6 +104,11 @@ class Problem:
                     f" 'range=[{a:g},{b:g}],[{z1:g},{z2:g}]'"
                 )
             seen[unit] = (max(a, z1), min(b, z2))
+
+    @property
+    def indices(self) -> list[int | None]:
+        """Index from 0 of each neuron's unit or channel; None for a direction."""
+        return [place.index for place in self.places]
 
     @property
     def names(self) -> list[str]:
@@ -245,12 +126,8 @@ class Problem:
 
     @property
     def centred(self) -> list[bool]:
-        """Whether each neuron is read where a `Reference` reads it: a channel at the centre, a unit
-        anywhere.
-        """
-        return [
-            n.position == "center" or len(self.network.shape(n.layer)) == 1 for n in self.neurons
-        ]
+        """Whether each neuron is read where a `Reference` reads it: a channel at the centre."""
+        return [neuron.position == "center" for neuron in self.neurons]
 
     @property
     def question(self) -> str:
@@ -263,8 +140,8 @@ class Problem:
         [0, 1], with shape (B, 3, H, W).
         """
         taps, encodings = self._taps(images)
-        neurons = zip(self.neurons, self.indices, self.directions, strict=True)
-        f = [read(taps[n.layer], index, n.position, direction) for n, index, direction in neurons]
+        neurons = zip(self.neurons, self.places, strict=True)
+        f = [place.read(taps[neuron.layer]) for neuron, place in neurons]
         return torch.stack(f, dim=1), encodings
 
     def _taps(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -409,4 +286,4 @@ class Problem:
         of G(codes).
         """
         taps, encodings = self._taps(self._images(codes))
-        return read_all(taps[self.neurons[0].layer], self.neurons[0].position), encodings
+        return read_all(taps[self.neurons[0].layer], self.places[0].at), encodings
