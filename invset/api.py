@@ -16,7 +16,6 @@ from torch import Tensor
 from invset.core.checks import check_choice
 from invset.core.space import Region
 from invset.errors import InvsetError, did_you_mean
-from invset.files.images import to_uint8
 from invset.problem.passes import tf32
 from invset.problem.problem import Problem
 from invset.samplers.base import OnRound, Sampler, State, Status, drive
@@ -34,13 +33,14 @@ class Result:
 
     Attributes:
         codes: with shape (n, code_dim).
-        images: 8-bit RGB, as they would be saved, uint8 with shape (n, 3, H, W).
-        activations: measured on those 8-bit images, raw units, with shape (n, p).
-        activations_before: the same before rounding to 8 bits.
-        encodings: E of the 8-bit images, with shape (n, d).
+        inputs: in the stored form of the problem's medium, as they would be saved: of pictures
+            uint8 with shape (n, channels, H, W), of a table float32 with shape (n, columns).
+        activations: measured on those inputs, raw units, with shape (n, p).
+        activations_before: the same before rounding.
+        encodings: E of the stored inputs, with shape (n, d).
         step: gradient step at which each was taken, with shape (n,).
         parent: seed or draw that each came from, with shape (n,).
-        in_range: which of the 8-bit images lie in all ranges, with shape (n,).
+        in_range: which of the stored inputs lie in all ranges, with shape (n,).
         kept: number from 0 of each among the samples of `state`: rounding may have taken some out,
             with shape (n,).
         status: why the sampler ended.
@@ -51,7 +51,7 @@ class Result:
     """
 
     codes: Tensor
-    images: Tensor
+    inputs: Tensor
     activations: Tensor
     activations_before: Tensor
     encodings: Tensor
@@ -66,6 +66,11 @@ class Result:
     seconds: float
     state: State
 
+    @property
+    def images(self) -> Tensor:
+        """The inputs, where they are pictures."""
+        return self.inputs
+
     def __len__(self) -> int:
         return len(self.codes)
 
@@ -74,21 +79,21 @@ class Result:
 def finish(
     problem: Problem, region: Region, state: State, seconds: float, batch_size: int = 64
 ) -> Result:
-    """Make the images of a state's samples and measure them again, as they are saved."""
+    """Make the inputs of a state's samples and measure them again, as they are saved."""
     kept = state.kept.trimmed()
     codes = region.decode(kept["u"])
     numbers = torch.arange(len(codes))
-    images, before, after, encodings = [], [], [], []
+    inputs, before, after, encodings = [], [], [], []
     for batch in codes.split(min(batch_size, problem.runtime.micro_batch or batch_size)):
         with tf32(codes.device, False):
-            picture = problem.generator(batch)
-            before.append(problem.look(picture)[0])
-            images.append(to_uint8(picture))
-            f, e = problem.look(images[-1].float() / 255)
+            x = problem.generator(batch)
+            before.append(problem.look(x)[0])
+            inputs.append(problem.medium.store(x))
+            f, e = problem.look(problem.medium.restore(inputs[-1]))
         after.append(f)
         encodings.append(e)
-    if images and not problem.eight_bit:
-        # the network saw unrounded images: what rounding took out of the ranges is not kept
+    if inputs and not problem.eight_bit:
+        # the network saw unrounded inputs: what rounding took out of the ranges is not kept
         stays = ~(
             problem.range.contains(torch.cat(before)) & ~problem.range.contains(torch.cat(after))
         )
@@ -97,15 +102,16 @@ def finish(
             {name: value[stays] for name, value in kept.items()},
             numbers[stays.cpu()],
         )
-        images, before, after, encodings = (
-            [torch.cat(x)[stays]] for x in (images, before, after, encodings)
+        inputs, before, after, encodings = (
+            [torch.cat(x)[stays]] for x in (inputs, before, after, encodings)
         )
-    p, blank = len(problem.neurons), torch.zeros(0, 3, 1, 1, dtype=torch.uint8, device=codes.device)
+    p = len(problem.neurons)
+    none = problem.medium.store(problem.medium.blank()[:0].to(codes))
     f = torch.cat(after) if after else codes.new_zeros(0, p)
     inside = problem.range.contains(f)
     return Result(
         codes=codes,
-        images=torch.cat(images) if images else blank,
+        inputs=torch.cat(inputs) if inputs else none,
         activations=f,
         activations_before=torch.cat(before) if before else f,
         encodings=torch.cat(encodings) if encodings else kept["e"],

@@ -224,12 +224,14 @@ def test_the_custom_and_trained_options_instantiate(
     assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {
         *EMBEDDED,
         "custom",
+        "table",
         "torchvision",
         *CAFFE["network"],
     }
     assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
         *EMBEDDED,
         "custom",
+        "table",
         "upconv",
         "pixels",
         "fourier",
@@ -284,8 +286,8 @@ def test_an_embedded_network_brings_its_generator(option: str, size: int, units:
 
 REGIONS: dict[str, tuple[str, tuple[float, float] | None]] = {
     "network=mini": ("natural", None),
-    "network=mini generator=pixels generator.size=8": ("clip", (0, 1)),
-    "network=mini generator=fourier generator.size=8": ("none", None),
+    "network=mini generator=pixels generator.size=32": ("clip", (0, 1)),
+    "network=mini generator=fourier generator.size=32": ("none", None),
     "generator=ppgn": ("clip", (0, 30)),
     "generator=ppgn generator.clip=null": ("none", None),
     "generator=ppgn generator.clip=null clip=[0,3]": ("clip", (0, 3)),

@@ -242,7 +242,7 @@ def test_a_module_that_does_not_take_pictures_is_told_with_its_line():
 
     with pytest.raises(
         InvsetError,
-        match=r"input of 3x8x8: ValueError: too dark \(test_nets_network.py, line \d+, in",
+        match=r"image of 3x8x8: ValueError: too dark \(test_nets_network.py, line \d+, in",
     ):
         Network(Mine(), image_size=8).shape("head")
 

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from invset.config import build
 from invset.core.space import CodePrior
-from invset.files.images import load_images
+from invset.files.medium import of_size
 from invset.files.rundir import RunDir
 from invset.nets.encode import activations
 
@@ -18,9 +18,9 @@ def main(cfg: DictConfig) -> None:
     network = build.network(cfg.network, build.choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
     network.resolve(encoder)
-    data = load_images(cfg.data, cfg.size or network.image_size, cfg.limit)
+    data = of_size(network.medium, cfg.size).load(cfg.data, cfg.limit)
     prior = CodePrior.fit(
-        activations(network, data.images, [encoder], flatten=[encoder])[encoder],
+        activations(network, data, [encoder], flatten=[encoder])[encoder],
         cfg.variance,
         cfg.share,
     )

@@ -23,13 +23,12 @@ from invset.api import Result
 from invset.core.space import CodePrior, Region
 from invset.core.target import ActivationRange
 from invset.errors import InvsetError
-from invset.files.images import to_uint8
 from invset.files.rundir import RunDir
 from invset.nets.embedded import embedded
 from invset.nets.weights import checksum
 from invset.problem.problem import Problem
 from invset.report.animation import has_encoder, save_gif, save_mp4
-from invset.report.grid import enlarge, grid_shape, label_grid
+from invset.report.grid import SIDE, enlarge, grid_shape, label_grid
 from invset.report.selection import spread
 from invset.samplers.base import Sampler, columns
 from invset.studies.ladder import Ladder
@@ -73,8 +72,7 @@ def write_run(
 ) -> None:
     """Write every file of the run but its state."""
     names, result = problem.names, as_shown(problem, result)
-    for number, image in enumerate(result.images, start=1):
-        rundir.write_image(f"samples/{number:05d}.png", image)
+    rundir.write_samples(problem.medium, result.inputs)
     rundir.write_tensors(
         "samples.safetensors",
         {
@@ -92,7 +90,7 @@ def write_run(
         "stage",
         "step",
         "parent",
-        *(f"{n} before 8 bits" for n in names),
+        *(f"{n} before {problem.medium.rounding}" for n in names),
         *names,
         "in_range",
     ]
@@ -120,9 +118,8 @@ def as_shown(problem: Problem, result: Result) -> Result:
     display = problem.generator.display
     if display is None or not len(result):
         return result
-    return replace(
-        result, images=torch.cat([to_uint8(display(codes)) for codes in result.codes.split(64)])
-    )
+    shown = [problem.medium.store(display(codes)) for codes in result.codes.split(64)]
+    return replace(result, inputs=torch.cat(shown))
 
 
 def _short(value: float) -> str:
@@ -197,6 +194,7 @@ def summarize(
         "network": problem.network.name,
         "generator": problem.generator.name,
         "picture": problem.generator.picture,
+        "medium": problem.medium.about(),
         "encoder": problem.encoder,
         "prior": region.name,
         "neurons": [
@@ -397,7 +395,8 @@ def _probe_command(typed: list[str], problem: Problem) -> str:
 def _write_pictures(
     rundir: RunDir, cfg: DictConfig, problem: Problem, sampler: Sampler, result: Result
 ) -> None:
-    images, f = result.images.cpu(), result.activations[:, 0].cpu()
+    images, f = problem.medium.pictures(result.inputs).cpu(), result.activations[:, 0].cpu()
+    side = problem.medium.cell or SIDE
     captions = [" ".join(f"{v:.2f}" for v in row) for row in result.activations.tolist()]
     if isinstance(sampler, Ladder):
         rows = []
@@ -412,7 +411,7 @@ def _write_pictures(
         )
     else:
         index = spread(f.numpy(), 100)
-        _, columns = grid_shape(len(index), enlarge(images[0]).width)
+        _, columns = grid_shape(len(index), enlarge(images[0], side).width)
         parts = [index[i : i + columns] for i in range(0, len(index), columns)]
         rows = [("", images[part], [captions[i] for i in part]) for part in parts]
         inside = int(result.in_range.sum())
@@ -422,7 +421,7 @@ def _write_pictures(
             " high"
         )
     measured = (
-        "saved 8-bit file"
+        f"saved {problem.medium.saved}"
         if problem.generator.display is None
         else "8-bit image that the network sees, not on this display of it"
     )
@@ -431,7 +430,9 @@ def _write_pictures(
         if len(problem.names) == 1
         else f"activations of {' and '.join(problem.names)}, in this order,"
     )
-    grid = label_grid(rows, title, footer=f"below each image: {what} as measured on the {measured}")
+    about = f"below each {problem.medium.noun}: {what} as measured on the {measured}"
+    about += f"; {problem.medium.legend}" if problem.medium.legend else ""
+    grid = label_grid(rows, title, side, about)
     rundir.write("samples.png", grid.save)
     if cfg.animation and len(result) > 1:
         rundir.write("animation.gif", lambda path: save_gif(path, images, captions))

@@ -19,7 +19,7 @@ from invset.config.published import prepare
 from invset.config.validate import asked, check_probe
 from invset.core.reach import LEVELS, Reach, percentiles, reach, rounded
 from invset.core.space import Region
-from invset.files.images import load_images, to_float
+from invset.files.medium import of_size
 from invset.files.rundir import RunDir
 from invset.problem.neuron import read
 from invset.problem.problem import Problem
@@ -142,10 +142,13 @@ def _real(cfg: DictConfig, problem: Problem, region: Region) -> list[dict[str, T
     """Real images, and what the generator makes of their encodings where those are codes."""
     if cfg.images is None:
         return _stored(cfg, problem)
-    size = problem.network.image_size or _side(problem)
-    images = load_images(cfg.images, size, cfg.limit, cfg.progress).images
+    medium = problem.medium
+    if medium.shape is None:  # as large as the generator's
+        medium = of_size(medium, problem.input_shape[1:])
+    inputs = medium.load(cfg.images, cfg.limit, cfg.progress)
     looked = [
-        problem.look(to_float(batch).to(problem.network.device)) for batch in _batches(cfg, images)
+        problem.look(medium.restore(batch.to(problem.network.device)))
+        for batch in _batches(cfg, inputs)
     ]
     f, e = (torch.cat(parts) for parts in zip(*looked, strict=True))
     populations = [{REAL: column} for column in f.cpu().T]
@@ -155,14 +158,6 @@ def _real(cfg: DictConfig, problem: Problem, region: Region) -> list[dict[str, T
         for rows, column in zip(populations, again.T, strict=True):
             rows[AGAIN] = column
     return populations
-
-
-@torch.no_grad()
-def _side(problem: Problem) -> int:
-    """Side in pixels of the generator's images."""
-    return problem.generator(
-        torch.zeros(1, problem.generator.code_dim, device=problem.network.device)
-    ).shape[-1]
 
 
 def _batches(cfg: DictConfig, images: Tensor) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""Activations of many real pictures, in batches, with a progress bar."""
+"""Activations of many real inputs, in batches, with a progress bar."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from invset.files.images import to_float
 from invset.nets.network import Network
 from invset.problem.neuron import locate, read_all
 
@@ -16,7 +15,7 @@ from invset.problem.neuron import locate, read_all
 @torch.no_grad()
 def activations(
     network: Network,
-    images: Tensor,
+    inputs: Tensor,
     layers: Sequence[str],
     flatten: Sequence[str] = (),
     batch_size: int = 100,
@@ -25,22 +24,23 @@ def activations(
 
     Args:
         network: any network.
-        images: uint8 RGB, with shape (N, 3, H, W).
+        inputs: in the stored form of the network's medium, uint8 RGB with shape (N, 3, H, W) of
+            pictures.
         layers: names; channels are read at the centre.
         flatten: layers of which all positions are wanted (encodings).
-        batch_size: pictures a pass.
+        batch_size: inputs a pass.
 
     Returns:
         layer -> float32 on the CPU, with shape (N, units).
     """
     parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     for batch in tqdm(
-        images.split(batch_size),
-        desc=f"{network.name} looks at {len(images)} pictures",
+        inputs.split(batch_size),
+        desc=f"{network.name} looks at {len(inputs)} {network.medium.noun}s",
         unit="batch",
         leave=False,
     ):
-        taps = network.taps(to_float(batch).to(network.device), layers)
+        taps = network.taps(network.medium.restore(batch.to(network.device)), layers)
         for layer, value in taps.items():
             whole = layer in flatten or value.ndim == 2
             parts[layer].append((value.flatten(1) if whole else centre(value)).float().cpu())

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from invset.errors import InvsetError, did_you_mean, is_out_of_memory
+from invset.files.medium import Image8Bit, Medium, of_size
 from invset.nets.trace import Trace, told, trace
 
 T = TypeVar("T")
@@ -32,9 +33,11 @@ class Network:
     """A frozen module in evaluation mode and the names of its layers.
 
     Args:
-        module: maps float RGB images in [0, 1], with shape (N, 3, H, W), to anything.
+        module: maps inputs of `medium`, such as float RGB images in [0, 1] with shape (N, 3, H, W),
+            to anything.
         name: what reports call it.
-        image_size: side in pixels that the module wants; None takes any.
+        image_size: side in pixels that the module wants, or (height, width); None takes any, or
+            what `medium` says.
         aliases: public layer name -> module path, where they differ (``{"fc6": "relu6"}``).
         labels: name of each unit of `output`, in order; None if there are none.
         output: the layer whose neurons a person means when no layer is given; None: what the module
@@ -43,6 +46,7 @@ class Network:
             runs last, or the part that ends before `output`.
         prefix_tokens: tokens that come before the patches of a layer of tokens (class token,
             registers); None: those that a square of patches leaves over.
+        medium: what its inputs are; None: RGB pictures.
         device: where the weights go.
 
     A layer is the path of a module (``layer4.1.conv2``), an alias, or one of these with ``.input``
@@ -59,12 +63,13 @@ class Network:
         module: nn.Module,
         *,
         name: str = "network",
-        image_size: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
         aliases: Mapping[str, str] | None = None,
         labels: Sequence[str] | None = None,
         output: str | None = None,
         encoder: str | None = None,
         prefix_tokens: int | None = None,
+        medium: Medium | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         for child in module.modules():
@@ -72,7 +77,7 @@ class Network:
                 child.inplace = False  # type: ignore[assignment]  # an in-place ReLU would overwrite the layer read before it
         self.module = module.to(device).eval().requires_grad_(False)
         self.name = name
-        self.image_size = image_size
+        self.medium = of_size(medium or Image8Bit(), image_size)
         self.aliases = dict(aliases or {})
         self.labels = list(labels) if labels is not None else None
         self.prefix_tokens = prefix_tokens
@@ -97,6 +102,14 @@ class Network:
                 f"{self.name} has {len(self.labels)} labels, but its output {self.output} has"
                 f" {units} units; give as many names as units, or network.labels=null"
             )
+
+    @property
+    def image_size(self) -> int | tuple[int, int] | None:
+        """Side in pixels that the module wants, or (height, width); None if it takes any."""
+        sides = (self.medium.shape or ())[1:]
+        if len(sides) != 2:
+            return None
+        return sides[0] if sides[0] == sides[1] else (sides[0], sides[1])
 
     @cached_property
     def _trace(self) -> Trace:
@@ -151,7 +164,7 @@ class Network:
         )
 
     def shape(self, layer: str) -> tuple[int, ...]:
-        """Shape of one image's activations in `layer`: (units,), (tokens, channels) or (channels,
+        """Shape of one input's activations in `layer`: (units,), (tokens, channels) or (channels,
         height, width).
 
         Raises:
@@ -168,9 +181,8 @@ class Network:
         return shape[-1] if len(shape) == 2 else shape[0]
 
     def _on_blank(self, how: Callable[[Tensor], T]) -> T:
-        """What `how` makes of a blank image, which somebody's module may not like."""
-        size = self.image_size or 64
-        blank = torch.zeros(1, 3, size, size, device=self.device)
+        """What `how` makes of a blank input, which somebody's module may not like."""
+        blank = self.medium.blank().to(self.device)
         try:
             with torch.no_grad():
                 return how(blank)
@@ -181,15 +193,15 @@ class Network:
                 raise
             shape = "x".join(map(str, blank.shape[1:]))
             raise InvsetError(
-                f"{self.name} can't take a float32 input of {shape}: {told(error)};"
-                " network.image_size= says which size it wants"
+                f"network {self.name} can't take a float32 {self.medium.noun} of {shape}:"
+                f" {told(error)}; {self.medium.hint}"
             ) from error
 
     def taps(self, x: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """Activations of several layers in one pass that stops at the deepest.
 
         Args:
-            x: float RGB images in [0, 1], with shape (N, 3, H, W).
+            x: inputs, such as float RGB images in [0, 1] with shape (N, 3, H, W).
             layers: names; each is resolved as in `resolve`.
 
         Returns:

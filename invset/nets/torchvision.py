@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from invset.errors import InvsetError, did_you_mean
+from invset.files.medium import Image8Bit
 from invset.nets.custom import prepend
 from invset.nets.network import Network
 from invset.nets.weights import load_state, read_state
@@ -54,7 +55,7 @@ def torchvision_network(
     )
     prepend(
         module,
-        size,
+        Image8Bit().sized(size),
         getattr(preset, "mean", IMAGENET_MEAN),
         getattr(preset, "std", IMAGENET_STD),
         device,

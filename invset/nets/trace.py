@@ -53,7 +53,7 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
     def note(path: str) -> Any:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if isinstance(output, Tensor):
-                ended.append((path, output, output._version))
+                ended.append((path, output, _version(output)))
 
         return hook
 
@@ -77,9 +77,14 @@ def _same(returned: object, output: Tensor, version: int) -> bool:
     return (
         isinstance(returned, Tensor)
         and returned.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
-        and output._version == version
+        and _version(output) == version
         and _layout(returned) == _layout(output)
     )
+
+
+def _version(x: Tensor) -> int:
+    """How often a tensor was worked on in place; not known of what an inference mode made."""
+    return 0 if x.is_inference() else x._version
 
 
 def _layout(x: Tensor) -> tuple[object, ...]:

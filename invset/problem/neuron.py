@@ -85,21 +85,26 @@ class Place:
         return read(activations, self.at, self.index, self.direction)
 
 
-def find(network: Network, neuron: Neuron) -> Place:
+def find(network: Network, neuron: Neuron, shape: Sequence[int] | None = None) -> Place:
     """Find a neuron in a network.
+
+    Args:
+        network: where it lives.
+        neuron: what is sought.
+        shape: of one input's activations in its layer; None: those of a blank input.
 
     Raises:
         InvsetError: a layer, unit, label or position that does not exist, or a direction of another
             length.
     """
-    shape = network.shape(neuron.layer)
+    shape = shape or network.shape(neuron.layer)
     if len(shape) not in (1, 2, 3):
         raise InvsetError(
-            f"layer {neuron.layer} gives activations of shape {shape}; neurons live in layers of"
-            " units, of tokens or of channels"
+            f"layer {neuron.layer} gives activations of shape {tuple(shape)}; neurons live in"
+            " layers of units, of tokens or of channels"
         )
     at = locate(neuron.position, shape, neuron.layer, network.prefix_tokens)
-    units = network.units(neuron.layer)
+    units = shape[-1] if len(shape) == 2 else shape[0]
     if neuron.direction is not None:
         if tuple(neuron.direction.shape) != (units,):
             raise InvsetError(

@@ -1,4 +1,4 @@
-"""A question about a network: which images, made by this generator, bring these neurons into these
+"""A question about a network: which inputs, made by this generator, bring these neurons into these
 ranges?
 
 problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
@@ -15,9 +15,10 @@ from torch import Tensor
 from invset.core.checks import check_choice
 from invset.core.space import Box, Free, Region
 from invset.core.target import ActivationRange, InverseSet, Layer
-from invset.errors import InvsetError, is_out_of_memory
+from invset.errors import InvsetError
 from invset.nets.generator import Generator
 from invset.nets.network import Network
+from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.neuron import ANY, At, Neuron, find, read_all
 from invset.problem.passes import Passes, channels_last_pays, to_channels_last
 from invset.problem.runtime import Runtime
@@ -26,36 +27,23 @@ from invset.problem.runtime import Runtime
 PRIORS = ("auto", "natural", "clip", "none")
 
 
-class _Round8Bit(torch.autograd.Function):
-    """The 8-bit values that a PNG holds, with the gradient of the identity: what the network sees
-    is what is saved.
-    """
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        return (x * 255).round() / 255
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        return gradient
-
-
 class Problem:
     """Network, generator, encoder and neurons, checked against each other.
 
     Args:
         network: where the neurons live.
-        generator: makes images of codes.
+        generator: makes inputs of codes.
         encoder: layer whose activations are E(x); None is the network's own choice.
         neurons: at least one; several ask for the intersection of their inverse sets (eq. 12).
         encoder_network: where `encoder` lives; None is `network`, and then one pass serves both.
-        eight_bit: let the network see images rounded to the 8 bits that a file holds (with a
-            straight-through gradient), so that what is saved is in the set.
+        eight_bit: let the network see inputs rounded to what a file holds, 8 bits for pictures
+            (with a straight-through gradient), so that what is saved is in the set.
         runtime: how codes are evaluated; None: exactly.
 
     Raises:
-        InvsetError: a layer, neuron or position that does not exist, a generator whose images or
-            codes do not fit, or a runtime option that the device does not have.
+        InvsetError: a layer, neuron or position that does not exist, a runtime option that the
+            device does not have, or anything that a first pass of two codes runs into: a module
+            that raises, outputs that do not fit, numbers that are not finite.
     """
 
     def __init__(
@@ -72,21 +60,37 @@ class Problem:
             raise InvsetError("no neuron was given; type for example neuron=8 z1=3 z2=4")
         self.network, self.generator = network, generator
         self.encoder_network = encoder_network or network
+        self.medium = network.medium
         self.encoder = encoder or self.encoder_network.encoder
-        self.encoder_network.resolve(self.encoder)
         self.neurons = list(neurons)
-        self.places = [find(network, neuron) for neuron in neurons]
+        shapes = self._first_shapes()
+        self.places = [find(network, neuron, shapes[neuron.layer]) for neuron in neurons]
         self._check_ranges()
         self.eight_bit = eight_bit
         self.runtime = runtime or Runtime()
         self._passes = Passes(self._evaluate, self.runtime, network.device)
         if channels_last_pays(
-            self.runtime, network.device, self.encoder_network.image_size or network.image_size or 0
+            self.runtime, network.device, _side(self.encoder_network) or _side(network)
         ):
             for part in (generator, network, self.encoder_network):
                 to_channels_last(getattr(part, "module", part))
         ends = torch.tensor([n.range for n in neurons], device=network.device)
         self.range = ActivationRange(ends[:, 0], ends[:, 1])
+
+    def _first_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Take one pass, and return the shape of one input's activations in each layer."""
+        self.encoder_network.resolve(self.encoder)
+        for neuron in self.neurons:
+            self.network.resolve(neuron.layer)
+        name = self.generator.name
+        x = first_inputs(self.generator, self.medium, self.network.device)
+        self.input_shape = tuple(x.shape[1:])  # of what the generator makes of one code
+        layers = {n.layer for n in self.neurons}
+        own = {self.encoder} if self.encoder_network is self.network else set()
+        taps = first_activations(self.network, x, layers | own, name)
+        if not own:
+            first_activations(self.encoder_network, x, [self.encoder], name)
+        return {layer: tuple(value.shape[1:]) for layer, value in taps.items()}
 
     def _check_ranges(self) -> None:
         """A neuron that is given twice must have ranges that meet."""
@@ -135,58 +139,41 @@ class Problem:
         named = zip(self.names, self.neurons, strict=True)
         return " and ".join(f"{name} in [{n.range[0]:g}, {n.range[1]:g}]" for name, n in named)
 
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Activations, with shape (B, p), and encodings, with shape (B, d), of float RGB images in
-        [0, 1], with shape (B, 3, H, W).
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Activations, with shape (B, p), and encodings, with shape (B, d), of inputs, such as
+        float RGB images in [0, 1] with shape (B, 3, H, W).
         """
-        taps, encodings = self._taps(images)
+        taps, encodings = self._taps(x)
         neurons = zip(self.neurons, self.places, strict=True)
         f = [place.read(taps[neuron.layer]) for neuron, place in neurons]
         return torch.stack(f, dim=1), encodings
 
-    def _taps(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def _taps(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Activations of the neurons' layers, by name, and encodings, with shape (B, d)."""
         layers = {n.layer for n in self.neurons}
         if self.encoder_network is self.network:
-            taps = self._see(self.network, images, layers | {self.encoder})
+            taps = self.network.taps(x, layers | {self.encoder})
             encodings = taps[self.encoder]
         else:
-            taps = self._see(self.network, images, layers)
-            encodings = self._see(self.encoder_network, images, {self.encoder})[self.encoder]
+            taps = self.network.taps(x, layers)
+            encodings = self.encoder_network.taps(x, [self.encoder])[self.encoder]
         return taps, encodings.flatten(1)
-
-    def _see(self, network: Network, images: Tensor, layers: set[str]) -> dict[str, Tensor]:
-        """`Network.taps`, where images of a size that it was not made for may be no defect of
-        ours.
-        """
-        try:
-            return network.taps(images, layers)
-        except RuntimeError as error:
-            size, (height, width) = network.image_size, images.shape[2:]
-            if is_out_of_memory(error) or size is None or (height, width) == (size, size):
-                raise
-            raise InvsetError(
-                f"{network.name} takes images of {size}x{size} pixels, and {self.generator.name}"
-                f" makes {height}x{width}, which don't fit; leave generator= out for the network's"
-                " own, or give both the same size"
-            ) from error
 
     def evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Activations and encodings of G(codes), as `runtime` says: what a sampler calls."""
         return self._passes(codes)
 
     def _evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        return self.look(self._images(codes))
+        return self.look(self._inputs(codes))
 
-    def _images(self, codes: Tensor) -> Tensor:
+    def _inputs(self, codes: Tensor) -> Tensor:
         """G(codes), as the network sees them."""
-        images = self.generator(codes).to(
-            codes
-        )  # not in bfloat16: its steps are as wide as those of 8 bits
-        return _Round8Bit.apply(images) if self.eight_bit else images
+        # not in bfloat16: its steps are as wide as those of 8 bits
+        x = self.generator(codes).to(codes)
+        return self.medium.round(x) if self.eight_bit else x
 
     def start_codes(self, count: int, rng: torch.Generator) -> Tensor:
-        """Codes to begin at without a prior: the generator's own, or E of uniformly random images
+        """Codes to begin at without a prior: the generator's own, or E of uniformly random inputs
         (section 3.4).
 
         Raises:
@@ -196,13 +183,10 @@ class Problem:
         device = self.network.device
         if self.generator.start is not None:
             return self.generator.start(count, rng).to(device)
-        size = (
-            self.encoder_network.image_size
-            or self.generator(torch.zeros(1, self.generator.code_dim, device=device)).shape[-1]
-        )
-        images = torch.rand(count, 3, size, size, generator=rng, device=rng.device).to(device)
+        shape = self.encoder_network.medium.shape or self.input_shape
+        x = self.medium.random(count, shape, rng).to(device)
         with torch.no_grad():
-            parts = images.split(self.runtime.micro_batch or count)
+            parts = x.split(self.runtime.micro_batch or count)
             codes = torch.cat(
                 [
                     self.encoder_network.taps(part, [self.encoder])[self.encoder].flatten(1)
@@ -285,5 +269,12 @@ class Problem:
         """Activations of all units, with shape (B, units), at the neuron's position, and encodings,
         of G(codes).
         """
-        taps, encodings = self._taps(self._images(codes))
+        taps, encodings = self._taps(self._inputs(codes))
         return read_all(taps[self.neurons[0].layer], self.places[0].at), encodings
+
+
+def _side(network: Network) -> int:
+    """The longer side in pixels of the pictures that a network wants; 0 if it takes any, or no
+    pictures.
+    """
+    return max((network.medium.shape or ())[1:], default=0)

@@ -57,6 +57,7 @@ class Run:
         curves: columns of ``optimization.csv``, each with shape (steps,).
         cells: place in `samples` of each cell of a ladder (rungs × codes), -1 where there is none;
             empty for other samplers.
+        table: column -> cell of each sample, of samples that are rows of a table; else empty.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Run:
     encodings: np.ndarray
     curves: dict[str, np.ndarray]
     cells: list[list[int]]
+    table: list[dict[str, str]]
 
     @property
     def names(self) -> list[str]:
@@ -92,6 +94,17 @@ class Run:
         """The sampler's name, as in ``sampler=stream``; empty if the configuration isn't there."""
         target = (self.config.get("sampler") or {}).get("_target_", "")
         return target.split(".")[-2] if target.startswith("invset.samplers.") else target
+
+    @property
+    def rounding(self) -> str:
+        """What samples are rounded to, for example "rounding to 8 bits"."""
+        to = self.medium.get("rounding", "8 bits")
+        return to if to == "rounding" else f"rounding to {to}"
+
+    @property
+    def medium(self) -> dict[str, Any]:
+        """What the samples are; folders of older versions hold pictures and don't say so."""
+        return self.summary.get("medium", {})
 
     def codes(self) -> np.ndarray:
         """Codes of the samples, with shape (n, code_dim), read from the folder."""
@@ -145,6 +158,7 @@ def read_run(path: Path) -> Run:
             tensors["encodings"],
             _columns(path / "optimization.csv"),
             tensors["cells"].tolist() if "cells" in tensors else [],
+            _table(path / "samples.csv"),
         )
     except (ValueError, KeyError, csv.Error) as error:
         raise InvsetError(
@@ -180,6 +194,13 @@ def _samples(path: Path) -> list[Sample]:
         )
         for r in rows
     ]
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:

@@ -143,9 +143,10 @@ def _card(
     )
     origin = "code" if run.is_ladder else PARENTS[sample.stage]
     facts = [
-        [f"Activation of {name}", f"{after:.5g} ({before:.5g} before rounding to 8 bits)"]
+        [f"Activation of {name}", f"{after:.5g} ({before:.5g} before {run.rounding})"]
         for name, before, after in zip(run.names, sample.before, sample.after, strict=True)
     ]
+    facts += [[name, cell] for name, cell in _row(run, sample).items()]
     facts += [["In range", "yes" if sample.in_range else "no"]] if not run.is_ladder else []
     facts += [["Found at", f"gradient step {sample.step}"], ["Parent", f"{origin} {sample.parent}"]]
     if "nearest" in keys:
@@ -166,6 +167,11 @@ def _card(
         "order": keys,
         "details": {"facts": facts, "file": file, "kin": [], "kin_name": f"Of the same {origin}"},
     }
+
+
+def _row(run: Run, sample: Sample) -> dict[str, str]:
+    """The cells of a sample that is a row of a table."""
+    return run.table[sample.number - 1] if run.table else {}
 
 
 def _add_kin(samples: list[Sample], cards: list[dict[str, Any]]) -> None:
@@ -279,7 +285,7 @@ def _first_activation(run: Run) -> str:
 def _about_samples(shown: _Shown) -> str:
     run = shown.run
     files = (
-        "saved 8-bit files"
+        f"saved {run.medium.get('saved', '8-bit file')}s"
         if run.summary.get("picture") is None
         else "8-bit images that the network sees, not on this display of them"
     )
@@ -292,6 +298,8 @@ def _about_samples(shown: _Shown) -> str:
         f"Below each picture {what}, measured on the {files}. Click a picture, or press Enter on"
         " it, to enlarge it."
     )
+    if run.medium.get("legend"):
+        text += f" A picture shows a {run.medium['noun']} as {run.medium['legend']}."
     if run.cells:
         text += (
             " A column is one starting code, a row one range: up a column, only the activation"
