@@ -15,9 +15,11 @@ __version__ = "0.1.0"
 _HOME = {
     "InverseSetSampler": "invset.api",
     "Result": "invset.api",
-    "Neuron": "invset.problem.problem",
+    "Neuron": "invset.problem.neuron",
     "Problem": "invset.problem.problem",
     "Network": "invset.nets.network",
+    "Image8Bit": "invset.files.image8bit",
+    "Table": "invset.files.tabular",
     "Generator": "invset.nets.generator",
     "CodePrior": "invset.core.space",
     "mini_network": "invset.nets.embedded",

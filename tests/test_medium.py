@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from invset.errors import InvsetError
-from invset.files.medium import Image8Bit, Medium
+from invset.files.image8bit import Image8Bit
+from invset.files.medium import Medium
 from invset.files.rundir import RunDir
 from invset.files.strips import WIDTH, Strips
 from invset.files.tabular import Table

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from invset.config import build
 from invset.core.space import CodePrior
-from invset.files.medium import of_size
+from invset.files.image8bit import of_size
 from invset.files.rundir import RunDir
 from invset.nets.encode import activations
 

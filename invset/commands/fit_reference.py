@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from invset.analysis.reference import Reference
 from invset.config import build
-from invset.files.medium import of_size
+from invset.files.image8bit import of_size
 from invset.files.rundir import RunDir
 from invset.nets.encode import activations
 from invset.nets.network import Network

@@ -19,7 +19,7 @@ from invset.config.published import prepare
 from invset.config.validate import asked, check_probe
 from invset.core.reach import LEVELS, Reach, percentiles, reach, rounded
 from invset.core.space import Region
-from invset.files.medium import of_size
+from invset.files.image8bit import of_size
 from invset.files.rundir import RunDir
 from invset.problem.neuron import read
 from invset.problem.problem import Problem

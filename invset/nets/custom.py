@@ -17,7 +17,8 @@ from torch.nn.parameter import is_lazy
 
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
-from invset.files.medium import Image8Bit, Medium, of_size
+from invset.files.image8bit import Image8Bit, of_size
+from invset.files.medium import Medium
 from invset.nets.embedded import load_prior
 from invset.nets.generator import Generator
 from invset.nets.labels import read_labels

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from invset.core.space import CodePrior
-from invset.files.medium import Image8Bit, Medium
+from invset.files.image8bit import Image8Bit
+from invset.files.medium import Medium
 
 
 class Generator:

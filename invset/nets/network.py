@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from invset.errors import InvsetError, did_you_mean, is_out_of_memory
-from invset.files.medium import Image8Bit, Medium, of_size
+from invset.files.image8bit import Image8Bit, of_size
+from invset.files.medium import Medium
 from invset.nets.trace import Trace, told, trace
 
 T = TypeVar("T")

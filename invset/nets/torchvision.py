@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from invset.errors import InvsetError, did_you_mean
-from invset.files.medium import Image8Bit
+from invset.files.image8bit import Image8Bit
 from invset.nets.custom import prepend
 from invset.nets.network import Network
 from invset.nets.weights import load_state, read_state

@@ -86,11 +86,7 @@ def _context(run: Run) -> dict[str, Any]:
         "about_samples": _about_samples(shown),
         "rungs": _rungs(shown) if run.cells and shown.cards else None,
         "orders": _orders(shown),
-        "cell": (
-            max(1, round(96 / shown.thumbs.width)) * shown.thumbs.width
-            if shown.thumbs.pixelated
-            else 112
-        ),
+        "cell": _cell(shown),
         "details": {card["number"]: card["details"] for card in shown.cards},
         **_activations(run),
         **_curves(run),
@@ -99,6 +95,14 @@ def _context(run: Run) -> dict[str, Any]:
         "files": [p.name for p in _files(run.path)],
         "notes": _notes(run),
     }
+
+
+def _cell(shown: _Shown) -> int:
+    """Width of a picture on the page, in pixels."""
+    width = shown.thumbs.width
+    if shown.thumbs.pixelated:
+        return max(1, round(96 / width)) * width
+    return width if shown.run.table else 112
 
 
 def _shown(run: Run) -> _Shown:
