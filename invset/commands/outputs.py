@@ -33,6 +33,9 @@ from invset.report.selection import spread
 from invset.samplers.base import Sampler, columns
 from invset.studies.ladder import Ladder
 
+#: Most letters of a legend below a grid.
+_LEGEND = 200
+
 
 def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
     """The real images to compare with, if there are any for this network and encoder."""
@@ -431,7 +434,9 @@ def _write_pictures(
         else f"activations of {' and '.join(problem.names)}, in this order,"
     )
     about = f"below each {problem.medium.noun}: {what} as measured on the {measured}"
-    about += f"; {problem.medium.legend}" if problem.medium.legend else ""
+    # more would be wider than the grid; the page has all of it
+    legend = problem.medium.legend
+    about += f"; {legend}" if 0 < len(legend) <= _LEGEND else ""
     grid = label_grid(rows, title, side, about)
     rundir.write("samples.png", grid.save)
     if cfg.animation and len(result) > 1:

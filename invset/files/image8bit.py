@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from invset.core.rounding import Round8Bit
 from invset.errors import InvsetError
 from invset.files.images import load_images, to_float, to_uint8
 from invset.files.medium import File, Medium
@@ -21,18 +22,6 @@ from invset.files.medium import File, Medium
 #: How far outside [0, 1] a pixel may lie before it is held for one of another range: generators
 #: overshoot at edges.
 _SLACK = 0.05
-
-
-class _Round8Bit(torch.autograd.Function):
-    """The 8-bit values that a PNG holds, with the gradient of the identity."""
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        return (x * 255).round() / 255
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        return gradient
 
 
 @dataclass(frozen=True)
@@ -128,7 +117,7 @@ class Image8Bit:
         return x.clamp(0, 1)
 
     def round(self, x: Tensor) -> Tensor:
-        return _Round8Bit.apply(x)
+        return Round8Bit.apply(x)
 
     def store(self, x: Tensor) -> Tensor:
         return to_uint8(x)

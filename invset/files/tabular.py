@@ -15,24 +15,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from invset.core.rounding import Snap
 from invset.errors import InvsetError, did_you_mean
 from invset.files.medium import File
 from invset.files.strips import WIDTH, Strips
 
 #: Name of the file of samples.
 SAMPLES = "samples.csv"
-
-
-class _Snap(torch.autograd.Function):
-    """Whole numbers in some columns, with the gradient of the identity."""
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor, whole: Tensor) -> Tensor:
-        return torch.where(whole, x.round() + 0.0, x)  # + 0.0: a file has one zero
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return gradient, None
 
 
 @dataclass(frozen=True)
@@ -153,6 +142,17 @@ class Table:
         """Which columns hold whole numbers, boolean with shape (columns,)."""
         return torch.tensor([n in self.counted or n in self.words for n in self.names])
 
+    @cached_property
+    def _copies(self) -> dict[torch.device, tuple[Tensor, Tensor, Tensor]]:
+        return {}
+
+    def _where(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """`low`, `high` and `whole` on a device, copied there once: a step would wait for it."""
+        if device not in self._copies:
+            low, high = self.low.to(device), self.high.to(device)
+            self._copies[device] = (low, high, self.whole.to(device))
+        return self._copies[device]
+
     @property
     def shape(self) -> tuple[int, ...]:
         return (len(self.names),)
@@ -200,10 +200,11 @@ class Table:
         )
 
     def clamp(self, x: Tensor) -> Tensor:
-        return x.clamp(self.low.to(x), self.high.to(x))
+        low, high, _ = self._where(x.device)
+        return x.clamp(low.to(x), high.to(x))
 
     def round(self, x: Tensor) -> Tensor:
-        return _Snap.apply(self.clamp(x), self.whole.to(x.device))
+        return Snap.apply(self.clamp(x), self._where(x.device)[2])
 
     def store(self, x: Tensor) -> Tensor:
         return self.round(x.detach().float())

@@ -61,6 +61,7 @@ def label_grid(
     width = max(
         left + columns * (cell + _GAP) + _MARGIN,
         round(probe.textlength(title, font=large)) + 2 * _MARGIN,
+        round(probe.textlength(footer, font=small)) + 2 * _MARGIN,
     )
     height = top + len(rows) * (tall + caption + _GAP) + (26 if footer else 6)
     canvas = Image.new("RGB", (width, height), PAPER)
