@@ -25,7 +25,7 @@ from invset.analysis.diversity import count_distinct, nearest_neighbours
 from invset.api import finish
 from invset.cli import config_dir
 from invset.problem.allocator import keep_freed_memory
-from invset.samplers.base import drive
+from invset.studies.study import study_of
 
 NEURONS = (("fc8", 981), ("conv5", 197))
 PERCENTILES = {"middle": (0.6, 0.75), "top": (0.9, 0.975)}
@@ -46,13 +46,10 @@ def run(problem: Problem, method: str, n: int, threshold: float) -> dict[str, An
     region = problem.region("none" if cfg.prior == "none" else "clip", rng, (0.0, 30.0))
     sampler = hydra.utils.instantiate(cfg.sampler)(n=n)
     with tqdm(total=n, desc=f"{method} {problem.names[0]}", unit="sample", leave=False) as bar:
-        outcome = drive(
-            sampler,
-            problem.inverse_set(region),
-            rng,
-            on_round=lambda state, _: bar.update(int(state.kept.count) - bar.n),
-        )
-    result = finish(problem, region, outcome.state, outcome.seconds, batch_size=10)
+        study = study_of(sampler)
+        target = problem.target(region)
+        state = study.run(target, rng, on_look=lambda _, rows, count: bar.update(count - bar.n))
+    result = finish(problem, region, study.found(target, state), batch_size=10)
     inside = result.encodings[result.in_range]
     return {
         "method": method,
@@ -62,7 +59,7 @@ def run(problem: Problem, method: str, n: int, threshold: float) -> dict[str, An
         "in_range": len(inside),
         "distinct": count_distinct(inside, threshold) if len(inside) else 0,
         "steps": result.steps,
-        "code_steps": result.code_steps,
+        "code_steps": result.meter.code_steps,
         "nearest": nearest_neighbours(inside).mean().item() if len(inside) > 1 else None,
         "seconds": result.seconds,
     }

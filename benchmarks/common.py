@@ -35,6 +35,7 @@ from tqdm import tqdm
 from invset import mini_generator, mini_network
 from invset.nets.caffe.caffenet import CaffeNet
 from invset.nets.caffe.upconv_fc6 import UpConvFc6
+from invset.nets.fast import accelerate
 from invset.nets.generator import Generator
 from invset.nets.network import Network
 
@@ -260,14 +261,14 @@ def random_pair(
             nn.init.zeros_(module.bias)
     aliases = {"fc6": "relu6", "fc7": "relu7"}
     found = Network(
-        network,
+        accelerate(network),
         name="caffenet",
         image_size=network.data.size,
         aliases=aliases,
         output="fc8",
         encoder="fc6",
     )
-    return found, Generator(generator, code_dim, name="upconv")
+    return found, Generator(accelerate(generator), code_dim, name="upconv")
 
 
 def some_codes(generator: Generator, count: int) -> Tensor:

@@ -22,6 +22,7 @@ import json
 import resource
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ from common import Spread, bar, begin, in_a_process, parser, write
 
 from invset import Neuron, Problem, mini_generator, mini_network
 from invset.problem.allocator import keep_freed_memory
+from invset.samplers.base import Limits, Status
+from invset.samplers.drive import drive
 from invset.samplers.full import Full
 
 #: Figures that are to be the same for every n.
@@ -47,21 +50,19 @@ def one(n: int, K: int, threads: int) -> dict[str, float]:
     )
     rng = torch.Generator().manual_seed(0)
     loaded = _peak()
-    target, sampler = problem.inverse_set(problem.region("natural")), Full(K=K, n=n, inner_steps=1)
-    state, _ = sampler.round(target, sampler.init(target, rng), rng)
+    target = problem.target(problem.region("natural"))
+    sampler = Full(K=K, n=n, inner_steps=1)
+    first = drive(sampler, target, rng, limits=Limits(code_steps=1))
     steps = max(1, 1000 // n)
     start, busy = time.perf_counter(), time.process_time()
-    for _ in range(steps):
-        state, _ = sampler.round(target, state, rng)
+    going = replace(first, status=Status.RUNNING)
+    per_step = first.meter.code_steps - n / 3  # less the look at the start
+    limits = Limits(code_steps=first.meter.code_steps + (steps - 0.5) * per_step)
+    run = drive(sampler, target, rng, going, limits=limits)
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
-    tensors = [
-        state.u,
-        state.kept.u,
-        state.kept.f,
-        state.kept.e,
-        *(state.extra[name] for name in ("f", "lambda_")),
-    ]
-    stored = 2 * sum(t.nbytes for t in [*tensors, *state.extra["memory"].values()])
+    assert run.kept is not None
+    tensors = [run.state.u, run.state.f, run.state.lambda_, run.kept.u, run.kept.f, run.kept.e]
+    stored = 2 * sum(t.nbytes for t in [*tensors, *run.state.memory.values()])
     peak = _peak()
     return {
         "seconds_a_step": seconds / steps,

@@ -209,7 +209,7 @@ def operations(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: An
     """Floating-point operations of one operator; 0 for those that are not products."""
     if func._overloadpacket in flop_registry:
         return flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
-    if "_linear_pointwise" in func.__name__:  # packed weights (invset/models/dense.py)
+    if "_linear_pointwise" in func.__name__:  # packed weights (invset/nets/fast.py)
         return 2 * out.numel() * args[0].shape[1]
     return 0
 

@@ -10,7 +10,7 @@ K earlier samples.
   networks are PyTorch's own layers;
 - one pass: the same layers frozen, one pass of both networks for E and f, distances by their
   moments;
-- ours: `Problem` and `InverseSet` as samplers use them, with our layers where they are faster, maps
+- ours: `Problem` and `Target` as samplers use them, with our layers where they are faster, maps
   laid out as it pays.
 
 The ratios are to naive; the goal is 0.33. Before anything is timed the three gradients are
@@ -34,8 +34,7 @@ from invset import Generator, Network, Neuron, Problem
 from invset.core.lagrangian import constraints, penalty, slack
 from invset.core.moments import Moments, cross, pairwise
 from invset.core.space import Free
-from invset.nets.caffe.caffenet import BlockConv2d, ChannelNorm
-from invset.nets.fast import Dense
+from invset.nets.fast import accelerate
 from invset.problem.allocator import keep_freed_memory
 from invset.problem.runtime import Runtime
 
@@ -47,11 +46,7 @@ Step = Callable[[], Tensor]
 
 def plain(module: nn.Module) -> nn.Module:
     """A copy made of PyTorch's own layers alone."""
-    usual = {BlockConv2d: nn.Conv2d, ChannelNorm: nn.LocalResponseNorm, Dense: nn.Linear}
-    found = copy.deepcopy(module)
-    for child in found.modules():
-        child.__class__ = usual.get(type(child), type(child))
-    return found
+    return accelerate(copy.deepcopy(module), on=False)
 
 
 class Naive:
@@ -104,15 +99,15 @@ def shared(problem: Problem, codes: Tensor, earlier: Tensor) -> Step:
     """The step of a sampler: one pass for E and f, moments for the distances, no gradients of
     weights.
     """
-    target, moments = problem.inverse_set(Free(codes)), Moments.of(earlier)
+    target = problem.target(Free(codes))
+    moments = Moments.of(earlier)
 
     def step() -> Tensor:
-        u = codes.clone().requires_grad_()
-        f, e = target(u)
-        g = constraints(f, target.range)
+        seen = target.look(codes, grad=True)
+        g = constraints(seen.f, target.range)
         lambda_ = torch.full_like(g, LAMBDA)
         terms = penalty(g, slack(g.detach(), lambda_, MU), lambda_, MU).sum()
-        return torch.autograd.grad(terms - pairwise(e) - cross(e, moments), u)[0]
+        return target.pull(seen, terms - pairwise(seen.e) - cross(seen.e, moments))
 
     return step
 

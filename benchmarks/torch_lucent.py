@@ -49,8 +49,8 @@ from invset.files.images import to_uint8
 from invset.nets.embedded import embedded
 from invset.nets.fourier import fourier_generator
 from invset.problem.allocator import keep_freed_memory
-from invset.samplers.base import drive
 from invset.samplers.stream import Stream
+from invset.studies.study import study_of
 
 #: torch-lucent asks for kornia <= 0.4.1, which asks for a torch of 2020 and works with today's:
 #: both without what they ask for.
@@ -151,19 +151,20 @@ def stream(
     rng = torch.Generator().manual_seed(seed)
     region = problem.region("auto", rng)
     outcome: list[Any] = []
-    sampler, target = Stream(K=n, n=n, budget=steps), problem.inverse_set(region)
-    taken = once(lambda: outcome.append(drive(sampler, target, rng)))[which]
-    state = outcome[0].state
+    study = study_of(Stream(K=n, n=n, budget=steps))
+    target = problem.target(region)
+    taken = once(lambda: outcome.append(study.run(target, rng)))[which]
+    samples = study.found(target, outcome[0])
     with torch.no_grad():
-        images = problem.generator(region.decode(state.kept.trimmed()["u"]))
+        images = problem.generator(region.decode(samples.u))
     found = measured(problem, reference, images)
     # images that did not come are not in range
     found["in_range"] *= len(images) / n
     return {
         **found,
         "best_in_range": found["in_range"],
-        "milliseconds": taken / state.code_steps,
-        "image_steps": state.code_steps,
+        "milliseconds": taken / samples.meter.code_steps,
+        "image_steps": samples.meter.code_steps,
     }
 
 

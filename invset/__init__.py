@@ -2,15 +2,43 @@
 level.
 
 The names below are loaded when they are first used, so that ``import invset`` (and ``invset
---help``) costs nothing.
+--help``) costs nothing. A type checker sees them as they are.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from invset.api import InverseSetSampler, Result
+    from invset.core.space import CodePrior
+    from invset.errors import InvsetError
+    from invset.files.image8bit import Image8Bit
+    from invset.files.tabular import Table
+    from invset.nets.embedded import mini_generator, mini_network
+    from invset.nets.generator import Generator
+    from invset.nets.network import Network
+    from invset.problem.neuron import Neuron
+    from invset.problem.problem import Problem
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CodePrior",
+    "Generator",
+    "Image8Bit",
+    "InverseSetSampler",
+    "InvsetError",
+    "Network",
+    "Neuron",
+    "Problem",
+    "Result",
+    "Table",
+    "__version__",
+    "mini_generator",
+    "mini_network",
+]
 
 _HOME = {
     "InverseSetSampler": "invset.api",
@@ -27,13 +55,13 @@ _HOME = {
     "InvsetError": "invset.errors",
 }
 
-__all__ = ["__version__", *_HOME]
 
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'invset' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name in _HOME:
+            return getattr(importlib.import_module(_HOME[name]), name)
+        raise AttributeError(f"module 'invset' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -13,18 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from invset.config.catalogue import sampler_class, sampler_names
 from invset.core.checks import check_choice
 from invset.core.space import Region
+from invset.core.target import Meter
 from invset.errors import InvsetError, did_you_mean
 from invset.problem.passes import tf32
 from invset.problem.problem import Problem
-from invset.samplers.base import OnRound, Sampler, State, Status, drive
-from invset.samplers.full import Full
-from invset.samplers.ppgn import PPGN
-from invset.samplers.stream import Stream
-from invset.samplers.two_stage import TwoStage
-
-SAMPLERS = {"stream": Stream, "two_stage": TwoStage, "full": Full, "ppgn": PPGN}
+from invset.samplers.base import Column, Limits, Sampler, Status
+from invset.studies.study import Found, OnLook, Study, study_of
 
 
 @dataclass(frozen=True)
@@ -40,14 +37,19 @@ class Result:
         encodings: E of the stored inputs, with shape (n, d).
         step: gradient step at which each was taken, with shape (n,).
         parent: seed or draw that each came from, with shape (n,).
-        in_range: which of the stored inputs lie in all ranges, with shape (n,).
-        kept: number from 0 of each among the samples of `state`: rounding may have taken some out,
-            with shape (n,).
+        origin: number from 0 in `origins` of each, with shape (n,).
+        origins: what samples came from, in words.
+        row: row of `ranges` that each was taken for, with shape (n,).
+        ranges: rows of ranges (z1, z2), one for each neuron; a ladder has several rows.
+        cells: numbers from 0 of the samples that form a grid, -1 where there is none, with shape
+            (rows, columns); None where samples form no grid.
+        in_range: which of the stored inputs lie in the ranges of their row, with shape (n,).
+        columns: of the log.
         status: why the sampler ended.
         best: activations that came closest to the ranges, with shape (p,).
-        steps, code_steps: gradient steps; forward and backward passes of one code.
+        steps: gradient steps.
+        meter: forward and backward passes of one code.
         seconds: time of sampling.
-        state: the sampler's last state.
     """
 
     codes: Tensor
@@ -57,14 +59,18 @@ class Result:
     encodings: Tensor
     step: Tensor
     parent: Tensor
+    origin: Tensor
+    origins: tuple[str, ...]
+    row: Tensor
+    ranges: list[list[tuple[float, float]]]
+    cells: Tensor | None
     in_range: Tensor
-    kept: Tensor
+    columns: tuple[Column, ...]
     status: Status
     best: Tensor
     steps: int
-    code_steps: int
+    meter: Meter
     seconds: float
-    state: State
 
     @property
     def images(self) -> Tensor:
@@ -76,13 +82,9 @@ class Result:
 
 
 @torch.no_grad()
-def finish(
-    problem: Problem, region: Region, state: State, seconds: float, batch_size: int = 64
-) -> Result:
-    """Make the inputs of a state's samples and measure them again, as they are saved."""
-    kept = state.kept.trimmed()
-    codes = region.decode(kept["u"])
-    numbers = torch.arange(len(codes))
+def finish(problem: Problem, region: Region, found: Found, batch_size: int = 64) -> Result:
+    """Make the inputs of a study's samples and measure them again, as they are saved."""
+    codes = region.decode(found.u)
     inputs, before, after, encodings = [], [], [], []
     for batch in codes.split(min(batch_size, problem.runtime.micro_batch or batch_size)):
         with tf32(codes.device, False):
@@ -92,45 +94,53 @@ def finish(
             f, e = problem.look(problem.medium.restore(inputs[-1]))
         after.append(f)
         encodings.append(e)
-    if inputs and not problem.eight_bit:
-        # the network saw unrounded inputs: what rounding took out of the ranges is not kept
-        stays = ~(
-            problem.range.contains(torch.cat(before)) & ~problem.range.contains(torch.cat(after))
-        )
-        codes, kept, numbers = (
-            codes[stays],
-            {name: value[stays] for name, value in kept.items()},
-            numbers[stays.cpu()],
-        )
-        inputs, before, after, encodings = (
-            [torch.cat(x)[stays]] for x in (inputs, before, after, encodings)
-        )
-    p = len(problem.neurons)
-    none = problem.medium.store(problem.medium.blank()[:0].to(codes))
-    f = torch.cat(after) if after else codes.new_zeros(0, p)
-    inside = problem.range.contains(f)
+    blank = problem.medium.store(problem.medium.blank()[:0].to(codes))
+    none = codes.new_zeros(0, len(problem.neurons))
+    f = torch.cat([none, *after])
+    f_before = torch.cat([none, *before])
+    inside = _inside(found, f)
+    # where the network saw unrounded inputs, what rounding took out of the ranges is not kept
+    stays = inside | ~_inside(found, f_before) if not problem.eight_bit else inside | True
     return Result(
-        codes=codes,
-        inputs=torch.cat(inputs) if inputs else none,
-        activations=f,
-        activations_before=torch.cat(before) if before else f,
-        encodings=torch.cat(encodings) if encodings else kept["e"],
-        step=kept["step"],
-        parent=kept["parent"],
-        in_range=inside,
-        kept=numbers,
-        # chains that know no range may keep all they were asked for outside of it
-        status=(
-            Status.UNREACHABLE
-            if state.status is Status.REACHED and not inside.any()
-            else state.status
-        ),
-        best=state.best_f,
-        steps=state.steps,
-        code_steps=state.code_steps,
-        seconds=seconds,
-        state=state,
+        codes=codes[stays],
+        inputs=(torch.cat(inputs) if inputs else blank)[stays],
+        activations=f[stays],
+        activations_before=f_before[stays],
+        encodings=(torch.cat(encodings) if encodings else found.e)[stays],
+        step=found.step[stays.to(found.step.device)],
+        parent=found.parent[stays.to(found.parent.device)],
+        origin=found.origin[stays.to(found.origin.device)],
+        origins=found.origins,
+        row=found.row[stays.cpu()],
+        ranges=found.ranges,
+        cells=_renumbered(found.cells, stays.cpu()),
+        in_range=inside[stays],
+        columns=found.columns,
+        # a sampler that knows no range may keep all it was asked for outside of it
+        status=_status(found.status, inside[stays]),
+        best=found.best_f,
+        steps=found.steps,
+        meter=found.meter,
+        seconds=found.seconds,
     )
+
+
+def _inside(found: Found, f: Tensor) -> Tensor:
+    """Which activations, with shape (n, p), lie in the ranges of their row, with shape (n,)."""
+    ends = torch.tensor(found.ranges, dtype=torch.float64)[found.row].to(f)
+    return ((f >= ends[..., 0]) & (f <= ends[..., 1])).all(1)
+
+
+def _renumbered(cells: Tensor | None, stays: Tensor) -> Tensor | None:
+    """The grid after some samples went."""
+    if cells is None or not len(stays):
+        return cells
+    number = torch.where(stays, stays.long().cumsum(0) - 1, -1)
+    return torch.where(cells >= 0, number[cells.clamp_min(0)], -1)
+
+
+def _status(status: Status, inside: Tensor) -> Status:
+    return Status.UNREACHABLE if status is Status.REACHED and not inside.any() else status
 
 
 class InverseSetSampler:
@@ -139,9 +149,11 @@ class InverseSetSampler:
     Args:
         k: codes at a time (the paper's K); None: 10, or n if that is less.
         n: samples.
-        sampler: "stream" (default), "two_stage" (published), "full" (eq. 6 for all n together),
-            "ppgn" (Nguyen et al. 2017), or a `Sampler`, whose own K and n then count.
+        sampler: an option of ``sampler=``: "stream" (default), "two_stage" (published), "full"
+            (eq. 6 for all n together), "ppgn" (Nguyen et al. 2017), "ladder" (several ranges); or
+            a `Sampler` or a `Study`, whose own K and n then count.
         prior: "auto" (default), "natural", "clip", "none", or a `Region`; see `Problem.region`.
+        limits: when to give up; None: the sampler's own.
         options: further fields of the sampler, such as ``mu0`` or ``max_age``.
 
     Raises:
@@ -152,33 +164,40 @@ class InverseSetSampler:
         self,
         k: int | None = None,
         n: int = 100,
-        sampler: str | Sampler = "stream",
+        sampler: str | Sampler[Any] | Study = "stream",
         prior: str | Region = "auto",
+        limits: Limits | None = None,
         **options: Any,
     ) -> None:
         self.prior = prior
+        self.limits = limits
         if not isinstance(sampler, str):
-            self.sampler: Sampler = sampler
+            self.sampler: Sampler[Any] | Study = sampler
             return
-        check_choice("sampler", sampler, SAMPLERS)
-        known = [field.name for field in fields(SAMPLERS[sampler]) if field.name not in ("K", "n")]
+        check_choice("sampler", sampler, sampler_names())
+        kind = sampler_class(sampler)
+        known = [field.name for field in fields(kind)]
+        counts = {"K": min(10, n) if k is None else k, "n": n}
         for name in options:
-            if name not in known:
+            if name not in known or name in counts:
+                listed = [one for one in known if one not in counts]
                 raise InvsetError(
-                    f"sampler {sampler} has no option {name!r}.{did_you_mean(name, known)} It has"
-                    f" {', '.join(known)}"
+                    f"sampler {sampler} has no option {name!r}.{did_you_mean(name, listed)} It has"
+                    f" {', '.join(listed)}"
                 )
-        self.sampler = SAMPLERS[sampler](K=min(10, n) if k is None else k, n=n, **options)
+        self.sampler = kind(**{k: v for k, v in counts.items() if k in known}, **options)
 
-    def run(self, problem: Problem, seed: int = 0, on_round: OnRound | None = None) -> Result:
+    def run(self, problem: Problem, seed: int = 0, on_look: OnLook | None = None) -> Result:
         """Sample; the same seed gives the same bytes on the same machine with as many threads.
 
         Args:
             problem: what to sample.
             seed: of every random draw.
-            on_round: called after every round with the state and its rows of numbers.
+            on_look: called after every look at the device; see `OnLook`.
         """
         rng = torch.Generator().manual_seed(seed)
-        region = problem.region(self.prior, rng)
-        outcome = drive(self.sampler, problem.inverse_set(region), rng, on_round=on_round)
-        return finish(problem, region, outcome.state, outcome.seconds)
+        study = study_of(self.sampler)
+        region = problem.region(self.prior, rng, plain=study.space == "codes")
+        target = problem.target(region)
+        state = study.run(target, rng, on_look=on_look, limits=self.limits)
+        return finish(problem, region, study.found(target, state))

@@ -11,6 +11,18 @@ class InvsetError(Exception):
     """Bad input: the message says what was wrong, what is allowed, and what to type instead."""
 
 
+def first_lines(error: BaseException, most: int = 300) -> str:
+    """What an error of a library says, short enough for one sentence.
+
+    A state dict that does not fit names hundreds of tensors. A lone word, of a `KeyError` deep
+    inside, tells a person nothing and is left out.
+    """
+    text = " ".join(str(error).split())
+    if " " not in text:
+        return ""
+    return text if len(text) <= most else text[:most] + " …"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there is too little memory: PyTorch has a `RuntimeError` for that,
     on CPUs one like any other.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from invset.core.space import Box, Region
-from invset.core.target import ActivationRange, InverseSet
-from invset.samplers.base import Sampler, State, drive
+from invset.core.target import ActivationRange, Target
+from invset.samplers.base import Sampler
+from invset.samplers.drive import Run, drive
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -31,10 +33,10 @@ def cube(dim: int = 8, seed: int = 0) -> Box:
 
 def plain_set(
     f: Callable[[Tensor], Tensor], ranges: Sequence[tuple[float, float]], region: Region
-) -> InverseSet:
+) -> Target:
     """f by itself: G and E are the identity."""
     like = region.sample(1, seeded())
-    return InverseSet(lambda c: (f(c), c), ActivationRange.of(ranges, like), region)
+    return Target(lambda c: (f(c), c), ActivationRange.of(ranges, like), region)
 
 
 def linear(dim: int = 8, p: int = 1, seed: int = 1) -> Tensor:
@@ -48,8 +50,8 @@ def tanh_net(dim: int = 8, p: int = 3, seed: int = 2) -> Callable[[Tensor], Tens
     return lambda c: torch.tanh(2 * c @ first) @ second
 
 
-def run(sampler: Sampler, target: InverseSet, seed: int = 0) -> State:
-    return drive(sampler, target, seeded(seed)).state
+def run(sampler: Sampler[Any], target: Target, seed: int = 0) -> Run[Any]:
+    return drive(sampler, target, seeded(seed))
 
 
 def mean_distance(x: Tensor) -> float:

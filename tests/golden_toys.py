@@ -4,8 +4,8 @@ name.
 
 from __future__ import annotations
 
-from cases import cube, linear, plain_set, run, tanh_net
-from test_ppgn import target as ppgn_target
+from cases import cube, linear, plain_set, seeded, tanh_net
+from chain_toy import target as ppgn_target
 from torch import Tensor
 
 from invset.samplers.full import Full
@@ -13,6 +13,7 @@ from invset.samplers.ppgn import PPGN
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage
 from invset.studies.ladder import Ladder
+from invset.studies.study import study_of
 
 
 def toys() -> dict[str, tuple[Tensor, Tensor]]:
@@ -33,6 +34,7 @@ def toys() -> dict[str, tuple[Tensor, Tensor]]:
     }
     found = {}
     for name, (sampler, target) in runs.items():
-        kept = run(sampler, target).kept.trimmed()
-        found[name] = (kept["u"], kept["f"])
+        study = study_of(sampler)
+        samples = study.found(target, study.run(target, seeded()))
+        found[name] = (samples.u, samples.f)
     return found

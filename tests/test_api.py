@@ -9,7 +9,6 @@ import torch
 
 from invset import InverseSetSampler, Neuron, Problem, mini_generator, mini_network
 from invset.api import Result, finish
-from invset.commands.outputs import ladder_rows
 from invset.errors import InvsetError
 from invset.samplers.base import Status
 from invset.samplers.stream import Stream
@@ -62,7 +61,11 @@ def test_the_seed_decides() -> None:
 def test_a_sampler_may_be_given_whole_and_rounds_watched() -> None:
     rounds: list[int] = []
     sampler = InverseSetSampler(sampler=Stream(K=3, n=6))
-    watched = sampler.run(problem(), seed=0, on_round=lambda state, rows: rounds.append(len(rows)))
+
+    def on_look(state: object, rows: list[list[float]], count: int) -> None:
+        rounds.append(len(rows))
+
+    watched = sampler.run(problem(), seed=0, on_look=on_look)
     assert torch.equal(watched.codes, result().codes)
     assert sum(rounds) == watched.steps
 
@@ -76,27 +79,33 @@ def test_what_rounding_takes_out_of_the_range_is_not_kept() -> None:
 def test_samples_that_rounding_took_out_keep_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = problem(eight_bit=False)
     sampler = InverseSetSampler(sampler=Ladder(K=3, ranges=[(4, 6), (7, 8)]))
-    whole = sampler.run(exact, seed=0)
-    z2 = exact.neurons[0].range[1]
-    inside = exact.range.contains(whole.activations)
-    out = int(
-        inside.nonzero()[1]
-    )  # as if the second sample in range had been outside when its image was rounded
-    look, calls = exact.look, 0
+    rng = torch.Generator().manual_seed(0)
+    ladder = sampler.sampler
+    region = exact.region(rng=rng)
+    target = exact.target(region)
+    samples = ladder.found(target, ladder.run(target, rng))
+    whole = finish(exact, region, samples)
+    assert whole.cells is not None
+    # as if the second sample in range had been outside when its image was rounded
+    out = int(whole.in_range.nonzero()[1])
+    look = exact.look
+    calls = 0
 
     def rounded(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         nonlocal calls
         calls += 1
         f, e = look(images)
         if calls == 2:
-            f[out] = z2 + 1
+            f[out] = 1000
         return f, e
 
     monkeypatch.setattr(exact, "look", rounded)
-    short = finish(exact, exact.region(), whole.state, 0.0)
-    assert short.kept.tolist() == [i for i in range(len(whole)) if i != out]
-    cells = [[-1 if c == out else c - (c > out) for c in row] for row in whole.state.extra["cells"]]
-    assert ladder_rows(short) == cells
+    short = finish(exact, region, samples)
+    assert short.cells is not None
+    assert len(short) == len(whole) - 1
+    assert torch.equal(short.row, whole.row[torch.arange(len(whole)) != out])
+    cells = [[-1 if c == out else c - (c > out) for c in row] for row in whole.cells.tolist()]
+    assert short.cells.tolist() == cells
 
 
 def test_nothing_found_is_an_empty_result() -> None:
@@ -113,13 +122,16 @@ def test_nothing_found_is_an_empty_result() -> None:
 @pytest.mark.parametrize(
     ("message", "options"),
     [
-        ("sampler must be stream, two_stage, full or ppgn, not 'strem'", {"sampler": "strem"}),
+        (
+            "ppgn, stream or two_stage, not 'strem'",
+            {"sampler": "strem"},
+        ),
         ("has no option 'max_ages'. Did you mean max_age", {"max_ages": 3}),
         ("more than the n=3 samples", {"k": 10, "n": 3}),
         ("K must be a whole number", {"k": 0}),
         ("mu0 must be", {"mu0": 0}),
         ("alpha must be", {"alpha": 1}),
-        ("sampler.step must be", {"step": "newton"}),
+        ("sampler.walk must be a number above 0 and at most 1", {"walk": 2}),
         ("prior must be", {"prior": "natura"}),
     ],
 )

@@ -29,6 +29,7 @@ from invset.analysis.reference import Reference
 from invset.nets.caffe.caffenet import CaffeNet
 from invset.nets.caffe.upconv_fc6 import UpConvFc6
 from invset.nets.embedded import embedded
+from invset.nets.fast import BlockConv2d, ChannelNorm, Dense
 
 
 def tiny_pair() -> tuple[Network, Generator]:
@@ -135,7 +136,8 @@ def test_plain_networks_are_pytorchs_own_layers() -> None:
         for m in step.plain(module).modules()
     }
     assert {nn.Linear, nn.Conv2d, nn.LocalResponseNorm} <= own
-    assert not own & {step.Dense, step.BlockConv2d, step.ChannelNorm}
+    assert not own & {Dense, BlockConv2d, ChannelNorm}
+    assert {Dense, BlockConv2d, ChannelNorm} <= {type(m) for m in network.module.modules()}
 
 
 def test_operations_by_hand() -> None:
@@ -181,7 +183,7 @@ def test_shares_of_a_profile_add_up() -> None:
         {"name": "relu", "way": "", "share": 0.2},
     ]
     parts = peak.summary(
-        table, {"conv1": nn.Conv2d, "deconv1": nn.ConvTranspose2d, "fc6": step.Dense}
+        table, {"conv1": nn.Conv2d, "deconv1": nn.ConvTranspose2d, "fc6": nn.Linear}
     )
     assert parts == {
         "convolutions": 0.5,

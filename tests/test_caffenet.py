@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from invset.errors import InvsetError
 from invset.nets.caffe.caffenet import (
     IMAGENET_MEAN_BGR,
-    BlockConv2d,
     CaffeInput,
     CaffeNet,
-    ChannelNorm,
 )
 from invset.nets.caffe.load import caffe_network
+from invset.nets.fast import BlockConv2d, ChannelNorm, accelerate
 from invset.nets.network import Network
 from invset.problem.problem import Neuron, Problem
 
@@ -431,8 +430,9 @@ def test_lrn_is_caffe_s() -> None:
         ],
         dim=1,
     )
-    norm = CaffeNet(2, (2, 2, 2, 2, 2), (4, 4)).norm1
-    torch.testing.assert_close(norm(x), expected)
+    network = CaffeNet(2, (2, 2, 2, 2, 2), (4, 4))
+    torch.testing.assert_close(network.norm1(x), expected)
+    torch.testing.assert_close(accelerate(network).norm1(x), expected)
 
 
 @pytest.mark.parametrize(("size", "channels"), [(5, 7), (5, 3), (4, 9), (1, 2)])

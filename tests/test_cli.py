@@ -130,25 +130,25 @@ MISTAKES = {
     ],
     "+network@encoder_network=mini": ["neuron=1", "z1=3", "z2=4", "encoder_network=mini"],
     "no reference at": ["neuron=1", "z1=3", "z2=4", "reference=/nowhere"],
-    "was not written by invset train generator": [
+    "make some with: invset train generator": [
         "neuron=1",
         "z1=3",
         "z2=4",
         "generator.weights=garbage.safetensors",
     ],
-    "was not written by invset train network": [
+    "make some with: invset train network": [
         "neuron=1",
         "z1=3",
         "z2=4",
         "network.weights=garbage.safetensors",
     ],
-    "is not a safetensors file, as a reference is": [
+    "make one with: invset fit reference": [
         "neuron=1",
         "z1=3",
         "z2=4",
         "reference=garbage.safetensors",
     ],
-    "is not a safetensors file, as a prior is": [
+    "make one with: invset fit prior": [
         "neuron=1",
         "z1=3",
         "z2=4",

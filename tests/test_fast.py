@@ -1,24 +1,29 @@
-"""`Dense` is `nn.Linear`, packed or not."""
+"""Fast layers give the values of PyTorch's, packed or not, and one switch exchanges them."""
 
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invset.nets import fast as dense
-from invset.nets.fast import Dense
+from invset.nets import fast
+from invset.nets.caffe.caffenet import CaffeNet
+from invset.nets.embedded import mini_generator, mini_network
+from invset.nets.fast import BlockConv2d, ChannelNorm, Dense, accelerate, can_pack
 
 
 @pytest.fixture(params=[False, True], ids=["as it is", "packed"])
 def layer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Dense:
     """A frozen layer, on any kind of processor."""
-    if request.param and not torch.backends.mkldnn.is_available():
-        pytest.skip("needs oneDNN")
-    monkeypatch.setattr(dense, "packing_pays", lambda: request.param)
+    if request.param and not fast.CAN_PACK:
+        pytest.skip("needs oneDNN, and a PyTorch that packs weights for it")
+    monkeypatch.setattr(fast, "PACKING_PAYS", request.param)
     torch.manual_seed(0)
     return Dense(70, 50).requires_grad_(False)
 
@@ -68,3 +73,94 @@ def test_other_shapes_and_bfloat16(layer: Dense) -> None:
     agrees(layer, torch.randn(2, 3, 70))
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(torch.randn(4, 70)).dtype == torch.bfloat16
+
+
+def test_a_pytorch_without_the_private_names_cannot_pack() -> None:
+    both = {"_reorder_linear_weight": None, "_linear_pointwise": None}
+    if torch.backends.mkldnn.is_available():
+        assert can_pack(SimpleNamespace(**both))
+    for name in both:
+        assert not can_pack(SimpleNamespace(**{name: None}))
+    assert not can_pack(SimpleNamespace())
+    assert not can_pack(SimpleNamespace(**both), tensor=object)  # without `_version`
+
+
+FALLBACK = """
+import sys, torch
+from torch.nn import functional as F
+real = torch.ops.mkldnn
+class Without:
+    def __getattr__(self, name):
+        if name in sys.argv[1:]:
+            raise AttributeError(name)
+        return getattr(real, name)
+torch.ops.mkldnn = Without()
+torch.backends.cpu.get_cpu_capability = lambda: "AVX512"
+from invset.nets import fast
+assert not fast.CAN_PACK and not fast.PACKING_PAYS
+layer, x = fast.Dense(7, 5).requires_grad_(False), torch.randn(3, 7, requires_grad=True)
+assert torch.equal(layer(x), F.linear(x, layer.weight, layer.bias))
+assert torch.allclose(torch.autograd.grad(layer(x).sum(), x)[0], layer.weight.sum(0).expand(3, 7))
+assert layer._packed is None
+"""
+
+
+@pytest.mark.parametrize("missing", ["_reorder_linear_weight", "_linear_pointwise"])
+def test_without_an_operator_the_layer_is_pytorchs(missing: str) -> None:
+    # in a process of its own: what is there is found at import
+    done = subprocess.run([sys.executable, "-c", FALLBACK, missing], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# The switch
+
+
+def kinds(module: nn.Module) -> set[type[nn.Module]]:
+    return {type(child) for child in module.modules()}
+
+
+def test_the_switch_goes_both_ways_and_keeps_weights_and_values() -> None:
+    torch.manual_seed(0)
+    net = CaffeNet(5, (4, 4, 4, 4, 4), (6, 6)).eval().requires_grad_(False)
+    x = torch.rand(2, 3, 227, 227, requires_grad=True)
+    state = {name: t.clone() for name, t in net.state_dict().items()}
+    found, gradients = [], []
+    for on in (False, True):
+        assert accelerate(net, on) is net
+        assert ({Dense, BlockConv2d, ChannelNorm} <= kinds(net)) is on
+        assert bool({nn.Linear, nn.LocalResponseNorm} & kinds(net)) is not on
+        found.append(net(x))
+        gradients.append(torch.autograd.grad(found[-1].sum(), x)[0])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-3, atol=1e-5)
+    assert all(torch.equal(net.state_dict()[name], t) for name, t in state.items())
+    assert type(net.conv1) is BlockConv2d
+    assert type(net.conv2) is nn.Conv2d  # stride 1: blocks of one pixel
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(3, 4, 5, stride=1),
+        nn.Conv2d(3, 4, 5, stride=2, padding=2),
+        nn.Conv2d(4, 4, 5, stride=2, groups=2),
+        nn.Conv2d(3, 4, 3, stride=2, dilation=2),
+        nn.Conv2d(3, 4, 3, stride=(2, 1)),
+        nn.Conv2d(3, 4, (3, 5), stride=2),
+    ],
+)
+def test_convolutions_that_blocks_do_not_compute_stay(conv: nn.Conv2d) -> None:
+    assert type(accelerate(conv)) is nn.Conv2d
+
+
+class Own(nn.Linear):
+    """A user's layer, which may do anything."""
+
+
+def test_layers_of_others_stay() -> None:
+    assert type(accelerate(Own(2, 2))) is Own
+
+
+def test_embedded_pair_is_fast() -> None:
+    assert Dense in kinds(mini_network().module)
+    assert Dense in kinds(mini_generator().module)

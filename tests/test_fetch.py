@@ -98,6 +98,20 @@ def test_ten_broken_connections(site: Site, monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
+def test_bytes_are_counted_over_a_broken_connection(site: Site, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    told: list[tuple[int, int | None]] = []
+    url = site.add("/a", CONTENT, drops=1)
+    download.download(url, folder / "a.part", lambda done, total: told.append((done, total)))
+    assert (folder / "a.part").read_bytes() == CONTENT
+    assert {total for _, total in told} == {len(CONTENT)}
+    counts = [done for done, _ in told]
+    assert counts == sorted(counts)
+    assert counts[0] == 0
+    assert counts.count(1000) == 2  # where it broke, and where it went on
+    assert counts[-1] == len(CONTENT)
+
+
 def test_a_server_without_ranges_starts_over(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     url = site.add("/a", CONTENT, drops=2, stride=30_000, ranges=False)
     publish(monkeypatch, Source(url, "a.caffemodel", digest(CONTENT)))

@@ -282,7 +282,7 @@ def test_a_figure_is_sampled_and_drawn(
     # once more, without sampling: the same bytes
     names = ("figure.png", "figure.csv", "figure.md")
     first = [(folder / name).read_bytes() for name in names]
-    monkeypatch.setattr("invset.samplers.base.drive", None)
+    monkeypatch.setattr("invset.samplers.drive.drive", None)
     assert main([str(folder)]) == 0
     assert first == [(folder / name).read_bytes() for name in names]
 

@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 import torch
 from cases import cube, linear, normal, plain_set, run, seeded, tanh_net, uniform
+from looks import counted, looks, steps
 from torch import Tensor
 
+from invset.core.plain import to_plain
 from invset.core.space import CodePrior
 from invset.core.steps import Adam, Normalized, Plain, StepRule
-from invset.core.target import ActivationRange, InverseSet
+from invset.core.target import ActivationRange, Target
 from invset.errors import InvsetError
-from invset.samplers.base import State, Status, drive
+from invset.samplers.base import Status
+from invset.samplers.drive import Run, drive
 from invset.samplers.full import Full
 from invset.samplers.two_stage import TwoStage
 
@@ -25,23 +28,22 @@ N = 11
 ENDS = [(0.1, 0.3), (-0.2, 0.1)]
 
 
-def nonlinear(region: Any = None) -> InverseSet:
+def nonlinear(region: Any = None) -> Target:
     """Two activations and seven encodings of a code, all nonlinear."""
     f, first = tanh_net(p=2), normal(8, 7, seed=8)
     region = region or cube()
-    return InverseSet(
+    return Target(
         lambda c: (f(c), torch.relu(c @ first) ** 2 + 5),
         ActivationRange.of(ENDS, region.sample(1, seeded())),
         region,
     )
 
 
-def rounds(sampler: Full, target: InverseSet, state: State, count: int) -> tuple[State, Tensor]:
-    rows = []
-    for _ in range(count):
-        state, new = sampler.round(target, state, seeded())
-        rows.append(new)
-    return state, torch.cat(rows)
+def outer_iterations(sampler: Full, target: Target, count: int) -> tuple[Run[Any], Tensor]:
+    """The run after some outer iterations, and the rows of its log."""
+    seen = looks(sampler, target, count)
+    assert len(seen) == count
+    return seen[-1][0], torch.tensor([row for _, rows in seen for row in rows])
 
 
 class WrittenOut:
@@ -49,7 +51,7 @@ class WrittenOut:
     `torch.optim`.
     """
 
-    def __init__(self, sampler: Full, target: InverseSet, u: Tensor) -> None:
+    def __init__(self, sampler: Full, target: Target, u: Tensor) -> None:
         self.sampler, self.target, self.lambda_, self.mu = (
             sampler,
             target,
@@ -57,8 +59,8 @@ class WrittenOut:
             1.0,
         )
         self.u = u.clone().requires_grad_()
-        assert isinstance(sampler.step, Adam)
-        self.adam = torch.optim.Adam([self.u], lr=sampler.step.lr, eps=0.0)
+        assert isinstance(sampler.step_rule, Adam)
+        self.adam = torch.optim.Adam([self.u], lr=sampler.step_rule.lr, eps=0.0)
 
     def g(self, f: Tensor) -> Tensor:
         z1, z2, width = self.target.range.z1, self.target.range.z2, self.target.range.width
@@ -105,21 +107,25 @@ def unit_cube() -> Any:
 @pytest.mark.parametrize("K", [3, N])
 def test_two_outer_iterations_are_those_of_the_naive_sum(K: int, slack: str) -> None:
     target = nonlinear(unit_cube())
-    sampler = Full(K=K, n=N, inner_steps=3, slack=slack, step=Adam(0.02))
+    sampler = Full(K=K, n=N, inner_steps=3, slack=slack, step_rule=Adam(0.02))
     state = sampler.init(target, seeded())
     naive = WrittenOut(sampler, target, state.u)
     for outer in range(1, 3):
         expected = naive.outer()
-        state, rows = sampler.round(target, state, seeded())
+        state, offers = steps(sampler, target, state, 3)
         torch.testing.assert_close(state.u, naive.u.detach(), rtol=1e-9, atol=1e-12)
-        torch.testing.assert_close(state.extra["lambda_"], naive.lambda_, rtol=1e-9, atol=1e-12)
-        assert state.extra["mu"].item() == pytest.approx(3.0**outer)
+        torch.testing.assert_close(state.lambda_, naive.lambda_, rtol=1e-9, atol=1e-12)
+        assert state.mu.item() == pytest.approx(3.0**outer)
+        values = torch.stack([offer.log[:2] for offer in offers])
         torch.testing.assert_close(
-            rows[:, -6:-4], torch.tensor(expected, dtype=rows.dtype), rtol=1e-10, atol=1e-12
+            values, torch.tensor(expected, dtype=values.dtype), rtol=1e-10, atol=1e-12
         )
-    assert (state.extra["lambda_"] > 0).any()
+        assert [offer.chosen is None for offer in offers] == [True, True, False]
+        f, e = target.evaluate(naive.u.detach())
+        torch.testing.assert_close(offers[-1].seen.f, f)
+        torch.testing.assert_close(offers[-1].seen.e, e)
+    assert (state.lambda_ > 0).any()
     assert (state.u != state.u.clamp(0.01, 0.99)).any()  # some coordinates are at the cube's faces
-    assert state.code_steps == 2 * 3 * N
 
 
 CHOICES: list[dict[str, Any]] = [
@@ -129,9 +135,9 @@ CHOICES: list[dict[str, Any]] = [
         "units": "raw",
         "slack": "frozen",
         "diversity_units": "raw",
-        "step": Plain(1e-4),
+        "step_rule": Plain(1e-4),
     },
-    {"objective": "codes", "step": Normalized(0.02)},
+    {"objective": "codes", "step_rule": Normalized(0.02)},
     {"objective": "none", "epsilon0": 0.5},
     {"same_start": True, "objective": "codes"},
 ]
@@ -143,17 +149,12 @@ CHOICES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("K", [1, 2, 3, 5, 10])
 def test_codes_in_memory_do_not_change_the_result(K: int, options: dict[str, Any]) -> None:
     target, sampler = nonlinear(), Full(K=N, n=N, inner_steps=4, **options)
-    start = sampler.init(target, seeded())
-    whole, rows = rounds(sampler, target, start, 3)
-    parts, other_rows = rounds(
-        replace(sampler, K=K), target, replace(sampler, K=K).init(target, seeded()), 3
-    )
-    torch.testing.assert_close(parts.u, whole.u, rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(
-        parts.extra["lambda_"], whole.extra["lambda_"], rtol=1e-8, atol=1e-10
-    )
+    whole, rows = outer_iterations(sampler, target, 3)
+    parts, other_rows = outer_iterations(replace(sampler, K=K), target, 3)
+    torch.testing.assert_close(parts.state.u, whole.state.u, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(parts.state.lambda_, whole.state.lambda_, rtol=1e-8, atol=1e-10)
     torch.testing.assert_close(other_rows, rows, rtol=1e-8, atol=1e-10)
-    assert not torch.equal(whole.u, start.u)
+    assert not torch.equal(whole.state.u, sampler.init(target, seeded()).u)
     for name, value in parts.kept.trimmed().items():
         torch.testing.assert_close(value, whole.kept.trimmed()[name], rtol=1e-8, atol=1e-10)
 
@@ -166,15 +167,17 @@ def test_seeds_of_two_stage_are_the_case_n_equal_to_k(options: dict[str, Any]) -
         "inner_steps": 3,
         "epsilon0": 0.5,
         "diversity": 0.2,
-        "step": Adam(0.05),
+        "step_rule": Adam(0.05),
         **options,
     }
     full, seeds = Full(K=4, **same), TwoStage(K=N, **same)
     a, b = full.init(target, seeded()), seeds.init(target, seeded())
-    for _ in range(2):  # two_stage updates its multipliers at the beginning of a round
-        a, b = full.round(target, a, seeded())[0], seeds.round(target, b, seeded())[0]
-        assert b.extra["stage"] == "seeds"
+    for _ in range(6):  # two_stage updates its multipliers at the beginning of an outer iteration
+        a, _ = full.step(target, a, seeded())
+        b, _ = seeds.step(target, b, seeded())
         torch.testing.assert_close(a.u, b.u, rtol=1e-9, atol=1e-11)
+    assert a.outer == b.outer == 2
+    assert not b.complete
 
 
 def test_order_of_the_codes_does_not_matter() -> None:
@@ -183,11 +186,11 @@ def test_order_of_the_codes_does_not_matter() -> None:
         Full(K=4, n=N, inner_steps=5),
         torch.randperm(N, generator=seeded(1)),
     )
-    a = sampler.init(target, seeded())
-    b = replace(a, u=a.u[order], extra={**a.extra, "f": a.extra["f"][order]})
-    a, b = rounds(sampler, target, a, 3)[0], rounds(sampler, target, b, 3)[0]
+    first = sampler.init(target, seeded())
+    a, _ = steps(sampler, target, first, 15)
+    b, _ = steps(sampler, target, replace(first, u=first.u[order], f=first.f[order]), 15)
     torch.testing.assert_close(b.u, a.u[order], rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(b.extra["lambda_"], a.extra["lambda_"][order], rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(b.lambda_, a.lambda_[order], rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("step", [Adam(0.05), Normalized(0.02)], ids=["adam", "normalized"])
@@ -198,12 +201,12 @@ def test_units_of_f_do_not_matter(scale: float, shift: float, step: StepRule) ->
     other = plain_set(
         lambda c: scale * f(c) + shift, [(0.1 * scale + shift, 0.3 * scale + shift)], cube()
     )
-    sampler = Full(K=3, n=7, step=step)
-    a, b = (rounds(sampler, t, sampler.init(t, seeded()), 3)[0] for t in (plain, other))
-    torch.testing.assert_close(a.u, b.u, rtol=1e-6, atol=1e-8)
+    sampler = Full(K=3, n=7, step_rule=step)
+    a, b = (outer_iterations(sampler, t, 3)[0] for t in (plain, other))
+    torch.testing.assert_close(a.state.u, b.state.u, rtol=1e-6, atol=1e-8)
 
 
-def slab() -> InverseSet:
+def slab() -> Target:
     return plain_set(lambda c: c @ linear(), [(0.0, 0.5)], cube())
 
 
@@ -246,23 +249,26 @@ def test_published_codes_leave_through_the_upper_end() -> None:
 
 
 def test_samples_are_of_the_outer_iteration_that_had_the_most() -> None:
-    sampler, target = Full(K=4, n=6, inner_steps=2, until="settled"), slab()
-    state, most = sampler.init(target, seeded()), 0
-    for _ in range(15):
-        state, _ = sampler.round(target, state, seeded())
-        now = int(target.range.contains(state.extra["f"], 1e-3).sum())
+    sampler, target = Full(K=4, n=12, inner_steps=2, step_rule=Adam(0.2)), slab()
+    most = 0
+    fell = False
+    for found, _ in looks(sampler, target, 15):
+        now = int(target.range.contains(found.state.f, 1e-3).sum())
+        fell = fell or now < most
         most = max(most, now)
-        assert int(state.kept.count) == state.extra["most"] == most
+        assert found.count == int(found.kept.count) == found.state.most == most
+        kept = found.kept.trimmed()
         if now == most:
-            assert (state.kept.trimmed()["step"] == state.steps).all()
-            assert torch.equal(state.kept.trimmed()["u"], state.u[state.kept.trimmed()["parent"]])
-    assert most == 6
+            assert (kept["step"] == found.steps - 1).all()
+            assert torch.equal(kept["u"], found.state.u[kept["parent"]])
+    assert most == 12
+    assert fell
 
 
 def test_what_is_all_inside_in_the_end_is_reached_even_if_it_has_not_settled() -> None:
     state = run(Full(K=20, n=20, max_outer=6, tolerance=0.0), slab())
     assert state.status is Status.REACHED
-    assert state.extra["outer"] == 6
+    assert state.state.outer == 6
 
 
 def test_some_inside_is_a_budget_and_none_is_unreachable_soon() -> None:
@@ -270,29 +276,54 @@ def test_some_inside_is_a_budget_and_none_is_unreachable_soon() -> None:
     target = plain_set(lambda c: (c[:, :1] - 0.5).sign() + 0.0 * c[:, :1], [(0.5, 1.5)], cube())
     state = run(Full(K=3, n=8, inner_steps=3, max_outer=2, objective="none"), target)
     assert state.status is Status.BUDGET
-    assert 0 < int(state.kept.count) < 8
+    assert 0 < state.count < 8
     never = plain_set(lambda c: c @ linear() * 0.0, [(0.5, 1.5)], cube())
     state = run(Full(K=3, n=8, inner_steps=3, patience=5), never)
-    assert (state.status, state.steps, int(state.kept.count)) == (Status.UNREACHABLE, 15, 0)
+    assert (state.status, state.steps, state.count) == (Status.UNREACHABLE, 15, 0)
 
 
-def test_the_last_part_is_not_passed_forwards_twice() -> None:
+@pytest.mark.parametrize("K", [4, N])
+def test_the_last_part_is_not_passed_forwards_twice(K: int) -> None:
     calls, target = Counter(), nonlinear()
 
     def evaluate(codes: Tensor) -> tuple[Tensor, Tensor]:
         calls[torch.is_grad_enabled()] += len(codes)
         return target.evaluate(codes)
 
-    counted = InverseSet(evaluate, target.range, target.region)
-    for K in (4, N):
-        sampler = Full(K=K, n=N, inner_steps=5)
-        state = sampler.init(counted, seeded())
-        calls.clear()
-        sampler.round(counted, state, seeded())
-        # 5 second passes, of which 4 begin with the graph of the first one before
-        last = N % K or K
-        assert calls[True] == 5 * N
-        assert calls[False] == 5 * N - 4 * last
+    watched = replace(target, evaluate=evaluate)
+    sampler = Full(K=K, n=N, inner_steps=5)
+    state = sampler.init(watched, seeded())
+    calls.clear()
+    steps(sampler, watched, state, 5)
+    # 5 second passes, of which 4 begin with the graph of the first one before
+    last = N % K or K
+    assert calls[True] == 5 * N
+    assert calls[False] == 5 * N - 4 * last
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("K", [1, 4, N])
+def test_every_pass_is_counted(K: int, exact: bool) -> None:
+    target, seen = counted(nonlinear(), exact)
+    sampler = Full(K=K, n=N, inner_steps=5, max_outer=3, tolerance=0.0)
+    end = run(sampler, target)
+    assert end.steps == 15
+    assert end.meter == target.meter == seen
+    last = N % K or K
+    # the start; in an outer iteration two passes a step, but that the codes it begins with are
+    # known and the last part's graph serves both passes; and the codes that it ends with
+    assert seen.forwards == N + 3 * (5 * N + 4 * (N - last) + N)
+    assert seen.backwards == 15 * N
+    assert end.meter.code_steps == pytest.approx(seen.forwards / 3 + seen.backwards * 2 / 3)
+
+
+def test_passes_without_a_gradient_decide_where_they_differ() -> None:
+    target, _ = counted(slab(), exact=False)
+    end = run(Full(K=7, n=20), target)
+    kept = end.kept.trimmed()
+    assert end.status is Status.REACHED
+    torch.testing.assert_close(kept["f"], kept["u"] @ linear() - 0.01)
+    assert target.range.contains(kept["f"], 1e-3).all()
 
 
 class HeldForBackward:
@@ -320,81 +351,71 @@ class HeldForBackward:
 def test_graphs_hold_no_more_for_more_codes(n: int) -> None:
     target, held = nonlinear(CodePrior.gaussian(8)), HeldForBackward()
     widen = normal(8, 500).float()
-    target = InverseSet(
-        lambda c: (torch.tanh(c @ widen)[:, :2], torch.relu(c @ widen) ** 2),
-        target.range,
-        target.region,
+    target = replace(
+        target, evaluate=lambda c: (torch.tanh(c @ widen)[:, :2], torch.relu(c @ widen) ** 2)
     )
     sampler = Full(K=8, n=n, inner_steps=3)
     state = sampler.init(target, seeded())
     with held():
-        sampler.round(target, state, seeded())
+        steps(sampler, target, state, 3)
     # tanh and relu and the square keep 500 numbers each for a code, the distance 500 in float64,
     # everything else is narrow
     assert 8 * 500 * 3 * 4 < held.most < 8 * 500 * 8 * 4
     assert held.now == 0
 
 
+def tensors(value: Any) -> list[Tensor]:
+    """Every tensor in plain values."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        return [tensor for one in value.values() for tensor in tensors(one)]
+    return []
+
+
 def test_only_codes_grow_with_n() -> None:
-    target = nonlinear()
-    small, large = (Full(K=5, n=n, inner_steps=2) for n in (10, 30))
+    def held(n: int) -> int:
+        found, _ = outer_iterations(Full(K=5, n=n, inner_steps=2), nonlinear(), 1)
+        return sum(tensor.nbytes for tensor in tensors(to_plain(found)))
 
-    def held(sampler: Full) -> int:
-        state, _ = sampler.round(target, sampler.init(target, seeded()), seeded())
-        tensors = [
-            state.u,
-            state.kept.u,
-            state.kept.f,
-            state.kept.e,
-            *state.extra["memory"].values(),
-            state.extra["f"],
-            state.extra["lambda_"],
-        ]
-        return sum(t.nbytes for t in tensors)
-
-    per_code = 8 * (
-        8 + 8 + 2 + 7 + 8 + 8 + 1 + 2 + 4
-    )  # u, kept u f e, Adam's two averages and age, f, lambda
-    assert held(large) - held(small) == 20 * per_code
+    # u, f, lambda, s, Adam's two averages and age; of a sample u, f, e, step, parent and origin
+    per_code = 8 * (8 + 2 + 4 + 4 + 8 + 8 + 1) + 8 * (8 + 2 + 7 + 3)
+    assert held(30) - held(10) == 20 * per_code
 
 
-def test_interrupted_between_parts_leaves_the_state_before_whole() -> None:
+@pytest.mark.parametrize("broken_at", [24, 26, 31, 41, 44, 45])
+def test_interrupted_between_parts_leaves_the_state_before_whole(broken_at: int) -> None:
     target, calls, seen = nonlinear(), Counter(), []
 
     def evaluate(codes: Tensor) -> tuple[Tensor, Tensor]:
         calls["parts"] += 1
-        if calls["parts"] == 40:  # in the second pass of a step of the second round
+        # 3 at the start, 21 in an outer iteration: in each of the passes of the second of them
+        if calls["parts"] == broken_at + 1:
             raise KeyboardInterrupt
         return target.evaluate(codes)
 
-    def copied(state: State) -> list[Tensor]:
-        x = state.extra
-        tensors = [
-            state.u,
-            *state.kept.trimmed().values(),
-            *x["memory"].values(),
-            x["f"],
-            x["lambda_"],
-            x["mu"],
-            *x["moments"],
-        ]
-        return [t.clone() for t in tensors]
+    def copied(found: Run[Any]) -> list[Tensor]:
+        kept = found.kept.trimmed().values()
+        return [t.clone() for t in (*tensors(to_plain(found.state)), *kept)]
 
     sampler = Full(K=4, n=N, inner_steps=4, until="settled", tolerance=0.0, max_outer=5)
     broken = drive(
         sampler,
-        InverseSet(evaluate, target.range, target.region),
+        replace(target, evaluate=evaluate),
         seeded(),
-        on_round=lambda state, _: seen.append(copied(state)),
-    ).state
+        on_look=lambda found, _: seen.append(copied(found)),
+    )
     assert broken.status is Status.INTERRUPTED
-    assert len(seen) == 1
+    assert len(seen) == 1 + (broken_at == 45)
     assert all(torch.equal(a, b) for a, b in zip(copied(broken), seen[-1], strict=True))
-    gone_on = drive(sampler, target, seeded(), replace(broken, status=Status.RUNNING)).state
-    whole = run(sampler, target)
+    gone_on = drive(sampler, target, seeded(), replace(broken, status=Status.RUNNING))
+    whole = run(sampler, nonlinear())
+    assert gone_on.meter == whole.meter
     assert all(torch.equal(a, b) for a, b in zip(copied(gone_on), copied(whole), strict=True))
 
 
 def test_unknown_choices_are_refused() -> None:
-    with pytest.raises(InvsetError, match=r"sampler\.until must be settled or inside"):
+    with pytest.raises(
+        InvsetError, match=r"sampler\.until=other is unknown.*until=settled or inside"
+    ):
         Full(until="other")

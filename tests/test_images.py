@@ -48,7 +48,7 @@ def packed(folder, kind):
 
 
 def test_folder_has_alphabetical_names_classes_and_labels(folder):
-    data = load_images(folder, progress=False)
+    data = load_images(folder)
     assert data.names == ["ant/q.bmp", "cat/y.PNG", "cat/z.png", "dog/a.png", "dog/b.png"]
     assert data.classes == ["ant", "cat", "dog"]
     assert data.labels.tolist() == [0, 1, 1, 2, 2]
@@ -61,8 +61,8 @@ def test_folder_has_alphabetical_names_classes_and_labels(folder):
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
 def test_archives_give_what_the_folder_gives(folder, kind):
     expected, data = (
-        load_images(folder, progress=False),
-        load_images(packed(folder, kind), progress=False),
+        load_images(folder),
+        load_images(packed(folder, kind)),
     )
     assert (data.names, data.classes) == (expected.names, expected.classes)
     assert torch.equal(data.images, expected.images)
@@ -70,37 +70,38 @@ def test_archives_give_what_the_folder_gives(folder, kind):
 
 
 def test_more_pictures_than_are_read_at_a_time(folder, monkeypatch):
-    expected = load_images(folder, progress=False)
+    expected = load_images(folder)
     monkeypatch.setattr("invset.files.images._CHUNK", 2)
-    assert torch.equal(load_images(folder, progress=False).images, expected.images)
+    assert torch.equal(load_images(folder).images, expected.images)
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
 def test_limit_spreads_evenly_and_reads_nothing_else(folder, kind):
     (folder / "cat" / "y.PNG").write_bytes(b"never opened")
     data = load_images(
-        folder if kind == "folder" else packed(folder, kind), limit=3, progress=False
+        folder if kind == "folder" else packed(folder, kind),
+        limit=3,
     )
     assert data.names == ["ant/q.bmp", "cat/z.png", "dog/b.png"]  # 0, 2, 4 of 0 … 4
 
 
 def test_limit_above_the_count_reads_all(folder):
-    assert len(load_images(folder, limit=99, progress=False)) == 5
+    assert len(load_images(folder, limit=99)) == 5
 
 
 def test_size_resizes_the_shorter_side_and_crops_the_centre(tmp_path):
     wide = np.zeros((4, 12, 3), dtype=np.uint8)
     wide[:, 4:8] = 200  # the middle third
     Image.fromarray(wide).save(tmp_path / "wide.png")
-    assert (load_images(tmp_path, size=4, progress=False).images == 200).all()
-    assert load_images(tmp_path, size=8, progress=False).images.shape == (1, 3, 8, 8)
-    assert load_images(tmp_path, progress=False).images.shape == (1, 3, 4, 12)
+    assert (load_images(tmp_path, size=4).images == 200).all()
+    assert load_images(tmp_path, size=8).images.shape == (1, 3, 8, 8)
+    assert load_images(tmp_path).images.shape == (1, 3, 4, 12)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
 def test_other_modes_become_rgb(tmp_path, mode):
     Image.fromarray(np.full((3, 3), 77, dtype=np.uint8)).convert(mode).save(tmp_path / "grey.png")
-    assert (load_images(tmp_path, progress=False).images == 77).all()
+    assert (load_images(tmp_path).images == 77).all()
 
 
 def test_errors_say_what_is_wrong(folder, tmp_path):
@@ -113,7 +114,7 @@ def test_errors_say_what_is_wrong(folder, tmp_path):
         load_images(tmp_path / "empty")
     Image.fromarray(pixels(0, 5, 5)).save(folder / "ant" / "small.png")
     with pytest.raises(InvsetError, match="differ in size"):
-        load_images(folder, progress=False)
+        load_images(folder)
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
@@ -122,7 +123,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(folder, kind, broken):
     file = folder / "cat" / "z.png"
     file.write_bytes(b"no picture" if broken == "noise" else file.read_bytes()[:60])
     with pytest.raises(InvsetError, match=r"cat/z\.png in .* can't be read as a picture"):
-        load_images(folder if kind == "folder" else packed(folder, kind), progress=False)
+        load_images(folder if kind == "folder" else packed(folder, kind))
 
 
 def test_eight_bits_survive_floats_and_a_png():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import cube, linear, plain_set, run, uniform
+from cases import cube, linear, plain_set, seeded, uniform
 from torch import Tensor
 
 from invset.core.space import Free
+from invset.core.target import Target
 from invset.errors import InvsetError
-from invset.samplers.base import State, Status
+from invset.samplers.base import Status
 from invset.studies.ladder import Ladder
+from invset.studies.study import Found
 
 WEIGHTS = linear(8)
 LOW, HIGH = WEIGHTS.clamp_max(0).sum().item(), WEIGHTS.clamp_min(0).sum().item()
@@ -24,24 +26,32 @@ def share(low: float, high: float) -> tuple[float, float]:
 RANGES = [share(0.2, 0.3), share(0.45, 0.55), share(0.7, 0.8)]
 
 
-def climb(ranges: list[tuple[float, float]], K: int = 6, seed: int = 0, **options: float) -> State:
+def run(ladder: Ladder, target: Target, seed: int = 0) -> Found:
+    return ladder.found(target, ladder.run(target, seeded(seed)))
+
+
+def climb(ranges: list[tuple[float, float]], K: int = 6, seed: int = 0, **options: int) -> Found:
     target = plain_set(lambda c: c @ WEIGHTS, ranges[:1], cube())
-    return run(Ladder(K=K, ranges=ranges, **options), target, seed)  # type: ignore[arg-type]
+    return run(Ladder(K=K, ranges=ranges, **options), target, seed)
+
+
+def cells(found: Found) -> list[list[int]]:
+    assert found.cells is not None
+    return found.cells.tolist()
 
 
 def test_every_column_reaches_every_range() -> None:
     state = climb(RANGES)
-    kept = state.kept.trimmed()
     assert state.status is Status.REACHED
-    assert len(kept["u"]) == 18
-    cells = state.extra["cells"]
-    assert cells == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13, 14, 15, 16, 17]]
-    for (z1, z2), row in zip(RANGES, cells, strict=True):
-        f = (kept["u"][row] @ WEIGHTS).squeeze(1)
+    assert len(state.u) == 18
+    grid = cells(state)
+    assert grid == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], [12, 13, 14, 15, 16, 17]]
+    for (z1, z2), row in zip(RANGES, grid, strict=True):
+        f = (state.u[row] @ WEIGHTS).squeeze(1)
         assert ((f >= z1) & (f <= z2)).all()
-        torch.testing.assert_close(kept["f"][row].squeeze(1), f)
-        assert (kept["u"][row] >= 0).all()
-        assert (kept["u"][row] <= 1).all()
+        torch.testing.assert_close(state.f[row].squeeze(1), f)
+        assert (state.u[row] >= 0).all()
+        assert (state.u[row] <= 1).all()
 
 
 def test_a_column_is_one_code_that_moves_no_farther_than_it_must() -> None:
@@ -49,9 +59,8 @@ def test_a_column_is_one_code_that_moves_no_farther_than_it_must() -> None:
     state = run(
         Ladder(K=6, ranges=RANGES), plain_set(lambda c: c @ WEIGHTS, RANGES[:1], Free(start))
     )
-    kept = state.kept.trimmed()
-    rows = [kept["u"][row] for row in state.extra["cells"]]
-    parents = [kept["parent"][row].tolist() for row in state.extra["cells"]]
+    rows = [state.u[row] for row in cells(state)]
+    parents = [state.parent[row].tolist() for row in cells(state)]
     assert parents[0] == parents[1] == parents[2]
     along = rows[2] - rows[0]
     least = (along @ WEIGHTS).squeeze(1) / WEIGHTS.norm()  # straight up the gradient
@@ -67,17 +76,17 @@ def test_every_pass_is_counted() -> None:
 
     sampler = Ladder(K=4, ranges=RANGES, spare=1.5)
     state = run(sampler, plain_set(f, RANGES[:1], cube()))
-    assert state.code_steps == sum(seen[1:])  # the first looks at the starting codes
+    assert state.meter.forwards == state.meter.backwards == sum(seen)
     assert seen[0] == 6
-    assert state.steps == len(seen) - 1
+    assert state.steps == len(seen)
 
 
 def test_a_rung_out_of_reach_leaves_blank_cells() -> None:
     state = climb([RANGES[0], share(1.5, 1.6), RANGES[2]], max_age=8)
     assert state.status is Status.BUDGET
-    assert state.extra["cells"][1] == [-1] * 6
-    assert -1 not in state.extra["cells"][0] + state.extra["cells"][2]
-    assert len(state.kept.trimmed()["u"]) == 12
+    assert cells(state)[1] == [-1] * 6
+    assert -1 not in cells(state)[0] + cells(state)[2]
+    assert len(state.u) == 12
 
 
 def test_nothing_in_reach() -> None:
@@ -89,8 +98,8 @@ def test_nothing_in_reach() -> None:
 
 def test_the_same_seed_gives_the_same_ladder() -> None:
     first, again, other = climb(RANGES), climb(RANGES), climb(RANGES, seed=1)
-    assert torch.equal(first.kept.trimmed()["u"], again.kept.trimmed()["u"])
-    assert not torch.equal(first.kept.trimmed()["u"], other.kept.trimmed()["u"])
+    assert torch.equal(first.u, again.u)
+    assert not torch.equal(first.u, other.u)
 
 
 def test_bad_ladders() -> None:

@@ -98,8 +98,7 @@ def write(
 @pytest.mark.parametrize("layout", ["weights", "filters and biases"])
 def test_arrays_come_back_as_caffe_has_them(tmp_path, layout):
     write(tmp_path / "net.mat", layout, other=np.ones(3))
-    found, mean = read_matconvnet(tmp_path / "net.mat")
-    assert mean is None
+    found = read_matconvnet(tmp_path / "net.mat")
     assert list(found) == list(caffe_blobs())
     for name, blobs in caffe_blobs().items():
         for ours, theirs in zip(found[name], blobs, strict=True):
@@ -120,29 +119,13 @@ def test_a_network_of_such_a_file(tmp_path):
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("layout", ["weights", "filters and biases"])
-def test_mean_image(tmp_path, layout):
-    bgr = np.random.default_rng(0).random((3, 6, 5)).astype("f")
-    write(tmp_path / "net.mat", layout, mean=bgr.transpose(1, 2, 0)[:, :, ::-1])
-    np.testing.assert_array_equal(read_matconvnet(tmp_path / "net.mat")[1], bgr)
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (3, 1), (1, 3)])
-def test_mean_pixel(tmp_path, shape):
-    write(tmp_path / "net.mat", mean=np.array([122.5, 116.5, 104.0]).reshape(shape))
-    mean = read_matconvnet(tmp_path / "net.mat")[1]
-    assert mean is not None
-    assert mean.shape == (3, 1, 1)
-    assert mean.ravel().tolist() == [104.0, 116.5, 122.5]
-
-
 def test_one_filter_whose_axis_matlab_drops(tmp_path):
     filters = np.arange(24, dtype="f").reshape(2, 3, 4)
     savemat(
         tmp_path / "net.mat",
         {"layers": cells(struct(name="a", weights=cells(filters, np.ones((1, 1)))))},
     )
-    weights, bias = read_matconvnet(tmp_path / "net.mat")[0]["a"]
+    weights, bias = read_matconvnet(tmp_path / "net.mat")["a"]
     np.testing.assert_array_equal(weights, filters.transpose(2, 0, 1)[None])
     assert bias.tolist() == [1]
 

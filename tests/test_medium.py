@@ -80,12 +80,12 @@ def test_files_of_pictures(channels: int, mode: str, size: tuple[int, int], tmp_
 def test_grey_of_colour_is_that_of_pil(tmp_path: Path) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     Image.fromarray(rgb).save(tmp_path / "a.png")
-    (grey,) = Image8Bit(1).load(tmp_path, progress=False)
+    (grey,) = Image8Bit(1).load(tmp_path)
     assert np.array_equal(grey[0].numpy(), np.array(Image.fromarray(rgb).convert("L")))
-    (cut,) = Image8Bit(3).sized((10, 30)).load(tmp_path, progress=False)
+    (cut,) = Image8Bit(3).sized((10, 30)).load(tmp_path)
     assert np.array_equal(cut.permute(1, 2, 0).numpy(), rgb[15:25])
     with pytest.raises(InvsetError, match="have 3 channels, but the network takes 4"):
-        Image8Bit(4).load(tmp_path, progress=False)
+        Image8Bit(4).load(tmp_path)
 
 
 def test_a_table_is_snapped() -> None:

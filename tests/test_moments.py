@@ -50,10 +50,6 @@ TYPES = pytest.mark.parametrize(
 )
 
 
-def none_of(e: Tensor) -> Moments:
-    return Moments(e.new_zeros(()), e.new_zeros(e.shape[1]), e.new_zeros(()))
-
-
 @TYPES
 @pytest.mark.parametrize("count", [2, 7, 40])
 def test_pairwise_is_the_double_loop(
@@ -121,7 +117,7 @@ def test_merged_moments_are_those_of_all_rows() -> None:
     a, b, c = normal(4, 5) + 100, normal(6, 5, seed=1) - 50, normal(3, 5, seed=2)
     chosen = torch.tensor([True, False, True, True, False, True])
     merged = (
-        none_of(a)
+        Moments.none(a)
         .merged(a, torch.ones(4, dtype=torch.bool))
         .merged(b, chosen)
         .merged(c, torch.ones(3, dtype=torch.bool))
@@ -140,4 +136,4 @@ def test_merging_nothing_changes_nothing() -> None:
         torch.equal(getattr(after, name), getattr(before, name))
         for name in ("count", "mean", "scatter")
     )
-    assert cross(normal(3, 5), none_of(normal(3, 5))) == 0
+    assert cross(normal(3, 5), Moments.none(normal(3, 5))) == 0

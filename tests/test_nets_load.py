@@ -16,6 +16,7 @@ from invset.errors import InvsetError
 from invset.nets import custom, embedded, weights
 from invset.nets import torchvision as zoo
 from invset.nets.mini import MiniNet
+from invset.nets.natural import save_prior
 from invset.nets.upconv import UpConv
 
 
@@ -80,7 +81,7 @@ def test_upconv_round_trip(tmp_path):
     generator = UpConv(**UPCONV).initialize(seeded())
     generator.code_scale.fill_(3.3)
     weights.save_upconv(tmp_path / "g.safetensors", generator, UPCONV)
-    CodePrior.gaussian(6).save(tmp_path / "prior.safetensors")
+    save_prior(tmp_path / "prior.safetensors", CodePrior.gaussian(6))
     loaded = embedded.upconv_generator(
         tmp_path / "g.safetensors", prior=tmp_path / "prior.safetensors"
     )
@@ -96,7 +97,7 @@ def test_upconv_round_trip(tmp_path):
 def test_mini_generator_reads_what_is_embedded(tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "ASSETS", tmp_path)
     weights.save_upconv(tmp_path / "mini-generator.safetensors", UpConv(**UPCONV), UPCONV)
-    CodePrior.gaussian(6).save(tmp_path / "mini-prior.safetensors")
+    save_prior(tmp_path / "mini-prior.safetensors", CodePrior.gaussian(6))
     generator = embedded.mini_generator()
     assert (generator.name, generator.code_dim, generator.prior.dim) == ("mini", 6, 6)
 
@@ -142,7 +143,7 @@ def test_a_pair_is_a_name_not_a_file(build):
 
 def test_prior_of_other_codes_is_an_error(tmp_path):
     weights.save_upconv(tmp_path / "g.safetensors", UpConv(**UPCONV), UPCONV)
-    CodePrior.gaussian(7).save(tmp_path / "prior.safetensors")
+    save_prior(tmp_path / "prior.safetensors", CodePrior.gaussian(7))
     with pytest.raises(InvsetError, match=r"7 numbers.*have 6"):
         embedded.upconv_generator(tmp_path / "g.safetensors", prior=tmp_path / "prior.safetensors")
 

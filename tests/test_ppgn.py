@@ -14,39 +14,19 @@ import numpy as np
 import pytest
 import torch
 from cases import cube, normal, plain_set, run, seeded
-from test_drive import Waits, assert_same, through_a_file
+from chain_toy import DIM, UNIT, UNITS, e_, evaluate, g_, target, w1_, w2_
+from test_drive import assert_same, through_a_file
 from torch import Tensor
 from typed import typed
 
 from invset import Neuron, Problem, mini_generator, mini_network
-from invset.core.space import Box, CodePrior
-from invset.core.target import ActivationRange, InverseSet, Layer
+from invset.core.space import CodePrior
+from invset.core.target import Layer
 from invset.errors import InvsetError
-from invset.samplers.base import Status, drive
+from invset.samplers.base import Status
+from invset.samplers.drive import drive
 from invset.samplers.ppgn import PPGN, softmax
-
-DIM, PIXELS, HIDDEN, UNITS, UNIT = 6, 10, 7, 4, 2
-#: A linear generator, an encoder of as many numbers as codes, and a network of two layers.
-G, E, W1, W2 = (
-    normal(*s, seed=i) / 3
-    for i, s in enumerate([(DIM, PIXELS), (PIXELS, DIM), (PIXELS, HIDDEN), (HIDDEN, UNITS)])
-)
-g_, e_, w1_, w2_ = (m.numpy() for m in (G, E, W1, W2))
-
-
-def evaluate(codes: Tensor) -> tuple[Tensor, Tensor]:
-    x = codes @ G
-    return torch.tanh(x @ W1) @ W2, torch.relu(x @ E)
-
-
-def target(low: float = 0.0, high: float = 30.0, unit: int = UNIT) -> InverseSet:
-    def one(codes: Tensor) -> tuple[Tensor, Tensor]:
-        f, e = evaluate(codes)
-        return f[:, [unit]], e
-
-    start = normal(1, DIM)
-    ends = ActivationRange.of([(0.0, 1.0)], start)
-    return InverseSet(one, ends, Box(low, high, start), layer=Layer(evaluate, unit))
+from invset.studies.study import study_of
 
 
 def published(s: PPGN, seed: int) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
@@ -108,19 +88,16 @@ def test_ten_steps_are_those_of_the_published_code(options: dict[str, float]) ->
     sampler = everything(**options)
     state = run(sampler, target())
     kept = state.kept.trimmed()
-    assert (state.status, state.steps, state.code_steps) == (
-        Status.REACHED,
-        11,
-        33,
-    )  # n_iters + 1 passes
-    for chain, seed in enumerate(state.extra["seeds"]):
+    assert (state.status, state.steps) == (Status.REACHED, 11)  # n_iters + 1 passes
+    assert (state.meter.forwards, state.meter.backwards) == (1 + 33, 33)
+    for chain, seed in enumerate(state.state.seeds):
         last, seen, _ = published(sampler, seed)
         rows = kept["parent"] == chain
         assert kept["step"][rows].tolist() == list(range(11))
         # the picture of pass i is G of the code before its update; the first shows the start, which
         # nothing clips
         np.testing.assert_allclose(kept["u"][rows].numpy(), np.stack(seen), rtol=0, atol=1e-10)
-        np.testing.assert_allclose(state.u[chain].numpy(), last, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(state.state.u[chain].numpy(), last, rtol=0, atol=1e-10)
         np.testing.assert_allclose(
             kept["f"][rows].numpy(),
             evaluate(kept["u"][rows])[0][:, [UNIT]].numpy(),
@@ -132,9 +109,7 @@ def test_ten_steps_are_those_of_the_published_code(options: dict[str, float]) ->
 
 def test_only_what_is_above_the_threshold_is_kept() -> None:
     plain = everything(n_iters=30)
-    probabilities = [
-        published(plain, seed)[2] for seed in plain.init(target(), seeded()).extra["seeds"]
-    ]
+    probabilities = [published(plain, seed)[2] for seed in plain.init(target(), seeded()).seeds]
     middle = float(np.median(np.concatenate(probabilities))) + 1e-9
     state = run(replace(plain, threshold=middle), target())
     above = [p > middle for p in probabilities]
@@ -180,7 +155,7 @@ def test_a_chain_is_the_same_whatever_runs_beside_it() -> None:
     torch.testing.assert_close(
         many.kept.trimmed()["u"][first], one.kept.trimmed()["u"], rtol=0, atol=1e-12
     )
-    assert not torch.equal(many.u[0], many.u[1])
+    assert not torch.equal(many.state.u[0], many.state.u[1])
 
 
 def test_a_chain_without_a_gradient_ends() -> None:
@@ -194,7 +169,7 @@ def test_a_chain_without_a_gradient_ends() -> None:
         0,
         0,
     ]  # the pass that finds d = 0 is still saved
-    assert torch.isfinite(state.u).all()
+    assert torch.isfinite(state.state.u).all()
 
 
 def test_softmax() -> None:
@@ -204,7 +179,7 @@ def test_softmax() -> None:
 
 def test_same_seed_same_bytes() -> None:
     a, b, other = (run(everything(eps3=0.1), target(), seed) for seed in (3, 3, 4))
-    assert_same(a, b)
+    assert torch.equal(a.kept.u, b.kept.u)
     assert not torch.equal(a.kept.u, other.kept.u)
 
 
@@ -220,11 +195,13 @@ def test_interrupted_in_the_middle_of_a_round_and_gone_on(call: int) -> None:
         return evaluate(codes)
 
     rng = seeded()
-    first = drive(sampler, replace(target(), layer=Layer(broken, UNIT)), rng).state
+    first = drive(sampler, replace(target(), layer=Layer(broken, UNIT)), rng)
     assert first.status is Status.INTERRUPTED
     assert 0 < first.steps < whole.steps
-    state, rng = through_a_file(first, rng)
-    assert_same(drive(sampler, target(), rng, state).state, whole)
+    one = study_of(sampler)
+    state, rng = through_a_file(one, first, rng)
+    again = target()
+    assert_same(one.found(again, one.run(again, rng, state)), one.found(again, whole))
 
 
 def test_numbers_that_are_not_finite_end_the_run() -> None:
@@ -237,29 +214,20 @@ def test_numbers_that_are_not_finite_end_the_run() -> None:
 
     state = run(everything(n_iters=30), replace(target(), layer=Layer(bad, UNIT)))
     assert state.status is Status.NOT_FINITE
-    assert len(state.kept.trimmed()["u"]) == 15
+    assert len(state.kept.trimmed()["u"]) == 24  # of the eight passes that were sound
     assert torch.isfinite(state.kept.trimmed()["u"]).all()
-
-
-def test_passes_do_not_wait() -> None:
-    sampler = everything(reset_every=1, eps3=0.1)
-    state = sampler.init(target(), seeded())
-    with Waits() as waits:
-        for _ in range(5):
-            state, _ = sampler._step(target(), state)
-    assert waits.count == 0
 
 
 def test_what_it_cannot_do_is_told() -> None:
     with pytest.raises(InvsetError, match="one neuron"):
         run(everything(), plain_set(lambda c: c[:, :1], [(0, 1)], cube()))
     with pytest.raises(InvsetError, match="prior=clip"):
-        run(everything(), replace(target(), region=CodePrior.gaussian(DIM)))
+        run(everything(), replace(target(), space=CodePrior.gaussian(DIM)))
     with pytest.raises(InvsetError, match="encodings that are codes"):
         run(everything(), replace(target(), layer=Layer(lambda c: (c, c[:, :2]), UNIT)))
     with pytest.raises(InvsetError, match="n=2000"):
         PPGN(K=10, n=2001)
-    with pytest.raises(InvsetError, match="spread, last or all"):
+    with pytest.raises(InvsetError, match="spread or last or all"):
         PPGN(pick="some")
 
 

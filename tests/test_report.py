@@ -334,6 +334,11 @@ def test_folders_that_hold_no_run(tmp_path: Path) -> None:
         (folder / name).unlink()
         with pytest.raises(InvsetError, match=message):
             write_report(folder)
+    for name, content in (("samples.safetensors", "text"), ("summary.json", "{")):
+        damaged = write_run(tmp_path / f"damaged {name}", 3)
+        (damaged / name).write_text(content)
+        with pytest.raises(InvsetError, match=r"(is damaged|is not a safetensors).*run it again"):
+            write_report(damaged)
     damaged = write_run(tmp_path / "damaged", 3)
     (damaged / "summary.json").write_text("{}")
     (damaged / "activations.csv").write_text("sample,stage,step\n1,x,y\n")

@@ -21,11 +21,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from typed import typed
 
-import invset.samplers.base as base
 from invset import Neuron, Problem, mini_generator, mini_network
 from invset.config.mistakes import config_dir
+from invset.samplers import drive as driver
 from invset.samplers.stream import Stream
-from invset.studies.ladder import Ladder
+from invset.studies.climb import Climb
 
 HORSE = ["neuron=horse", "network=mini", "z1=4", "z2=6", "n=6", "K=3", "progress=false"]
 
@@ -109,7 +109,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     words = [*HORSE[:4], "n=30", "K=3", "progress=false", f"sampler={sampler}"]
     assert run(monkeypatch, tmp_path / "whole", *words) == 0
 
-    original, calls = base.closest, []
+    original, calls = driver.closest, []
 
     def ctrl_c(*args: object) -> torch.Tensor:
         calls.append(1)
@@ -117,7 +117,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
             raise KeyboardInterrupt
         return original(*args)  # type: ignore[arg-type]
 
-    module = f"invset.samplers.{sampler}.closest"
+    module = "invset.samplers.drive.closest"
     with monkeypatch.context() as patch:
         patch.setattr(module, ctrl_c)
         assert run(patch, tmp_path / "cut", *words) == 130
@@ -147,14 +147,14 @@ def test_ctrl_c_may_come_at_any_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sampler: str, when: str
 ) -> None:
     words = LADDER if sampler == "ladder" else [*HORSE, "animation=false", "report=false"]
-    kind = Ladder if sampler == "ladder" else Stream
+    kind = Climb if sampler == "ladder" else Stream
     assert run(monkeypatch, tmp_path / "whole", *words) == 0
-    original, calls = kind.round, []
+    original, calls = kind.step, []
 
     def ctrl_c(self: Any, target: Any, state: Any, rng: torch.Generator) -> Any:
         after = original(self, target, state, rng)
         calls.append(1)
-        if len(calls) == (1 if when == "first round" else 2):
+        if len(calls) == (1 if when == "first round" else 8):
             raise KeyboardInterrupt
         return after
 
@@ -165,7 +165,7 @@ def test_ctrl_c_may_come_at_any_time(
         if when == "between two rounds":
             patch.setattr("invset.commands.run._Run._progress", late)
         else:
-            patch.setattr(kind, "round", ctrl_c)
+            patch.setattr(kind, "step", ctrl_c)
         assert run(patch, tmp_path / "cut", *words) == 130
     assert resume(monkeypatch, tmp_path / "cut") == 0
     names = ["samples.safetensors", "activations.csv", "optimization.csv", "samples.png"]
@@ -293,7 +293,7 @@ def test_a_sweep_goes_on_past_a_bad_job(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_a_sweep_goes_on_past_a_defect(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original, calls = Stream.round, []
+    original, calls = Stream.step, []
 
     def broken(self: Any, *rest: Any) -> Any:
         calls.append(1)
@@ -301,7 +301,7 @@ def test_a_sweep_goes_on_past_a_defect(
             raise ZeroDivisionError("a defect")
         return original(self, *rest)
 
-    monkeypatch.setattr(Stream, "round", broken)
+    monkeypatch.setattr(Stream, "step", broken)
     assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[3,4]") == 1
     assert "Traceback" in capsys.readouterr().err
     rows = list(csv.DictReader((tmp_path / "a" / "sweep.csv").read_text().splitlines()))
@@ -325,7 +325,7 @@ def test_ctrl_c_ends_a_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     def ctrl_c(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Stream, "round", ctrl_c)
+    monkeypatch.setattr(Stream, "step", ctrl_c)
     assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[3,4]") == 130
     assert (tmp_path / "a" / "0" / "state.pt").exists()
     assert not (tmp_path / "a" / "1").exists()

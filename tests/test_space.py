@@ -5,6 +5,7 @@ read again.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from scipy.stats import chi
 
 from invset.core.space import Box, CodePrior, Free
 from invset.errors import InvsetError
+from invset.nets.natural import read_prior, save_prior
 
 MEAN = torch.tensor([1.0, -2.0, 3.0, 0.5], dtype=torch.float64)
 #: Standard deviations along the columns of ROTATION.
@@ -113,6 +115,30 @@ def test_projection_is_the_nearest_point() -> None:
     assert torch.equal(prior.project(torch.zeros(1, 5)), torch.zeros(1, 5))
 
 
+def test_tangent_removes_the_radial_part_on_the_sphere_only() -> None:
+    prior = replace(CodePrior.gaussian(6), radius=torch.tensor(2.0, dtype=torch.float64))
+    rows, u = normal(2, 3, 6), normal(2, 6, seed=1)
+    u = u / u.norm(dim=1, keepdim=True) * torch.tensor([[2.0], [1.8]])
+    along = prior.tangent(rows, u)
+    normal_ = u[0] / u[0].norm()
+    torch.testing.assert_close(along[0] @ normal_, torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(along[0], rows[0] - (rows[0] @ normal_).outer(normal_))
+    assert torch.equal(along[1], rows[1])
+    # to first order, the projection takes nothing back from a step along it
+    step = 1e-5 * along[0, :1]
+    torch.testing.assert_close(prior.project(u[:1] + step) - u[:1], step, rtol=0, atol=1e-9)
+    for region in (Free(u), Box(0.0, 1.0, u)):
+        assert torch.equal(region.tangent(rows, u), rows)
+
+
+def test_which_coordinates_are_the_codes_themselves() -> None:
+    start, u = uniform(50, 2), normal(3, 2)
+    for region in (Free(start), Box(0.0, 1.0, start)):
+        assert region.plain
+        assert region.decode(u) is u
+    assert not CodePrior.gaussian(2).plain
+
+
 def test_samples_are_seeded_and_inside() -> None:
     prior = CodePrior.gaussian(5, share=0.5)
     a = prior.sample(400, seeded(3))
@@ -123,8 +149,8 @@ def test_samples_are_seeded_and_inside() -> None:
 
 def test_save_and_load(tmp_path: Path) -> None:
     prior = CodePrior.fit(codes(), variance=0.98)
-    prior.save(tmp_path / "p.safetensors")
-    again = CodePrior.load(tmp_path / "p.safetensors")
+    save_prior(tmp_path / "p.safetensors", prior)
+    again = read_prior(tmp_path / "p.safetensors")
     for name in ("mean", "deviation", "radius"):
         assert torch.equal(getattr(again, name), getattr(prior, name))
     torch.testing.assert_close(again.basis, prior.basis, rtol=1e-3, atol=1e-4)  # float16
@@ -134,13 +160,13 @@ def test_save_and_load(tmp_path: Path) -> None:
 
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvsetError, match="no prior at"):
-        CodePrior.load(tmp_path / "none.safetensors")
+        read_prior(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(InvsetError, match="not a safetensors file"):
-        CodePrior.load(tmp_path / "text.safetensors")
+        read_prior(tmp_path / "text.safetensors")
     save_file({"weight": torch.ones(2)}, tmp_path / "weights.safetensors")
     with pytest.raises(InvsetError, match=r"not a prior: it holds \['weight'\]"):
-        CodePrior.load(tmp_path / "weights.safetensors")
+        read_prior(tmp_path / "weights.safetensors")
 
 
 @pytest.mark.parametrize("same", [torch.ones(1, 4), torch.ones(5, 4)])

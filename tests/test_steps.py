@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from cases import normal
 
-from invset.core.steps import Adam, Memory, Normalized, Plain, forget
+from invset.core.steps import Adam, Memory, Normalized, Plain
 
 
 def quadratic(x: torch.Tensor) -> torch.Tensor:
@@ -48,17 +48,3 @@ def test_adam_is_torchs() -> None:
         reference.grad = quadratic(reference.detach())
         optimizer.step()
         torch.testing.assert_close(x, reference.detach(), rtol=1e-10, atol=1e-12)
-
-
-def test_a_code_that_is_forgotten_is_new_and_the_others_are_not() -> None:
-    rule, memory = Adam(0.1), {}
-    for seed in range(5):
-        _, memory = rule(normal(4, 3, seed=seed), memory)
-    gradient = normal(4, 3, seed=9)
-    old, _ = rule(gradient, memory)
-    mixed, after = rule(gradient, forget(memory, torch.tensor([False, True, False, True])))
-    new, _ = rule(gradient, {})
-    torch.testing.assert_close(mixed, torch.stack([old[0], new[1], old[2], new[3]]))
-    assert after["age"].squeeze(1).tolist() == [6, 1, 6, 1]
-    assert not torch.allclose(old, new)
-    assert forget({}, torch.tensor([True])) == {}

@@ -23,15 +23,12 @@ from invset.nets.embedded import upconv_generator
 from invset.nets.mini import LAYER_ALIASES, MiniNet
 from invset.nets.network import Network
 from invset.nets.upconv import UpConv
-from invset.training import inversion as generator
+from invset.training import inversion_run
 from invset.training.discriminator import Discriminator, hinge
-from invset.training.inversion import (
-    GeneratorSettings,
-    GeneratorTraining,
-    gaussian_codes,
-    relative_error,
-    train_generator,
-)
+from invset.training.generator_settings import GeneratorSettings
+from invset.training.inversion import GeneratorTraining
+from invset.training.inversion_run import train_generator
+from invset.training.losses import gaussian_codes, relative_error
 
 TINY = {
     "steps": 5,
@@ -293,7 +290,7 @@ class Interrupted(Exception):
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_resumed_is_uninterrupted(tmp_path, monkeypatch, when):
     whole = trained(tmp_path / "whole")
-    save = generator.save_checkpoint
+    save = inversion_run.save_checkpoint
 
     def interrupted(path, state):
         if when == "after" or state["step"] < 4:
@@ -302,7 +299,7 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, when):
             raise Interrupted
 
     with monkeypatch.context() as patch:
-        patch.setattr(generator, "save_checkpoint", interrupted)
+        patch.setattr(inversion_run, "save_checkpoint", interrupted)
         with pytest.raises(Interrupted):
             trained(tmp_path / "halves")
     assert same(whole, trained(tmp_path / "halves", seed=99))  # the new first weights do not matter

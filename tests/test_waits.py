@@ -9,7 +9,7 @@ the host, solvers that check their result) is counted.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -18,14 +18,14 @@ from cases import seeded
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from invset.core.kept import Kept
 from invset.core.space import Box, CodePrior, Region
-from invset.core.target import ActivationRange, InverseSet
-from invset.samplers.base import Sampler, State
+from invset.core.target import ActivationRange, Layer, Target
+from invset.samplers.base import Sampler
 from invset.samplers.full import Full
+from invset.samplers.ppgn import PPGN
 from invset.samplers.stream import Stream
-from invset.samplers.two_stage import SAMPLING_ROUND, TwoStage
-from invset.studies.ladder import LOOK, Ladder
+from invset.samplers.two_stage import TwoStage, TwoStageState
+from invset.studies.climb import Climb
 
 #: Of a device without numbers these raise what they can: what would be read is not there.
 READS = (RuntimeError, NotImplementedError, TypeError)
@@ -97,7 +97,8 @@ def test_copies_are_counted() -> None:
         meta(3).copy_(torch.ones(3))
         torch.tensor([1.0], device="meta")
         torch.linalg.solve(meta(2, 2), meta(2))
-    assert sum(copies.count.values()) == 4
+    # how torch.tensor(…, device=…) is dispatched differs between versions of torch
+    assert {"_to_copy", "copy_", "_linalg_check_errors"} <= set(copies.count)
 
 
 def box(low: float | Tensor, high: float | Tensor, device: str) -> Box:
@@ -126,88 +127,77 @@ def without_numbers(value: Any) -> Any:
         return {k: without_numbers(v) for k, v in value.items()}
     if isinstance(value, list):
         return [without_numbers(v) for v in value]
-    if isinstance(value, (State, Kept)):
+    if is_dataclass(value) and not isinstance(value, type):
         return replace(
             value, **{f.name: without_numbers(getattr(value, f.name)) for f in fields(value)}
         )
     return value
 
 
-#: A sampler, the stage of its round, and how many passes that takes before it looks at the device.
-ROUNDS: dict[str, tuple[Sampler, str, int]] = {
-    "gauss_newton": (Stream(K=4, n=20), "", 5),
-    "without push": (Stream(K=4, n=20, diversity=0.0), "", 5),
-    "multipliers": (Stream(K=4, n=20, step="multipliers"), "", 5),
-    "seeds": (TwoStage(K=4, n=20, inner_steps=7), "seeds", 7),
+#: A sampler, and the stage that its steps are taken in.
+STEPS: dict[str, tuple[Sampler[Any], str]] = {
+    "stream": (Stream(K=4, n=20), ""),
+    "without push": (Stream(K=4, n=20, diversity=0.0), ""),
+    "without walks": (Stream(K=4, n=20, walk=1.0), ""),
+    "seeds": (TwoStage(K=4, n=20, inner_steps=3), "seeds"),
+    "settled seeds": (TwoStage(K=4, n=20, inner_steps=2, until="settled"), "seeds"),
     "frozen seeds": (
-        TwoStage(K=4, n=20, inner_steps=7, slack="frozen", objective="codes"),
+        TwoStage(K=4, n=20, inner_steps=3, slack="frozen", objective="codes"),
         "seeds",
-        7,
     ),
-    "chains": (TwoStage(K=4, n=20, chains=3, inner_steps=7), "seeds", 7),
-    "sampling": (TwoStage(K=4, n=20), "sampling", SAMPLING_ROUND),
-    "sampling of chains": (
-        TwoStage(K=4, n=20, chains=3, earlier="all"),
+    "the pass that keeps the seeds": (TwoStage(K=4, n=20), "first"),
+    "sampling": (TwoStage(K=4, n=20), "sampling"),
+    "sampling by eq. (11)": (
+        TwoStage(K=4, n=20, walk=0.0, earlier="all", constraint="paper", diversity_units="raw"),
         "sampling",
-        SAMPLING_ROUND,
     ),
-    "sampling from all": (
-        TwoStage(K=4, n=20, earlier="all", constraint="paper", diversity_units="raw"),
-        "sampling",
-        SAMPLING_ROUND,
-    ),
-    "full": (
-        Full(K=4, n=10, inner_steps=3),
-        "",
-        3 * (2 * 3 - 1) + 1,
-    ),  # the last part's graph serves two passes, but for the first
+    "full": (Full(K=4, n=10, inner_steps=3), ""),
+    "ppgn": (PPGN(K=4, n=20, reset_every=2, eps3=0.1), ""),
 }
 
 
 @pytest.mark.parametrize("region", list(regions("cpu")))
-@pytest.mark.parametrize("name", list(ROUNDS))
+@pytest.mark.parametrize("name", list(STEPS))
 def test_steps_do_not_wait(name: str, region: str) -> None:
-    sampler, stage, passes = ROUNDS[name]
-    calls: Counter[str] = Counter()
+    sampler, stage = STEPS[name]
+    if sampler.space == "codes" and region == "prior":
+        pytest.skip("it moves in plain codes")
 
-    def target(device: str) -> InverseSet:
-        w = torch.ones(DIM, 2, device=device)
+    def target(device: str) -> Target:
+        w = torch.ones(DIM, 2 if sampler.holds_range else 1, device=device)
 
         def evaluate(codes: Tensor) -> tuple[Tensor, Tensor]:
-            calls["passes"] += 1
             return codes @ w, codes
 
-        return InverseSet(
-            evaluate, ActivationRange.of([(0.5, 0.6), (0.0, 0.1)], w), regions(device)[region]
-        )
+        ends = [(0.5, 0.6), (0.0, 0.1)][: w.shape[1]]
+        layer = Layer(lambda c: (c[:, :3], c), 0)
+        return Target(evaluate, ActivationRange.of(ends, w), regions(device)[region], True, layer)
 
-    state, without = without_numbers(sampler.init(target("cpu"), seeded())), target("meta")
-    if stage:
-        state.extra.update(stage=stage, outer=1, moved=True)
-    for counted in (False, True):  # the first round may copy what is then kept
-        calls.clear()
-        with (
-            Copies() as copies,
-            pytest.raises(READS),
-        ):  # at the round's end: have all come in, are there enough samples
-            sampler.round(without, state, seeded())
-        # a read on the way would have ended the round earlier; a look without a gradient may come
-        # after the last step
-        assert calls["passes"] >= passes
-        assert not counted or not copies.count
+    state = without_numbers(sampler.init(target("cpu"), seeded()))
+    if isinstance(state, TwoStageState):
+        state = replace(state, stage=stage)
+    without = target("meta")
+    for counted in (False, True):  # the first steps may copy what is then kept
+        with Copies() as copies:
+            for _ in range(7):  # a read would raise
+                state, offer = sampler.step(without, state, seeded())
+                assert offer.seen.u.device.type == "meta"
+                sampler.done(state)
+        assert not counted or not copies.count or name == "ppgn"
+    # PPGN's chains have random numbers of their own, which are drawn on the host
 
 
 @pytest.mark.parametrize("region", list(regions("cpu")))
 def test_steps_of_a_ladder_do_not_wait(region: str) -> None:
-    w, calls = meta(DIM, 1), Counter()
+    w = meta(DIM, 1)
 
     def evaluate(codes: Tensor) -> tuple[Tensor, Tensor]:
-        calls["passes"] += 1
         return codes @ w, codes
 
-    range_ = ActivationRange.of([(0.5, 0.6)], w)
-    target = InverseSet(evaluate, range_, regions("meta")[region])
+    target = Target(evaluate, ActivationRange.of([(0.5, 0.6)], w), regions("meta")[region])
+    climb = Climb(K=4, n=4, start=meta(4, DIM), place=meta(4, 1))
+    state = climb.init(target, seeded())
     with Copies() as copies:
-        Ladder(K=4, ranges=[(0.5, 0.6)])._climb(target, range_, meta(4, DIM), meta(4, 1))
-    assert calls["passes"] == LOOK
+        for _ in range(4):
+            state, _ = climb.step(target, state, seeded())
     assert not copies.count

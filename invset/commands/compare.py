@@ -24,7 +24,7 @@ from invset.config.validate import several
 from invset.errors import InvsetError, did_you_mean
 from invset.files.rundir import RunDir
 from invset.problem.problem import Neuron, Problem
-from invset.samplers.base import drive
+from invset.studies.study import study_of
 
 KEY = ("method", "layer", "neuron", "range", "seed")
 
@@ -115,8 +115,9 @@ def _run(
     sampler = partial(
         n=cfg.n, K=min(partial.keywords.get("K", partial.func.K), cfg.n)
     )  # n=5 alone should do
-    outcome = drive(sampler, problem.inverse_set(region), rng)
-    result = finish(problem, region, outcome.state, outcome.seconds)
+    study = study_of(sampler)
+    target = problem.target(region)
+    result = finish(problem, region, study.found(target, study.run(target, rng)))
     real = reference.compare([(problem.neurons[0].layer, index)], problem.range, cfg.n)
     e = result.encodings.cpu()
     same, distinct = (
@@ -128,9 +129,9 @@ def _run(
         "samples": len(result),
         "in_range": result.in_range.float().mean().item() if len(result) else math.nan,
         "gradient_steps": result.steps,
-        "code_steps": result.code_steps,
+        "code_steps": result.meter.code_steps,
         "distinct": distinct,
-        "code_steps_per_distinct": result.code_steps / distinct if distinct else math.nan,
+        "code_steps_per_distinct": result.meter.code_steps / distinct if distinct else math.nan,
         "coverage": problem.range.coverage(result.activations) if len(result) else math.nan,
         "mean_distance": same.mean_pairwise_distance,
         "real_mean_distance": real.diversity.mean_pairwise_distance,

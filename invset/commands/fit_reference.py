@@ -7,10 +7,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from invset.analysis.reference import Reference
+from invset.commands.pictures import look_at, read_inputs
 from invset.config import build
 from invset.files.image8bit import of_size
 from invset.files.rundir import RunDir
-from invset.nets.encode import activations
 from invset.nets.network import Network
 
 
@@ -18,11 +18,11 @@ def main(cfg: DictConfig) -> None:
     """Look at the pictures and write one file."""
     network = build.network(cfg.network, build.choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
-    data = of_size(network.medium, cfg.size).load(cfg.data, cfg.limit)
+    data = read_inputs(of_size(network.medium, cfg.size), cfg.data, cfg.limit)
     keep = list(cfg.keep or [network.output])
     layers = list(dict.fromkeys([*(cfg.layers or _neuron_layers(network)), *keep]))
-    seen = activations(network, data, layers)
-    encodings = activations(network, data, [encoder], flatten=[encoder])[encoder]
+    seen = look_at(network, data, layers)
+    encodings = look_at(network, data, [encoder], flatten=[encoder])[encoder]
     about = {
         "network": network.name,
         "encoder": encoder,

@@ -30,8 +30,7 @@ from invset.problem.problem import Problem
 from invset.report.animation import has_encoder, save_gif, save_mp4
 from invset.report.grid import SIDE, enlarge, grid_shape, label_grid
 from invset.report.selection import spread
-from invset.samplers.base import Sampler, columns
-from invset.studies.ladder import Ladder
+from invset.studies.study import Study as Sampler
 
 #: Most letters of a legend below a grid.
 _LEGEND = 200
@@ -85,7 +84,7 @@ def write_run(
             "activations_before_8bit": result.activations_before,
             "step": result.step,
             "parent": result.parent,
-            **({"cells": torch.tensor(ladder_rows(result))} if isinstance(sampler, Ladder) else {}),
+            **({"cells": torch.tensor(ladder_rows(result))} if result.cells is not None else {}),
         },
     )
     header = [
@@ -98,7 +97,7 @@ def write_run(
         "in_range",
     ]
     rundir.write_csv("activations.csv", header, _activation_rows(result))
-    header = ["step", *columns(sampler, len(names))]
+    header = ["step", *(column.name for column in result.columns)]
     rundir.write_csv(
         "optimization.csv", header, ([i, *map(_short, row)] for i, row in enumerate(rows, start=1))
     )
@@ -131,12 +130,10 @@ def _short(value: float) -> str:
 
 def _activation_rows(result: Result) -> list[list[Any]]:
     before, after = result.activations_before.tolist(), result.activations.tolist()
-    seed_steps = result.state.extra.get("seed_steps")
-    alone = "chain" if "seeds" in result.state.extra else "stream"  # PPGN's
     rows = []
     for i in range(len(result)):
         step = int(result.step[i])
-        stage = alone if seed_steps is None else "seed" if step == seed_steps else "sample"
+        stage = result.origins[int(result.origin[i])]
         rows.append(
             [
                 i + 1,
@@ -152,23 +149,9 @@ def _activation_rows(result: Result) -> list[list[Any]]:
 
 
 def ladder_rows(result: Result) -> list[list[int]]:
-    """Sample number (from 0) in each cell of a ladder, -1 where the code did not reach the range or
-    rounding took it out.
-    """
-    number = {kept: i for i, kept in enumerate(result.kept.tolist())}
-    return [[number.get(cell, -1) for cell in cells] for cells in result.state.extra["cells"]]
-
-
-def in_own_range(problem: Problem, sampler: Sampler, result: Result) -> Tensor:
-    """Which saved samples lie in the range they were meant for (a ladder's rungs differ)."""
-    if not isinstance(sampler, Ladder):
-        return result.in_range
-    inside = torch.zeros(len(result), dtype=torch.bool)
-    for (z1, z2), cells in zip(sampler.ranges, ladder_rows(result), strict=False):
-        here = [c for c in cells if c >= 0]
-        f = result.activations[here, 0].cpu()
-        inside[here] = (f >= z1) & (f <= z2)
-    return inside
+    """Sample number (from 0) in each cell of a ladder, -1 where there is none."""
+    assert result.cells is not None
+    return result.cells.tolist()
 
 
 def summarize(
@@ -180,9 +163,9 @@ def summarize(
     result: Result,
 ) -> dict[str, Any]:
     """Everything that ``summary.json`` says."""
-    inside = in_own_range(problem, sampler, result)
+    inside = result.in_range
     quality: dict[str, Any] = {"samples": Diversity.of(result.encodings).as_dict()}
-    if isinstance(sampler, Ladder):
+    if result.cells is not None:
         quality["rungs"] = _rungs(problem, sampler, reference, result)
     else:
         quality["coverage_of_tenths"] = problem.range.coverage(result.activations)
@@ -209,9 +192,11 @@ def summarize(
             "saved": len(result),
             "in_range": int(inside.sum()),
             "gradient_steps": result.steps,
-            "code_steps": result.code_steps,
-            "code_steps_per_sample": result.code_steps / len(result) if len(result) else None,
+            "code_steps": result.meter.code_steps,
+            "code_steps_per_sample": result.meter.code_steps / len(result) if len(result) else None,
         },
+        "meter": result.meter.as_dict(),
+        "log": [{"name": one.name, "title": one.title} for one in result.columns],
         "reached": {"closest_activations": result.best.tolist()},
         "quality": quality,
         "seconds": round(result.seconds, 3),
@@ -235,7 +220,7 @@ def summarize(
     }
     distinct = quality.get("distinct")
     if distinct:
-        summary["counts"]["code_steps_per_distinct_sample"] = result.code_steps / distinct
+        summary["counts"]["code_steps_per_distinct_sample"] = result.meter.code_steps / distinct
     summary["sentences"] = sentences(problem, sampler, result, summary)
     return _no_nan(summary)
 
@@ -273,12 +258,14 @@ def _beside_real(problem: Problem, reference: Reference | None, result: Result) 
 
 
 def _rungs(
-    problem: Problem, sampler: Ladder, reference: Reference | None, result: Result
+    problem: Problem, sampler: Sampler, reference: Reference | None, result: Result
 ) -> list[dict[str, Any]]:
     """Quality of each row of a ladder, beside real images in its range."""
     neuron, index = problem.neurons[0], problem.indices[0]
     rungs = []
-    for (z1, z2), cells in zip(sampler.ranges, ladder_rows(result), strict=False):
+    for (z1, z2), cells in zip(
+        [row[0] for row in result.ranges], ladder_rows(result), strict=False
+    ):
         e = result.encodings[[c for c in cells if c >= 0]].cpu()
         rung: dict[str, Any] = {
             "z1": z1,
@@ -310,15 +297,15 @@ def sentences(
     """What the terminal says at the end."""
     saved, inside = summary["counts"]["saved"], summary["counts"]["in_range"]
     wanted = (
-        f"{problem.names[0]} in {len(sampler.ranges)} ranges"
-        if isinstance(sampler, Ladder)
+        f"{problem.names[0]} in {len([row[0] for row in result.ranges])} ranges"
+        if result.cells is not None
         else problem.question
     )
     ended = result.status.sentence
     if (
         result.status.value in ("reached", "unreachable")
         and inside < saved
-        and not isinstance(sampler, Ladder)
+        and not result.cells is not None
     ):
         ended = f"The other {saved - inside} are outside" if inside else "All are outside"
         ended += ": this sampler does not hold both ends of the range."
@@ -326,7 +313,7 @@ def sentences(
         f"{saved} of {sampler.n} samples with {wanted}, {inside} of them in range as saved, in"
         f" {result.seconds:.1f} s. {ended}"
     ]
-    if result.status.value in ("unreachable", "budget") and not isinstance(sampler, Ladder):
+    if result.status.value in ("unreachable", "budget") and not result.cells is not None:
         lines.append(_advice(problem, result, summary))
     real = summary["quality"].get("real")
     if real and saved > 1:
@@ -401,10 +388,10 @@ def _write_pictures(
     images, f = problem.medium.pictures(result.inputs).cpu(), result.activations[:, 0].cpu()
     side = problem.medium.cell or SIDE
     captions = [" ".join(f"{v:.2f}" for v in row) for row in result.activations.tolist()]
-    if isinstance(sampler, Ladder):
+    if result.cells is not None:
         rows = []
         for (z1, z2), cells in reversed(
-            list(zip(sampler.ranges, ladder_rows(result), strict=False))
+            list(zip([row[0] for row in result.ranges], ladder_rows(result), strict=False))
         ):
             texts = [captions[c] if c >= 0 else "" for c in cells]
             rows.append((f"[{z1:g}, {z2:g}]", images[[max(c, 0) for c in cells]], texts))

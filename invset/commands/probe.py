@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from invset.commands.outputs import load_reference
+from invset.commands.pictures import read_inputs
 from invset.config import build
 from invset.config.published import prepare
 from invset.config.validate import asked, check_probe
@@ -145,7 +146,7 @@ def _real(cfg: DictConfig, problem: Problem, region: Region) -> list[dict[str, T
     medium = problem.medium
     if medium.shape is None:  # as large as the generator's
         medium = of_size(medium, problem.input_shape[1:])
-    inputs = medium.load(cfg.images, cfg.limit, cfg.progress)
+    inputs = read_inputs(medium, cfg.images, cfg.limit, cfg.progress)
     looked = [
         problem.look(medium.restore(batch.to(problem.network.device)))
         for batch in _batches(cfg, inputs)

@@ -6,19 +6,14 @@ import json
 import signal
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
 
 from invset.config.published import prepare
 from invset.config.validate import check_config, fit_batch
 from invset.files.rundir import RunDir
-
-if TYPE_CHECKING:
-    from invset.samplers.base import State
-
 
 #: Numbers in all pictures from which on writing them takes seconds, so that it is announced.
 _MUCH = 20_000_000
@@ -53,112 +48,88 @@ class _Run:
 
         from invset.commands.outputs import load_reference
         from invset.config import build
-        from invset.config.validate import check_sampler
+        from invset.studies.study import loaded, study_of
 
         self.cfg = cfg
         self.rundir = RunDir(folder)
         self.rng = torch.Generator().manual_seed(cfg.seed)
         self.problem = build.problem(cfg)
-        self.region = self.problem.region(
-            cfg.prior, self.rng, build.bounds(cfg.clip, self.problem.generator.code_dim)
-        )
-        self.sampler = hydra.utils.instantiate(cfg.sampler)
-        check_sampler(self.sampler)
-        self.reference = load_reference(
-            cfg, self.problem
-        )  # a file that can't be read is told before, not after, sampling
-        self.target = self.problem.inverse_set(self.region)
-        self.seconds = 0.0
+        self.study = study_of(hydra.utils.instantiate(cfg.sampler))
+        clip = build.bounds(cfg.clip, self.problem.generator.code_dim)
+        plain = self.study.space == "codes"
+        self.region = self.problem.region(cfg.prior, self.rng, clip, plain)
+        # a file that can't be read is told before, not after, sampling
+        self.reference = load_reference(cfg, self.problem)
+        self.target = self.problem.target(self.region)
+        self.state: Any = None
+        self.rows: list[list[float]] = []
         if resume:
-            self._load()
+            saved = self.rundir.load_state()
+            self.rng.set_state(saved["rng"])
+            self.rows = saved["rows"]
+            if saved["state"] is not None:  # None: interrupted before the first look
+                state = _to(saved["state"], self.problem.network.device)
+                self.state = loaded(self.study, state)
         else:
-            self._begin(self.sampler.init(self.target, self.rng), [])
             self.rundir.clear()
-        self.saved_at = time.monotonic()
-
-    def _begin(self, state: State, rows: list[list[float]]) -> None:
         # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
         # its own random numbers alone
-        self.last = (state, self.rng.get_state(), rows)
-
-    def _load(self) -> None:
-        from invset.samplers.base import load_state_dict
-
-        saved = self.rundir.load_state()
-        self.rng.set_state(saved["rng"])
-        self._begin(
-            load_state_dict(_to(saved["state"], self.problem.network.device)), saved["rows"]
-        )
-        self.seconds = saved["seconds"]
+        self.last = (self.state, self.rng.get_state(), self.rows)
+        self.saved_at = time.monotonic()
 
     def run(self) -> int:
         from tqdm import tqdm
 
         from invset.api import finish
-        from invset.samplers.base import Status, drive
+        from invset.samplers.base import Limits, Status
 
         about = (
             f"{self.problem.network.name}, {self.problem.generator.name}, prior={self.region.name}"
         )
         print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
-        start = time.monotonic() - self.seconds
-        previous = signal.signal(
-            signal.SIGTERM, _interrupt
-        )  # a cluster's time is up: end as with Ctrl-C
+        # a cluster's time is up: end as with Ctrl-C
+        previous = signal.signal(signal.SIGTERM, _interrupt)
+        names = [column.name for column in self.study.columns(len(self.problem.neurons))]
         with tqdm(
-            total=self.sampler.n, desc="sampling", unit="sample", disable=not self.cfg.progress
+            total=self.study.n, desc="sampling", unit="sample", disable=not self.cfg.progress
         ) as bar:
 
-            def on_round(state: Any, rows: list[list[float]]) -> None:
-                self._begin(state, self.last[2] + rows)
-                bar.update(int(state.kept.count) - bar.n)
-                bar.set_postfix_str(self._progress(state, rows))
+            def on_look(state: Any, rows: list[list[float]], count: int) -> None:
+                self.last = (state, self.rng.get_state(), self.last[2] + rows)
+                bar.update(count - bar.n)
+                bar.set_postfix_str(self._progress(dict(zip(names, rows[-1], strict=True))))
                 if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
-                    self._save(time.monotonic() - start)
+                    self._save()
 
+            limits = Limits(**self.cfg.get("limits", {}))
             try:
-                drive(self.sampler, self.target, self.rng, self.last[0], on_round)
+                ended = self.study.run(self.target, self.rng, self.state, on_look, limits)
             finally:
                 signal.signal(signal.SIGTERM, previous)
-        seconds = time.monotonic() - start
-        state = self.last[0]
-        if state.status is Status.RUNNING:
-            state = replace(state, status=Status.INTERRUPTED)
-            self._save(seconds)
-        result = finish(self.problem, self.region, state, seconds)
+        if ended.status is Status.INTERRUPTED:
+            self._save()
+        result = finish(self.problem, self.region, self.study.found(self.target, ended))
         self._write(result)
-        if state.status is not Status.INTERRUPTED:
+        if ended.status is not Status.INTERRUPTED:
             self.rundir.finish()
         return self._say(result)
 
     def _wanted(self) -> str:
-        ranges = getattr(self.sampler, "ranges", None)
-        if ranges:
-            return (
-                f"{self.problem.names[0]} in {', '.join(f'[{z1:g}, {z2:g}]' for z1, z2 in ranges)}"
-            )
-        return self.problem.question
+        rows = self.study.rows(self.target)
+        if len(rows) == 1:
+            return self.problem.question
+        listed = ", ".join(f"[{z1:g}, {z2:g}]" for ((z1, z2),) in rows)
+        return f"{self.problem.names[0]} in {listed}"
 
-    def _progress(self, state: Any, rows: list[list[float]]) -> str:
-        from invset.samplers.base import columns
+    def _progress(self, row: dict[str, float]) -> str:
+        # of the last pass, which may have had more codes than are wanted
+        return f"step {len(self.last[2])}, {row['inside']:.0f} in range"
 
-        last = (
-            dict(zip(columns(self.sampler, len(self.problem.neurons)), rows[-1], strict=True))
-            if rows
-            else {}
-        )
-        inside = (
-            f", {last['inside']:.0f} in range" if "inside" in last else ""
-        )  # of that pass, which may have had more codes
-        return f"step {state.steps}{inside}"
-
-    def _save(self, seconds: float) -> None:
-        from invset.samplers.base import state_dict
+    def _save(self) -> None:
+        from invset.studies.study import saved
 
         state, rng, rows = self.last
-        self.rundir.save_state(
-            {"state": state_dict(state), "rng": rng, "rows": rows, "seconds": seconds}
-        )
+        self.rundir.save_state({"state": saved(state), "rng": rng, "rows": rows})
         self.saved_at = time.monotonic()
 
     def _write(self, result: Any) -> None:
@@ -174,12 +145,13 @@ class _Run:
             self.cfg,
             self.problem,
             self.region,
-            self.sampler,
+            self.study,
             self.reference,
             result,
             self.last[2],
         )
-        if self.cfg.get("report", False):  # a run that is resumed may be older than the option
+        # a run that is resumed may be older than the option
+        if self.cfg.get("report", False):
             from invset.report.run_page import write_report
 
             write_report(self.rundir.path)

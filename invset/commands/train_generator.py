@@ -8,16 +8,18 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
 from invset.core.space import CodePrior
-from invset.files.images import load_images
+from invset.files.readers import read_weights
 from invset.files.rundir import RunDir
-from invset.nets.encode import activations
+from invset.nets.natural import save_prior
 from invset.nets.upconv import UpConv
-from invset.nets.weights import load_state, read_state, save_upconv
+from invset.nets.weights import load_state, save_upconv
 from invset.report.curves import plot_log
 from invset.training.discriminator import Discriminator
-from invset.training.inversion import GeneratorTraining, train_generator
+from invset.training.inversion import GeneratorTraining
+from invset.training.inversion_run import train_generator
 
 
 def main(cfg: DictConfig) -> None:
@@ -28,14 +30,14 @@ def main(cfg: DictConfig) -> None:
     settings = hydra.utils.instantiate(cfg.settings)
     for layer in [encoder, *settings.layers]:
         network.resolve(layer)
-    train = load_images(cfg.data.train, cfg.model.size, cfg.data.limit)
-    val = load_images(cfg.data.val, cfg.model.size)
+    train = read_pictures(cfg.data.train, cfg.model.size, cfg.data.limit)
+    val = read_pictures(cfg.data.val, cfg.model.size)
 
     code_dim = int(torch.tensor(network.shape(encoder)).prod())
     arguments = {"code_dim": code_dim, **OmegaConf.to_container(cfg.model, resolve=True)}  # type: ignore[dict-item]
     generator = UpConv(**arguments).initialize(torch.Generator().manual_seed(settings.seed))
     if cfg.init is not None:
-        load_state(generator, read_state(cfg.init), cfg.init)
+        load_state(generator, read_weights(cfg.init), cfg.init)
     torch.manual_seed(
         settings.seed
     )  # torch draws a module's first weights from its global generator alone
@@ -45,10 +47,11 @@ def main(cfg: DictConfig) -> None:
     )
     save_upconv(out / "generator.safetensors", trained, arguments)
 
-    codes = activations(
+    codes = look_at(
         network, train.images[:: max(1, len(train) // 20_000)], [encoder], flatten=[encoder]
     )[encoder]
-    CodePrior.fit(codes, cfg.prior.variance, cfg.prior.share).save(out / "prior.safetensors")
+    prior = CodePrior.fit(codes, cfg.prior.variance, cfg.prior.share)
+    save_prior(out / "prior.safetensors", prior)
     panels = {
         "loss (share of the spread)": ["image", "features", "cycle"],
         **({"divergence of the decision (nats)": ["decision"]} if settings.decision else {}),

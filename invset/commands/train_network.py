@@ -9,9 +9,10 @@ import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from invset.commands.pictures import read_pictures
 from invset.config import build
 from invset.errors import InvsetError
-from invset.files.images import load_images, to_float
+from invset.files.images import to_float
 from invset.files.rundir import RunDir
 from invset.nets.mini import MiniNet, fold_batch_norm
 from invset.nets.weights import save_mini
@@ -23,7 +24,7 @@ def main(cfg: DictConfig) -> None:
     """Train, fold the batch norm, and write ``network.safetensors``."""
     out, device = RunDir(cfg.out).path, build.choose_device(cfg.device)
     settings = hydra.utils.instantiate(cfg.settings)
-    train, val = (load_images(cfg.data[part], cfg.data.size) for part in ("train", "val"))
+    train, val = (read_pictures(cfg.data[part], cfg.data.size) for part in ("train", "val"))
     labels = class_names(
         cfg.data.names, train.classes
     )  # a file that can't be read is told before training

@@ -8,13 +8,12 @@ from typing import Any
 import hydra
 import torch
 from omegaconf import DictConfig
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from invset.config.published import is_published
 from invset.config.validate import asked, check_given, ends
 from invset.errors import InvsetError, did_you_mean
+from invset.files.tensors import read_safetensors
 from invset.nets.caffe.load import caffe_layers
 from invset.nets.generator import Generator
 from invset.nets.network import Network
@@ -105,15 +104,8 @@ def load_direction(path: str) -> Tensor:
     """
     file, _, name = str(path).partition(".safetensors:")
     file = f"{file}.safetensors" if name else file
-    if not Path(file).is_file():
-        raise InvsetError(
-            f"no direction at {file}; give a safetensors file with one vector, or"
-            " file.safetensors:name"
-        )
-    try:
-        tensors = load_file(file)
-    except SafetensorError as error:
-        raise InvsetError(f"{file} is not a safetensors file: {error}") from error
+    hint = "give a safetensors file with one vector, or file.safetensors:name"
+    tensors, _ = read_safetensors(file, "direction", hint)
     if not name and len(tensors) == 1:
         name = next(iter(tensors))
     if name not in tensors:

@@ -18,26 +18,6 @@ import torch
 from torch import Tensor
 
 
-def jacobian(f: Tensor, u: Tensor) -> Tensor:
-    """Rows df_j/du of each code, by p backward passes: f (B, p) and u (B, dim) to (B, p, dim)."""
-    last = f.shape[1] - 1
-    rows = [
-        torch.autograd.grad(f[:, j].sum(), u, retain_graph=j < last)[0] for j in range(last + 1)
-    ]
-    return torch.stack(rows, dim=1)
-
-
-def tangent(rows: Tensor, u: Tensor, radius: Tensor | float) -> Tensor:
-    """Rows without their radial part where u lies on the sphere |u| = radius: a step along it is
-    not undone by projection.
-    """
-    norm = u.norm(dim=1, keepdim=True)
-    normal = torch.where(
-        norm > 0.999 * radius, u / norm.clamp_min(1e-12), torch.zeros_like(u)
-    ).unsqueeze(1)
-    return rows - (rows * normal).sum(2, keepdim=True) * normal
-
-
 def gauss_newton_step(rows: Tensor, residual: Tensor, mu: Tensor, longest: float) -> Tensor:
     """The step delta, no longer than `longest` standard deviations in root mean square.
 

@@ -31,7 +31,7 @@ class Moments:
 
     Attributes:
         count: how many, with shape ().
-        mean: of their encodings, with shape (d,).
+        mean: of their encodings, with shape (d,), or () of none.
         scatter: sum of their squared distances from the mean, with shape ().
     """
 
@@ -49,6 +49,12 @@ class Moments:
         e = e.double()
         mean = e.mean(0)
         return cls(e.new_full((), len(e)), mean, (e - mean).square().sum())
+
+    @classmethod
+    def none(cls, like: Tensor) -> Moments:
+        """Moments of no rows, with the type of `like`; the mean, with shape (), fits any width."""
+        zero = like.new_zeros(())
+        return cls(zero, zero, zero)
 
     def joined(self, other: Moments) -> Moments:
         """Moments of both sets of rows; the update is Chan, Golub and LeVeque's (1979), which does

@@ -17,14 +17,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from invset.errors import InvsetError
-from invset.files.tensors import read_tensors, write_tensors
 
 
 class Region(Protocol):
@@ -35,6 +33,7 @@ class Region(Protocol):
         dim: numbers in one u.
         scale: the unit of step lengths: typical distance of one coordinate from its mean, or 1 for
             the codes' own units.
+        plain: whether coordinates are the codes themselves.
     """
 
     @property
@@ -46,6 +45,9 @@ class Region(Protocol):
     @property
     def scale(self) -> float: ...
 
+    @property
+    def plain(self) -> bool: ...
+
     def decode(self, u: Tensor) -> Tensor:
         """Coordinates, with shape (B, dim), to codes, with shape (B, code_dim)."""
         ...
@@ -56,6 +58,10 @@ class Region(Protocol):
 
     def project(self, u: Tensor) -> Tensor:
         """The nearest coordinates inside the region."""
+        ...
+
+    def tangent(self, rows: Tensor, u: Tensor) -> Tensor:
+        """Slopes, with shape (B, p, dim), without what `project` would take back from a step."""
         ...
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
@@ -93,6 +99,7 @@ class CodePrior:
     radius: Tensor
     name: ClassVar[str] = "natural"
     scale: ClassVar[float] = 1.0
+    plain: ClassVar[bool] = False
 
     @property
     def dim(self) -> int:
@@ -144,28 +151,6 @@ class CodePrior:
             torch.zeros(code_dim), torch.eye(code_dim), torch.ones(code_dim), torch.tensor(radius)
         )
 
-    @classmethod
-    def load(cls, path: str | Path) -> CodePrior:
-        """Read a safetensors file written by `save`.
-
-        Raises:
-            InvsetError: no such file, or not a prior.
-        """
-        tensors, _ = read_tensors(path, "prior", "prior=none")
-        names = {f.name for f in fields(cls)}
-        if set(tensors) != names:
-            raise InvsetError(
-                f"{path} is not a prior: it holds {sorted(tensors)}, a prior holds {sorted(names)}"
-            )
-        return cls(**{k: v.float() for k, v in tensors.items()})
-
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file: the basis in float16, the rest, which is small, in float32."""
-        write_tensors(
-            path,
-            {**{f.name: getattr(self, f.name) for f in fields(self)}, "basis": self.basis.half()},
-        )
-
     def to(self, device: str | torch.device) -> CodePrior:
         """The same prior on another device."""
         return CodePrior(*(getattr(self, f.name).to(device) for f in fields(self)))
@@ -179,6 +164,14 @@ class CodePrior:
     def project(self, u: Tensor) -> Tensor:
         norm = u.norm(dim=1, keepdim=True)
         return u * (self.radius.to(u) / norm.clamp_min(1e-12)).clamp_max(1)
+
+    def tangent(self, rows: Tensor, u: Tensor) -> Tensor:
+        """Without their radial part where u lies on the sphere |u| = radius."""
+        norm = u.norm(dim=1, keepdim=True)
+        normal = torch.where(
+            norm > 0.999 * self.radius, u / norm.clamp_min(1e-12), torch.zeros_like(u)
+        ).unsqueeze(1)
+        return rows - (rows * normal).sum(2, keepdim=True) * normal
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         u = torch.randn(count, self.dim, generator=rng, device=rng.device)
@@ -201,6 +194,7 @@ class Box:
     high: float | Tensor
     start: Tensor
     name: ClassVar[str] = "clip"
+    plain: ClassVar[bool] = True
 
     @property
     def dim(self) -> int:
@@ -227,6 +221,9 @@ class Box:
         return u.clamp(min=low).clamp(
             max=high
         )  # in two calls, as one end may be a number and the other a tensor
+
+    def tangent(self, rows: Tensor, u: Tensor) -> Tensor:
+        return rows
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         # without replacement: two equal codes would move together for ever

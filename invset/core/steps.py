@@ -79,11 +79,3 @@ class Adam:
             self.lr * (m / (1 - self.beta1**age)) / ((v / (1 - self.beta2**age)).sqrt() + self.eps)
         )
         return step, {"m": m, "v": v, "age": age}
-
-
-def forget(memory: Memory, codes: Tensor) -> Memory:
-    """Memory in which the codes where `codes` (boolean, with shape (B,)) are new."""
-    return {
-        k: torch.where(codes.view(-1, *[1] * (v.ndim - 1)), torch.zeros_like(v), v)
-        for k, v in memory.items()
-    }

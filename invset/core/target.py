@@ -1,25 +1,30 @@
-"""The inverse set of neurons: {x = G(c) : z1 <= f_j(x) <= z2 for j = 1 … p} (paper, eq. 1, 6 and
-12), as pure tensors.
+"""What a sampler samples: {x = G(c) : z1 <= f_j(x) <= z2 for j = 1 … p} (paper, eq. 1, 6 and 12).
 
-Anything differentiable serves: `InverseSet` knows one callable from codes to activations and
-encodings, the ranges, and the region of code space that may be used. `invset.problem.problem`
-builds it from networks and generators.
+All that a sampler sees is a `Target`: the region of codes, the ranges, `look` (codes to activations
+and encodings) and `pull` (a gradient in the codes). Anything differentiable serves;
+`invset.problem` builds a target from networks and generators. Every pass goes through `look` and
+`pull`, and their `Meter` counts it, so that the cost of any two methods can be compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from invset.core.checks import check_range
 from invset.core.space import Region
+from invset.errors import InvsetError
 
-#: Codes, with shape (B, code_dim), to activations, with shape (B, p), and encodings, with shape (B,
-#: d).
+#: Codes, with shape (B, code_dim), to activations, with shape (B, p), and encodings, with shape
+#: (B, d).
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+#: How near the end of a range a sample may lie, as a share of the width: rounding must not carry
+#: it out.
+MARGIN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -101,33 +106,144 @@ class Layer:
     unit: int
 
 
+@dataclass
+class Meter:
+    """Passes so far, counted per code.
+
+    A pass that the runtime repeats to save memory (``runtime.micro_batch``) is counted once.
+
+    Attributes:
+        forwards: forward passes of one code through generator and networks.
+        backwards: backward passes of one code; p for the slopes of p neurons.
+    """
+
+    forwards: int = 0
+    backwards: int = 0
+
+    @property
+    def code_steps(self) -> float:
+        """Cost in forward-and-backward passes of one code: a forward is 1/3, a backward 2/3."""
+        return (self.forwards + 2 * self.backwards) / 3
+
+    def plus(self, other: Meter) -> Meter:
+        """The passes of both."""
+        return Meter(self.forwards + other.forwards, self.backwards + other.backwards)
+
+    def copy(self) -> Meter:
+        return Meter(self.forwards, self.backwards)
+
+    def set(self, other: Meter) -> None:
+        """Count on from where `other` is."""
+        self.forwards = other.forwards
+        self.backwards = other.backwards
+
+    def as_dict(self) -> dict[str, float]:
+        """For ``summary.json``."""
+        counts = {"forwards": self.forwards, "backwards": self.backwards}
+        return {**counts, "code_steps": round(self.code_steps, 2)}
+
+
 @dataclass(frozen=True)
-class InverseSet:
-    """What a sampler samples.
+class Seen:
+    """What one pass saw.
+
+    Attributes:
+        u: coordinates, with shape (B, dim).
+        f: activations, with shape (B, p).
+        e: encodings, with shape (B, d).
+        units: activations of all units of the neuron's layer, with shape (B, units), if asked for.
+    """
+
+    u: Tensor
+    f: Tensor
+    e: Tensor
+    units: Tensor | None = None
+
+    def detached(self) -> Seen:
+        """The same without a graph."""
+        units = None if self.units is None else self.units.detach()
+        return Seen(self.u.detach(), self.f.detach(), self.e.detach(), units)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a sampler samples, and the only way in which it may look at it.
 
     Attributes:
         evaluate: codes to activations and encodings, differentiable.
         range: the p ranges.
-        region: coordinates u of the codes and the part of them that may be used.
+        space: coordinates u of the codes and the part of them that may be used.
         exact: whether a pass that will be differentiated gives the same numbers as one without a
             gradient. If it does not, only the latter decide what is a sample
             (`invset.core.kept.Kept.confirmed`).
         layer: the layer of the neuron, if there is one neuron and it is a unit.
+        meter: counts every pass.
     """
 
     evaluate: Evaluate
     range: ActivationRange
-    region: Region
+    space: Region
     exact: bool = True
     layer: Layer | None = None
+    meter: Meter = field(default_factory=Meter, compare=False)
 
     @property
     def p(self) -> int:
         """Number of neurons."""
         return len(self.range.z1)
 
-    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Activations, with shape (B, p), and encodings, with shape (B, d), of coordinates u, with
-        shape (B, dim).
+    def at(self, range_: ActivationRange) -> Target:
+        """The same neurons in other ranges; passes are counted by the same meter."""
+        return replace(self, range=range_)
+
+    def look(self, u: Tensor, grad: bool = False, also: Sequence[str] = ()) -> Seen:
+        """Activations and encodings of coordinates, one forward pass of each.
+
+        Args:
+            u: coordinates, with shape (B, dim).
+            grad: whether gradients will be pulled.
+            also: ("units",) for the activations of all units of the neuron's layer.
+
+        Raises:
+            InvsetError: "units" of several neurons, or of a direction.
         """
-        return self.evaluate(self.region.decode(u))
+        u = u.detach().requires_grad_(grad)
+        with torch.set_grad_enabled(grad):
+            seen = self._look_at_units(u) if "units" in also else Seen(u, *self._evaluate(u))
+        self.meter.forwards += len(u)
+        return seen
+
+    def _evaluate(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        return self.evaluate(self.space.decode(u))
+
+    def _look_at_units(self, u: Tensor) -> Seen:
+        if self.layer is None:
+            raise InvsetError(
+                "this sampler compares a unit with the others of its layer, so it takes one neuron"
+                " that is a unit or a channel, no intersection and no direction; type"
+                " sampler=stream"
+            )
+        units, e = self.layer.evaluate(self.space.decode(u))
+        return Seen(u, units[:, [self.layer.unit]], e, units)
+
+    def pull(self, seen: Seen, scalar: Tensor, keep: bool = False) -> Tensor:
+        """Gradient of a scalar in the coordinates, with shape (B, dim); one backward pass of each.
+
+        Args:
+            seen: what a look with ``grad=True`` gave.
+            scalar: a function of `seen`.
+            keep: whether another gradient will be pulled from the same look.
+        """
+        (gradient,) = torch.autograd.grad(scalar, seen.u, retain_graph=keep)
+        self.meter.backwards += len(seen.u)
+        return gradient
+
+    def slopes(self, seen: Seen) -> Tensor:
+        """Rows df_j/du of each code by p backward passes, with shape (B, p, dim)."""
+        last = self.p - 1
+        rows = [self.pull(seen, seen.f[:, j].sum(), keep=j < last) for j in range(self.p)]
+        return torch.stack(rows, dim=1)
+
+    def inside(self, f: Tensor, margin: float = MARGIN) -> Tensor:
+        """Which rows of f, with shape (B, p), lie in all ranges, `margin` widths inside."""
+        return self.range.contains(f.detach(), margin)

@@ -44,10 +44,6 @@ class Walk:
             torch.zeros(p, dtype=like.dtype, device=like.device),
         )
 
-    def state(self) -> list[Tensor]:
-        """What the constructor takes, in order."""
-        return [self.count, self.miss]
-
     def seen(self, ended: Tensor, place: Tensor, promised: Tensor) -> Walk:
         """The mean with the walks that ended, a boolean with shape (K,), at `place` where
         `promised` was hoped for, (K, p).

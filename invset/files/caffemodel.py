@@ -30,7 +30,9 @@ class Dialect(NamedTuple):
     inside: int = 0  # the field of an older layer that a newer one wraps
 
 
-LAYER, V1, V0 = Dialect(1, 7), Dialect(4, 6, inside=1), Dialect(1, 50)
+LAYER = Dialect(1, 7)
+V1 = Dialect(4, 6, inside=1)
+V0 = Dialect(1, 50)
 DIALECTS = {100: LAYER, 2: V1}
 
 
@@ -65,7 +67,9 @@ def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
 
 def _layer(file: WireFile, layer: Field, dialect: Dialect) -> tuple[str, list[np.ndarray]]:
     """A layer's name and blobs."""
-    name, blobs, older = "", [], None
+    name = ""
+    blobs: list[np.ndarray] = []
+    older: Field | None = None
     for field in file.fields(layer):
         if field.wire != wire.BYTES:
             continue

@@ -18,6 +18,7 @@ from invset.core.rounding import Round8Bit
 from invset.errors import InvsetError
 from invset.files.images import load_images, to_float, to_uint8
 from invset.files.medium import File, Medium
+from invset.progress import Progress, quiet
 
 #: How far outside [0, 1] a pixel may lie before it is held for one of another range: generators
 #: overshoot at edges.
@@ -141,7 +142,9 @@ class Image8Bit:
             pictures.append(torch.from_numpy(np.concatenate(parts, axis=2)).permute(2, 0, 1))
         return torch.stack(pictures) if pictures else torch.zeros(0, self.channels, 1, 1).byte()
 
-    def load(self, path: str | Path, limit: int | None = None, progress: bool = True) -> Tensor:
+    def load(
+        self, path: str | Path, limit: int | None = None, progress: Progress = quiet
+    ) -> Tensor:
         """Pictures from a folder, zip or tar, resized to `size`, in grey for one channel."""
         rgb = load_images(path, self.size, limit, progress).images
         if self.channels == 3:

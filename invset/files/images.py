@@ -8,7 +8,7 @@ import io
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from invset.errors import InvsetError
+from invset.progress import Progress, quiet
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
@@ -73,7 +73,13 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
     elif tarfile.is_tarfile(path):
         with tarfile.open(path) as tar:
             members = {m.name: m for m in tar.getmembers() if m.isfile() and _is_picture(m.name)}
-            yield sorted(members), lambda name: tar.extractfile(members[name]).read()  # type: ignore[union-attr]
+
+            def read(name: str) -> bytes:
+                file = tar.extractfile(members[name])
+                assert file is not None  # `isfile` said that it has content
+                return file.read()
+
+            yield sorted(members), read
     else:
         raise InvsetError(f"{path} is neither a folder nor a zip or tar archive of pictures")
 
@@ -123,7 +129,7 @@ def load_images(
     path: str | Path,
     size: int | tuple[int, int] | None = None,
     limit: int | None = None,
-    progress: bool = True,
+    progress: Progress = quiet,
 ) -> ImageSet:
     """Read a folder, zip or tar of pictures into memory.
 
@@ -132,7 +138,7 @@ def load_images(
         size: side in pixels, or (height, width), that every picture is brought to; None takes them
             as they are (all must agree).
         limit: read at most this many, evenly spread over the alphabetical order; None reads all.
-        progress: show a progress bar.
+        progress: told how many pictures are read, and how many there are.
 
     Raises:
         InvsetError: no such file, no pictures, a picture that can't be decoded, or pictures of
@@ -144,28 +150,10 @@ def load_images(
             f"no folder or archive of pictures at {path}; give the path of one, such as"
             " /path/to/images.zip"
         )
-    with _opened(path) as (names, read), ThreadPoolExecutor() as pool:
+    with _opened(path) as (names, read):
         if limit is not None and limit < len(names):
             names = [names[i] for i in np.linspace(0, len(names) - 1, limit).round().astype(int)]
-
-        bar = tqdm(
-            total=len(names),
-            desc=f"reading {path.name}",
-            unit="image",
-            disable=not progress,
-            leave=False,
-        )
-        arrays: list[np.ndarray] = []
-        for start in range(0, len(names), _CHUNK):
-            chunk = names[start : start + _CHUNK]
-            files = [
-                _told(path, name, read, name) for name in chunk
-            ]  # in order: a compressed tar can't go back
-            arrays += pool.map(
-                lambda name, data: _told(path, name, decode, data, size), chunk, files
-            )
-            bar.update(len(chunk))
-        bar.close()
+        arrays = _decoded(path, names, read, size, progress)
     if not arrays:
         raise InvsetError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {path}")
     if len({a.shape for a in arrays}) > 1:
@@ -178,6 +166,28 @@ def load_images(
     index = {c: i for i, c in enumerate(classes)}
     images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
     return ImageSet(images, torch.tensor([index[f] for f in folders]), classes, names)
+
+
+def _decoded(
+    path: Path,
+    names: Sequence[str],
+    read: Callable[[str], bytes],
+    size: int | tuple[int, int] | None,
+    progress: Progress,
+) -> list[np.ndarray]:
+    """Every picture, decoded in threads, a chunk of files at a time."""
+    arrays: list[np.ndarray] = []
+    progress(0, len(names))
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(names), _CHUNK):
+            chunk = names[start : start + _CHUNK]
+            # in order: a compressed tar can't go back
+            files = [_told(path, name, read, name) for name in chunk]
+            arrays += pool.map(
+                lambda name, data: _told(path, name, decode, data, size), chunk, files
+            )
+            progress(len(arrays), len(names))
+    return arrays
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ MatConvNet's converter lets filters take pictures as MATLAB has them, so all of 
     filters   (height, width, in, out)  ->  (out, in, height, width)
     fc6 …     filters as large as the map  ->  (out, in · height · width)
     conv1     channels red, green, blue  ->  blue, green, red
-    mean      (height, width, RGB)  ->  (BGR, height, width)
 
 SciPy reads the file. It runs nothing that a file holds: functions and objects come as data. But it
 trusts sizes and types more than `read_caffemodel` does: a file with a few wrong bits can crash it,
@@ -28,17 +27,14 @@ from invset.errors import InvsetError
 EXPECTED = "expected a SimpleNN network of MatConvNet, like imagenet-caffe-ref.mat"
 
 
-def read_matconvnet(path: str | Path) -> tuple[dict[str, list[np.ndarray]], np.ndarray | None]:
-    """The weights and bias of each layer, laid out as `read_caffemodel` gives them, and the mean
-    that is subtracted.
+def read_matconvnet(path: str | Path) -> dict[str, list[np.ndarray]]:
+    """The weights and bias of each layer, laid out as `read_caffemodel` gives them.
 
     Args:
         path: of the file.
 
     Returns:
-        Layer name -> filters and bias, float32; and the mean, blue, green, red, 0 … 255, with shape
-        (3, height, width) or (3, 1, 1), None if the file has none. In imagenet-caffe-ref.mat it is
-        the mean image, all of it shrunk to 227 pixels: Caffe crops it instead.
+        Layer name -> filters and bias, float32.
 
     Raises:
         InvsetError: it isn't such a file, or not all of it; or SciPy isn't installed.
@@ -61,21 +57,20 @@ def read_matconvnet(path: str | Path) -> tuple[dict[str, list[np.ndarray]], np.n
         layers[name] = _to_caffe(name, weights, first=not layers)
     if not layers:
         raise InvsetError(f"{path} holds no layers with weights; {EXPECTED}")
-    return layers, _mean(content)
+    return layers
 
 
 def _load(path: str | Path) -> dict[str, Any]:
-    from scipy.io import loadmat
+    from scipy.io import loadmat  # takes a while, which only its users should wait for
 
+    # the mean isn't used, but lies behind the layers: a file that ends too early is noticed
+    names = ("layers", "meta", "normalization")
     try:
         with open(path, "rb") as file:
-            return loadmat(file, variable_names=("layers", "meta", "normalization"))
-    except (
-        Exception
-    ) as error:  # whatever SciPy stumbles over: TypeError, zlib.error, MemoryError, …
-        what = " ".join(
-            (getattr(error, "strerror", None) or str(error) or type(error).__name__).split()
-        )
+            return loadmat(file, variable_names=names)
+    except Exception as error:  # SciPy raises any: TypeError, zlib.error, MemoryError, …
+        told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        what = " ".join(told.split())
         raise InvsetError(f"{path} can't be read ({what[:200]}); {EXPECTED}") from error
 
 
@@ -120,16 +115,3 @@ def _to_caffe(name: str, weights: list[np.ndarray], first: bool) -> list[np.ndar
     if name.startswith("fc"):
         filters = filters.reshape(len(filters), -1)
     return [filters, *(np.array(bias, dtype=np.float32).ravel() for bias in biases)]
-
-
-def _mean(content: dict[str, Any]) -> np.ndarray | None:
-    """``meta.normalization.averageImage``, in older files ``normalization.averageImage``."""
-    owner = _struct(content["meta"]) if "meta" in content else content
-    mean = np.asarray(_struct(owner.get("normalization")).get("averageImage", ()))
-    if mean.dtype.kind not in "fiu":
-        return None
-    if mean.size == 3:
-        mean = mean.reshape(1, 1, 3)
-    if mean.ndim != 3 or mean.shape[2] != 3:
-        return None
-    return np.ascontiguousarray(mean.transpose(2, 0, 1)[::-1], dtype=np.float32)

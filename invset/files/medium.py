@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from invset.progress import Progress, quiet
+
 #: Name of a file in a run's folder, and what writes it to a path.
 File = tuple[str, Callable[[Path], None]]
 
@@ -105,13 +107,15 @@ class Medium(Protocol):
         """Stored form of the samples in a run's folder."""
         ...
 
-    def load(self, path: str | Path, limit: int | None = None, progress: bool = True) -> Tensor:
+    def load(
+        self, path: str | Path, limit: int | None = None, progress: Progress = quiet
+    ) -> Tensor:
         """Stored form of real inputs from files of a person's own.
 
         Args:
             path: what they lie in.
             limit: take at most this many, evenly spread; None takes all.
-            progress: show a progress bar.
+            progress: told how many are read, and how many there are.
         """
         ...
 

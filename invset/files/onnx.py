@@ -20,7 +20,8 @@ import numpy as np
 from invset.files import wire
 from invset.files.wire import Field, WireFile
 
-GRAPH, INITIALIZER = 7, 5
+GRAPH = 7
+INITIALIZER = 5
 FLOAT = 1  # TensorProto.DataType
 
 
@@ -60,7 +61,8 @@ def _tensor(file: WireFile, tensor: Field) -> dict[str, np.ndarray]:
     """A tensor under its name; none if it isn't float32: the shapes that a graph reshapes to are
     tensors too.
     """
-    name, kind = "", 0
+    name = ""
+    kind = 0
     shape: list[int] = []
     data: list[Field] = []
     for field in file.fields(tensor):

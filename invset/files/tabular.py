@@ -19,6 +19,7 @@ from invset.core.rounding import Snap
 from invset.errors import InvsetError, did_you_mean
 from invset.files.medium import File
 from invset.files.strips import WIDTH, Strips
+from invset.progress import Progress, quiet
 
 #: Name of the file of samples.
 SAMPLES = "samples.csv"
@@ -241,7 +242,9 @@ class Table:
     def read(self, folder: Path) -> Tensor:
         return self.load(folder / SAMPLES)
 
-    def load(self, path: str | Path, limit: int | None = None, progress: bool = True) -> Tensor:
+    def load(
+        self, path: str | Path, limit: int | None = None, progress: Progress = quiet
+    ) -> Tensor:
         """Rows of a CSV file with these columns, among others and in any order.
 
         Raises:

@@ -1,23 +1,47 @@
-"""Safetensors files that invset writes and reads itself: samples, weights, natural regions and
-references.
-"""
+"""Safetensors files: the one place where they are read and written, with torch or without it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 
 from invset.errors import InvsetError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# torch is imported where tensors are read or written, because a report reads arrays without it
+
+
+def read_arrays(path: str | Path, what: str, hint: str) -> dict[str, np.ndarray]:
+    """All arrays of a safetensors file, without torch.
+
+    Args:
+        path: of the file.
+        what: should be in it, for messages: "samples".
+        hint: what to do or type where there is no such file.
+
+    Raises:
+        InvsetError: no such file, or not a safetensors file.
+    """
+    return _read(path, "np", what, hint)[0]
+
+
+def read_safetensors(
+    path: str | Path, what: str, hint: str
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a safetensors file, on the CPU, and its metadata; as `read_arrays`."""
+    return _read(path, "pt", what, hint)
 
 
 def read_tensors(
     path: str | Path, what: str, without: str
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file.
+    """Tensors and metadata of a file that ``invset fit`` makes.
 
     Args:
         path: of the file.
@@ -27,18 +51,20 @@ def read_tensors(
     Raises:
         InvsetError: no such file, or not a safetensors file.
     """
+    return read_safetensors(path, what, f"make one with: invset fit {what}, or type {without}")
+
+
+def _read(
+    path: str | Path, framework: Literal["np", "pt"], what: str, hint: str
+) -> tuple[dict[str, Any], dict[str, str]]:
     path = Path(path).expanduser()
-    make = f"make one with: invset fit {what}, or type {without}"
     if not path.is_file():
-        raise InvsetError(f"no {what} at {path}; {make}")
+        raise InvsetError(f"no {what} at {path}; {hint}")
     try:
-        with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except SafetensorError as error:
-        raise InvsetError(
-            f"{path} is not a safetensors file, as a {what} is ({error}); {make}"
-        ) from error
+        with safe_open(path, framework=framework) as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InvsetError(f"{path} is not a safetensors file ({error}); {hint}") from error
 
 
 def write_tensors(
@@ -47,6 +73,7 @@ def write_tensors(
     """Write a safetensors file, which whoever may read a person's other files may read: `save_file`
     makes one for its owner alone.
     """
-    Path(path).write_bytes(
-        save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata)
-    )
+    from safetensors.torch import save
+
+    content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    Path(path).write_bytes(content)

@@ -23,7 +23,10 @@ from invset.errors import InvsetError
 
 #: How a value is written. Groups (3 and 4) are left out: no format of weights has them, and they
 #: nest without end.
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+VARINT = 0
+FIXED64 = 1
+BYTES = 2
+FIXED32 = 5
 WIDTHS = {FIXED64: 8, FIXED32: 4}
 
 #: A ResNet of 1000 layers has some 70,000; a file made of tiny fields ends here, after a fraction
@@ -65,7 +68,9 @@ class WireFile:
     """
 
     def __init__(self, path: str | Path, kind: str) -> None:
-        self.path, self.kind, self.left = path, kind, MAX_FIELDS
+        self.path = path
+        self.kind = kind
+        self.left = MAX_FIELDS
         try:
             with open(path, "rb") as file:
                 self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -154,7 +159,8 @@ class WireFile:
         if self.left < 0:
             self.broken(at, f"an end after {MAX_FIELDS} fields")
         tag, start = self._varint(at, stop)
-        number, wire = tag >> 3, tag & 7
+        number = tag >> 3
+        wire = tag & 7
         if not 1 <= number < 1 << 29 or wire not in (VARINT, FIXED64, BYTES, FIXED32):
             self.broken(at, f"a field, found tag {tag}")
         if wire == VARINT:
@@ -185,11 +191,13 @@ class WireFile:
         """
         count = (stop - at) // step
         records = np.ndarray((count, tag), np.uint8, self.data, at, (step, 1))
-        done, block = 1, 4
+        done = 1
+        block = 4
         while done < count:
             # blocks grow, so that short runs cost little and long ones no loop
             same = (records[done : done + block] == records[0]).all(1)
             if not same.all():
                 return done + int(same.argmin())
-            done, block = done + len(same), min(block * 8, 1 << 16)
+            done += len(same)
+            block = min(block * 8, 1 << 16)
         return count

@@ -61,7 +61,8 @@ def recorded(path: Path) -> Record | None:
 
 def unchanged(path: Path) -> bool:
     """Whether `path` has the size and time it had when it was checked."""
-    record, stat = recorded(path), path.stat()
+    record = recorded(path)
+    stat = path.stat()
     return record is not None and (record.size, record.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
 

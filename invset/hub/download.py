@@ -19,10 +19,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from invset import __version__
+from invset.progress import Progress, quiet
 
-#: Seconds to connect to one address, and for all hosts together to show that there is a network at
-#: all.
-CONNECT_SECONDS, PROBE_SECONDS = 1.0, 1.5
+#: Seconds to connect to one address.
+CONNECT_SECONDS = 1.0
+#: Seconds for all hosts together to show that there is a network at all.
+PROBE_SECONDS = 1.5
 #: Seconds without a byte after which an established connection counts as broken.
 STALL_SECONDS = 30.0
 #: Seconds to wait after the first, second, … failure in a row; one that brought new bytes begins a
@@ -97,33 +99,33 @@ def _reason(error: Exception) -> str:
     return str(getattr(cause, "strerror", None) or cause or type(cause).__name__).lower()
 
 
-def download(url: str, part: Path) -> None:
+def download(url: str, part: Path, progress: Progress = quiet) -> None:
     """Get all of `url` into `part`, going on with what is there already from the same address.
+
+    Args:
+        url: of the file.
+        part: where it goes.
+        progress: told bytes that are there, and bytes of the whole file.
 
     Raises:
         Unavailable: the address does not give it.
         OSError: `part` can't be written.
     """
-    from tqdm import tqdm
-
-    furthest, failures = _size(part), 0
-    # silent where the output goes to a file
-    with tqdm(
-        unit="B", unit_scale=True, desc=urlsplit(url).hostname, disable=None, leave=False
-    ) as bar:
-        while True:
-            try:
-                return _go_on(url, part, bar)
-            except _Dropped as error:
-                size = _size(part)
-                failures = 1 if size > furthest else failures + 1
-                furthest = max(size, furthest)
-                if failures > len(PAUSES):
-                    raise Unavailable(f"{error}, {failures} times in a row") from error
-                time.sleep(PAUSES[failures - 1])
+    furthest = _size(part)
+    failures = 0
+    while True:
+        try:
+            return _go_on(url, part, progress)
+        except _Dropped as error:
+            size = _size(part)
+            failures = 1 if size > furthest else failures + 1
+            furthest = max(size, furthest)
+            if failures > len(PAUSES):
+                raise Unavailable(f"{error}, {failures} times in a row") from error
+            time.sleep(PAUSES[failures - 1])
 
 
-def _go_on(url: str, part: Path, bar: Any) -> None:
+def _go_on(url: str, part: Path, progress: Progress) -> None:
     """One request: the rest of the file, or all of it."""
     begun = _origin(part)
     have = _size(part) if begun.get("url") == url else 0
@@ -144,7 +146,7 @@ def _go_on(url: str, part: Path, bar: Any) -> None:
     except (OSError, http.client.HTTPException) as error:
         raise _Dropped(_reason(error)) from error
     with response:
-        _receive(response, url, part, bar)
+        _receive(response, url, part, progress)
 
 
 def _nothing_left(error: urllib.error.HTTPError, have: int) -> bool:
@@ -168,7 +170,7 @@ def _refused(error: urllib.error.HTTPError, part: Path, have: int) -> Exception:
     )
 
 
-def _receive(response: Any, url: str, part: Path, bar: Any) -> None:
+def _receive(response: http.client.HTTPResponse, url: str, part: Path, progress: Progress) -> None:
     start, total = _extent(response)
     if start and (start != _size(part) or _origin(part).get("size") != total):
         part.unlink(missing_ok=True)
@@ -181,17 +183,18 @@ def _receive(response: Any, url: str, part: Path, bar: Any) -> None:
         _origin_file(part).write_text(
             json.dumps({"url": url, "version": version, "size": total}), encoding="utf-8"
         )
-    bar.total, bar.n = total, start
-    bar.refresh()
+    done = start
+    progress(done, total)
     with part.open("ab") as file:
         while chunk := _read(response):
             file.write(chunk)
-            bar.update(len(chunk))
+            done += len(chunk)
+            progress(done, total)
     if total is not None and _size(part) != total:
         raise _Dropped(f"the connection broke at {_size(part):,} of {total:,} bytes")
 
 
-def _extent(response: Any) -> tuple[int, int | None]:
+def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     """First byte of an answer, and the length of the whole file if the server tells it."""
     if response.status == 206:
         match = re.match(r"bytes\s+(\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
@@ -200,11 +203,10 @@ def _extent(response: Any) -> tuple[int, int | None]:
     return 0, int(length) if length.isdigit() else None
 
 
-def _read(response: Any) -> bytes:
+def _read(response: http.client.HTTPResponse) -> bytes:
     try:
-        return response.read1(
-            CHUNK
-        )  # what has come; read would wait for all of it, and lose it when the connection breaks
+        # what has come; read would wait for all of it, and lose it when the connection breaks
+        return response.read1(CHUNK)
     except (OSError, http.client.HTTPException) as error:
         raise _Dropped(_reason(error)) from error
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -16,6 +16,7 @@ from invset.hub.archives import unpack
 from invset.hub.cache import Mismatch, cache_folder, check, recorded, remember, unchanged
 from invset.hub.cards import Source, Weights, find_weights
 from invset.hub.download import Unavailable, discard, download, unreachable
+from invset.progress import bar, say
 
 #: What works without any of these files.
 OFFLINE = "invset run network=mini neuron=horse z1=5 z2=7"
@@ -53,9 +54,8 @@ def fetch(names: Iterable[str], options: Mapping[str, str] | None = None) -> dic
     urls = [
         source.url for entry in entries.values() if not present(entry) for source in entry.sources
     ]
-    down = (
-        unreachable(urls) if urls else {}
-    )  # once for all of them: without a network this takes its full time
+    # once for all of them: without a network this takes its full time
+    down = unreachable(urls) if urls else {}
     found: dict[str, Path] = {}
     failed: list[str] = []
     for name, entry in entries.items():
@@ -155,7 +155,8 @@ def _from(name: str, entry: Weights, source: Source) -> Path:
     """Fetch one source."""
     say(f"{name}: fetching {source.url}")
     part = cache_folder() / f"{source.download}.part"
-    download(source.url, part)
+    with bar(str(urlsplit(source.url).hostname), "B") as progress:
+        download(source.url, part, progress)
     path = cache_folder() / source.file
     try:
         if source.member:
@@ -211,8 +212,3 @@ def _alone(lock_file: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def say(text: str) -> None:
-    """Tell a person what goes on, beside the output."""
-    print(text, file=sys.stderr, flush=True)

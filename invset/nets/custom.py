@@ -19,12 +19,13 @@ from invset.core.space import CodePrior
 from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit, of_size
 from invset.files.medium import Medium
-from invset.nets.embedded import load_prior
+from invset.files.readers import read_weights
 from invset.nets.generator import Generator
 from invset.nets.labels import read_labels
 from invset.nets.mini import Normalize
+from invset.nets.natural import load_prior
 from invset.nets.network import Network
-from invset.nets.weights import load_state, read_state
+from invset.nets.weights import load_state
 
 
 class Resize(nn.Module):
@@ -77,7 +78,7 @@ def module_network(
         )
     _check_plain(net)
     if weights is not None:
-        load_state(net, read_state(weights), weights)
+        load_state(net, read_weights(weights), weights)
     if (mean is None) != (std is None):
         raise InvsetError("network.mean and network.std belong together: give both or neither")
     medium = of_size(medium or Image8Bit(3 if channels is None else channels), image_size)
@@ -187,7 +188,7 @@ def module_generator(
             " itself"
         )
     if weights is not None:
-        load_state(net, read_state(weights), weights)
+        load_state(net, read_weights(weights), weights)
     low, high = pixel_range
     if (low, high) != (0, 1):
         net = FromRange(net, low, high)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from invset.core.space import CodePrior
 from invset.errors import InvsetError, did_you_mean
 from invset.nets.generator import Generator
 from invset.nets.mini import LAYER_ALIASES, MiniNet
+from invset.nets.natural import load_prior
 from invset.nets.network import Network
 from invset.nets.upconv import UpConv
 from invset.nets.weights import load_trained
@@ -130,18 +130,3 @@ def _upconv(
     module, _ = load_trained(UpConv, "upconv", weights)
     region = load_prior(prior, module.code_dim)
     return Generator(module, module.code_dim, name=name, prior=region, device=device)
-
-
-def load_prior(prior: str | Path | None, code_dim: int) -> CodePrior | None:
-    """The natural region that a file of ``invset fit prior`` holds, if one is given, checked
-    against the length of a code.
-    """
-    if prior is None:
-        return None
-    region = CodePrior.load(prior)
-    if len(region.mean) != code_dim:
-        raise InvsetError(
-            f"{prior} is a prior of codes with {len(region.mean)} numbers, but the generator's have"
-            f" {code_dim}"
-        )
-    return region

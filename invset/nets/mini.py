@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from invset.errors import InvsetError
-from invset.nets.fast import Dense
 
 #: Public layer names that differ from module names: fc6 and fc7 are read after their ReLU, as PPGN
 #: and the paper do.
@@ -98,14 +97,14 @@ class MiniNet(nn.Sequential):
         layers["flatten"] = nn.Flatten()
         units = channels * (size // (8 * stride)) ** 2
         for i, width in ((6, fc6), (7, fc7)):
-            layers[f"fc{i}"] = Dense(units, width)
+            layers[f"fc{i}"] = nn.Linear(units, width)
             if batch_norm:
                 layers[f"bn{i}"] = nn.BatchNorm1d(width)
             layers[f"relu{i}"] = nn.ReLU()
             if dropout:
                 layers[f"drop{i}"] = nn.Dropout(dropout)
             units = width
-        layers["fc8"] = Dense(units, n_out)
+        layers["fc8"] = nn.Linear(units, n_out)
         super().__init__(layers)
 
 

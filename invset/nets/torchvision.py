@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torchvision
 from torch import nn
 
 from invset.errors import InvsetError, did_you_mean
 from invset.files.image8bit import Image8Bit
+from invset.files.readers import read_weights
 from invset.nets.custom import prepend
 from invset.nets.network import Network
-from invset.nets.weights import load_state, read_state
+from invset.nets.weights import load_state
 
 #: Per RGB channel, pixels in [0, 1].
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def torchvision_network(
@@ -37,8 +40,6 @@ def torchvision_network(
         image_size: side in pixels that images are resized to; None is the side that the published
             weights were made for.
     """
-    import torchvision  # takes a second, which only its users should wait for
-
     known = torchvision.models.list_models()
     if name not in known:
         raise InvsetError(
@@ -75,8 +76,6 @@ def torchvision_network(
 
 
 def _torchvision_module(name: str, weights: str | None, published: Any) -> nn.Module:
-    import torchvision
-
     if weights in published.__members__:
         chosen = published[weights]
         try:
@@ -104,7 +103,7 @@ def _torchvision_module(name: str, weights: str | None, published: Any) -> nn.Mo
             f"network.weights={weights} is no file; {name} also takes null (random),"
             f" {', '.join(published.__members__)}"
         )
-    state = read_state(weights)
+    state = read_weights(weights)
     # fine-tuned weights often have other classes: what the file's last tensor says, the network has
     # to follow
     last, tensor = list(module.named_parameters())[-1]

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from invset.errors import InvsetError
-from invset.nets.fast import Dense
 
 SLOPE = 0.3
 
@@ -53,12 +52,14 @@ class UpConv(nn.Module):
                 f"size must be 4 * 2 ** (number of width pairs) = {4 * 2 ** len(widths)}, not"
                 f" {size}"
             )
-        self.code_dim, self.size, self.start = code_dim, size, start
+        self.code_dim = code_dim
+        self.size = size
+        self.start = start
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         units = code_dim
         for i, width in enumerate([*hidden, start * 16]):
             number = 5 + len(hidden) - i
-            layers[f"defc{number}"] = Dense(units, width)
+            layers[f"defc{number}"] = nn.Linear(units, width)
             layers[f"relu_defc{number}"] = nn.LeakyReLU(SLOPE)
             units = width
         layers["reshape"] = nn.Unflatten(1, (start, 4, 4))
@@ -88,7 +89,8 @@ class UpConv(nn.Module):
                 gain = math.sqrt(2 / (1 + SLOPE**2))
                 with torch.no_grad():
                     module.weight.normal_(0, gain / math.sqrt(fan), generator=rng)
-                    module.bias.zero_()  # type: ignore[union-attr]
+                    assert module.bias is not None
+                    module.bias.zero_()
         return self
 
     def forward(self, codes: Tensor) -> Tensor:

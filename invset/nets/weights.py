@@ -1,4 +1,4 @@
-"""Files of weights: those of invset's own trained modules, and state dicts from elsewhere.
+"""Weights of modules: files of invset's own trained ones, and state dicts put into any.
 
 A file of invset's own holds, next to the weights, the arguments that rebuild the module: ``{"mini":
 "{...}"}`` in its metadata.
@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from invset.errors import InvsetError
-from invset.files.tensors import write_tensors
+from invset.errors import InvsetError, first_lines
+from invset.files.tensors import read_safetensors, write_tensors
+from invset.nets.fast import accelerate, channels_last
 from invset.nets.mini import MiniNet
 from invset.nets.upconv import UpConv
 
@@ -84,53 +82,17 @@ def load_trained(
     Raises:
         InvsetError: no such file, or not one of these.
     """
-    path = Path(weights).expanduser()
     command = "invset train network" if kind is MiniNet else "invset train generator"
-    if not path.is_file():
-        raise InvsetError(
-            f"no weights at {path}; make some with: {command}, and give the file as weights="
-        )
+    hint = f"make some with: {command}, and give the file as weights="
+    tensors, metadata = read_safetensors(weights, "weights", hint)
     try:
-        with safe_open(path, framework="pt") as file:
-            arguments = json.loads((file.metadata() or {}).get(key, "{}"))
+        arguments = json.loads(metadata.get(key, "{}"))
         module = kind(**{k: v for k, v in arguments.items() if k != "labels"})
-        module.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, TypeError, ValueError) as error:
-        raise InvsetError(f"{path} was not written by {command}: {_first_lines(error)}") from error
-    return module.to(memory_format=torch.channels_last), arguments  # type: ignore[call-overload]
-
-
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict from a .safetensors or a .pth file; nothing in the file is executed."""
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InvsetError(f"no weights at {path}")
-    try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        LookupError,
-    ) as error:  # torch.load: any
-        told = (
-            f"{path} can't be read: save it with torch.save(model.state_dict(), path)."
-            f" {_first_lines(error)}"
-        )
-        raise InvsetError(told.rstrip()) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InvsetError(
-            f"{path} holds no state dict: save it with torch.save(model.state_dict(), path)"
-        )
-    return state
+        module.load_state_dict(tensors)
+    except (RuntimeError, TypeError, ValueError) as error:
+        told = f"{weights} was not written by {command}: {first_lines(error)}"
+        raise InvsetError(told) from error
+    return channels_last(accelerate(module)), arguments
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor], path: str | Path) -> nn.Module:
@@ -142,11 +104,11 @@ def load_state(module: nn.Module, state: dict[str, Tensor], path: str | Path) ->
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        raise InvsetError(f"the weights in {path} do not fit: {_first_lines(error)}") from error
+        raise InvsetError(f"the weights in {path} do not fit: {first_lines(error)}") from error
     return module
 
 
-def checksum(module: Any) -> str | None:
+def checksum(module: object) -> str | None:
     """sha256 of a module's weights, in order of their names; None if it has none."""
     if not isinstance(module, nn.Module):
         return None
@@ -155,13 +117,3 @@ def checksum(module: Any) -> str | None:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _first_lines(error: Exception) -> str:
-    """What an error says, short enough for one sentence: a state dict that does not fit names
-    hundreds of tensors.
-    """
-    text = " ".join(str(error).split())
-    if " " not in text:
-        return ""  # a lone number or name, of a KeyError deep inside, tells a person nothing
-    return text if len(text) <= 300 else text[:300] + " …"

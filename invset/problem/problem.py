@@ -2,7 +2,7 @@
 ranges?
 
 problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
-result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
+result = TargetSampler(k=10, n=500).run(problem, seed=0)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from invset.core.checks import check_choice
 from invset.core.space import Box, Free, Region
-from invset.core.target import ActivationRange, InverseSet, Layer
+from invset.core.target import ActivationRange, Layer, Target
 from invset.errors import InvsetError
 from invset.nets.generator import Generator
 from invset.nets.network import Network
@@ -206,6 +206,7 @@ class Problem:
         prior: str | Region = "auto",
         rng: torch.Generator | None = None,
         clip: tuple[float | Tensor, float | Tensor] | None = None,
+        plain: bool = False,
     ) -> Region:
         """The part of code space that may be used.
 
@@ -216,6 +217,8 @@ class Problem:
             rng: draws the start codes of "clip" and "none".
             clip: lowest and highest value of a code's numbers, or of each of them, with shape
                 (code_dim,); None: the generator's own, or PPGN's 0 and 30.
+            plain: let "auto" choose plain codes, "clip" or "none", as chains in code space need
+                them.
 
         Raises:
             InvsetError: "natural" for a generator without one.
@@ -224,9 +227,8 @@ class Problem:
             return prior
         check_choice("prior", prior, PRIORS)
         if prior == "auto":
-            natural = (
-                self.generator.prior is not None and clip is None
-            )  # bounds that are given are meant
+            # bounds that are given are meant
+            natural = self.generator.prior is not None and clip is None and not plain
             prior = "natural" if natural else "clip" if clip or self.generator.clip else "none"
         if prior == "natural":
             if self.generator.prior is None:
@@ -242,7 +244,7 @@ class Problem:
         low, high = (end.to(start) if isinstance(end, Tensor) else end for end in ends)
         return Box(low, high, start)
 
-    def inverse_set(self, region: Region) -> InverseSet:
+    def target(self, region: Region) -> Target:
         """What a sampler samples.
 
         Raises:
@@ -254,7 +256,7 @@ class Problem:
                     f"{name} has no range to sample; give Neuron(…, range=(z1, z2)), which `invset"
                     " probe` helps to choose"
                 )
-        return InverseSet(self.evaluate, self.range, region, self.runtime.exact, self.layer())
+        return Target(self.evaluate, self.range, region, self.runtime.exact, self.layer())
 
     def layer(self) -> Layer | None:
         """All units of the neuron's layer; None for several neurons and for directions, which have

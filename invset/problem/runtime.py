@@ -29,8 +29,8 @@ class Runtime:
             (CUDA). The steps are taken so; who has arrived is measured again in float32.
         compile: let `torch.compile` fuse the networks; needs a C++ compiler, and some time at the
             start.
-        cuda_graphs: record the kernels of a step once and replay them (CUDA): no launch waits for
-            Python.
+        cuda_graphs: experimental, its gain was not measured: record the kernels of a step once and
+            replay them (CUDA), so that no launch waits for Python.
         micro_batch: codes that are evaluated at a time; their forward pass is repeated in each
             backward pass, so that memory is that of these alone. None: all.
         channels_last: weights of convolutions, and with them all maps, as N, H, W, C in memory;

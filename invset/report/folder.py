@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
-from safetensors.numpy import load_file
 
 from invset.errors import InvsetError
+from invset.files.tensors import read_arrays
 
 #: What the number in the column `parent` counts, by stage; see `invset.samplers`.
 PARENTS = {"stream": "draw", "chain": "chain", "seed": "seed", "sample": "seed"}
@@ -108,7 +108,7 @@ class Run:
 
     def codes(self) -> np.ndarray:
         """Codes of the samples, with shape (n, code_dim), read from the folder."""
-        return load_file(self.path / "samples.safetensors")["codes"]
+        return read_arrays(self.path / "samples.safetensors", "samples", "run it again")["codes"]
 
     def picture(self, sample: Sample) -> Path:
         return self.path / "samples" / f"{sample.number:05d}.png"
@@ -148,8 +148,9 @@ def read_run(path: Path) -> Run:
             raise InvsetError(
                 f"{path} lacks {name}, which a run writes; run it again: {_command(summary_file)}"
             )
+    again = f"run it again: {_command(summary_file)}"
+    tensors = read_arrays(path / "samples.safetensors", "samples", again)
     try:
-        tensors = load_file(path / "samples.safetensors")
         run = Run(
             path,
             json.loads(summary_file.read_text(encoding="utf-8")),
@@ -161,9 +162,7 @@ def read_run(path: Path) -> Run:
             _table(path / "samples.csv"),
         )
     except (ValueError, KeyError, csv.Error) as error:
-        raise InvsetError(
-            f"a file of {path} is damaged ({error}); run it again: {_command(summary_file)}"
-        ) from error
+        raise InvsetError(f"a file of {path} is damaged ({error}); {again}") from error
     lost = [s for s in run.samples if not run.picture(s).is_file()]
     if lost:
         raise InvsetError(
@@ -173,7 +172,12 @@ def read_run(path: Path) -> Run:
 
 
 def _command(summary: Path) -> str:
-    return str(json.loads(summary.read_text(encoding="utf-8")).get("command", "invset run …"))
+    """What was typed to make the run, as far as its summary can be read."""
+    try:
+        found = json.loads(summary.read_text(encoding="utf-8"))
+    except ValueError:
+        found = {}
+    return str(found.get("command", "invset run …"))
 
 
 def _samples(path: Path) -> list[Sample]:

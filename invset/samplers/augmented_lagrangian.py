@@ -5,17 +5,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from invset.core.checks import check_choice, check_counts
-from invset.core.kept import Kept
 from invset.core.lagrangian import constraints, update_multipliers
+from invset.core.options import option
 from invset.core.steps import Adam, StepRule
-from invset.core.target import InverseSet
-from invset.samplers.base import extent
-from invset.samplers.stream import MARGIN
+from invset.core.target import MARGIN, Target
+from invset.samplers.base import Column, S, Sampler
 
 #: Outer iterations in a row without a change before the codes count as settled: one may be a
 #: turning point.
@@ -23,7 +22,7 @@ SETTLED = 3
 
 
 @dataclass(frozen=True)
-class AugmentedLagrangian:
+class AugmentedLagrangian(Sampler[S]):
     """Options of eq. (9) and its parts. "(paper)" marks the published choice.
 
     Attributes:
@@ -47,93 +46,60 @@ class AugmentedLagrangian:
         start_noise: standard deviation of what is added to each code of such a start, in the
             region's scale: between equal codes the gradient of eq. (6) is zero, and they stay equal
             until rounding parts them.
-        step: step rule.
+        step_rule: how a gradient becomes a step.
     """
 
-    K: int = 10
-    n: int = 100
-    mu0: float = 1.0
-    alpha: float = 3.0
-    inner_steps: int = 10
-    max_outer: int = 40
-    mu_max: float = 300.0
-    constraint: str = "both"
-    epsilon0: float = 0.5
-    units: str = "range"
-    slack: str = "fresh"
-    objective: str = "encodings"
-    diversity: float = 0.2
-    diversity_units: str = "relative"
+    mu0: float = option(1.0, above=0)
+    alpha: float = option(3.0, above=1)
+    inner_steps: int = option(10, at_least=1)
+    max_outer: int = option(40, at_least=1)
+    mu_max: float = option(300.0, above=0)
+    constraint: str = option("both", words=("both", "paper"))
+    epsilon0: float = option(0.5, at_least=0, at_most=1)
+    units: str = option("range", words=("range", "raw"))
+    slack: str = option("fresh", words=("fresh", "frozen"))
+    objective: str = option("encodings", words=("encodings", "codes", "none"))
+    diversity: float = option(0.2, at_least=0)
+    diversity_units: str = option("relative", words=("relative", "raw"))
     same_start: bool = False
-    start_noise: float = 0.0
-    step: StepRule = field(default_factory=lambda: Adam(0.15))
+    start_noise: float = option(0.0, at_least=0)
+    step_rule: StepRule = field(default_factory=lambda: Adam(0.15))
 
-    columns = (
-        "f_min",
-        "f_mean",
-        "f_max",
-        "objective",
-        "penalty",
-        "lambda_mean",
-        "mu",
-        "inside",
-        "kept",
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("objective", "objective, eq. (6)"),
+        Column("penalty", "penalty term of eq. (9)"),
+        Column("lambda_mean", "mean multiplier λ"),
+        Column("mu", "penalty μ"),
     )
 
-    def __post_init__(self) -> None:
-        check_counts(self.K, self.n, self.mu0, self.alpha)
-        for name, values in self._choices().items():
-            check_choice(f"sampler.{name}", getattr(self, name), values)
-
-    def _choices(self) -> dict[str, tuple[str, ...]]:
-        """What each option in words may be."""
-        return {
-            "constraint": ("both", "paper"),
-            "units": ("range", "raw"),
-            "slack": ("fresh", "frozen"),
-            "objective": ("encodings", "codes", "none"),
-            "diversity_units": ("relative", "raw"),
-        }
-
-    def _start(self, target: InverseSet, count: int, each: int, rng: torch.Generator) -> Tensor:
-        """Codes to start at, `each` of them in a row alike if `same_start` says so."""
-        u = target.region.sample(count, rng)
+    def start(self, target: Target, count: int, rng: torch.Generator) -> Tensor:
+        """Codes to start at, with shape (count, dim)."""
+        u = target.space.sample(count, rng)
         if not self.same_start:
             return u
-        alike = u[::each].repeat_interleave(each, 0, output_size=count)
+        alike = u[:1].repeat_interleave(count, 0)
         if not self.start_noise:
             return alike
         noise = torch.randn(u.shape, generator=rng, device=rng.device).to(u)
-        return target.region.project(alike + self.start_noise * target.region.scale * noise)
+        return target.space.project(alike + self.start_noise * target.space.scale * noise)
 
-    def _constraints(self, target: InverseSet, f: Tensor) -> Tensor:
-        return constraints(
-            f, target.range, self.epsilon0, self.constraint == "both", self.units == "range"
-        )
+    def constraints(self, target: Target, f: Tensor) -> Tensor:
+        """g of eq. (8), with shape (B, constraints)."""
+        both = self.constraint == "both"
+        return constraints(f, target.range, self.epsilon0, both, self.units == "range")
 
-    def _inside(self, target: InverseSet, f: Tensor) -> Tensor:
+    def accepts(self, target: Target, f: Tensor) -> Tensor:
         one_sided = self.constraint == "paper"
         return target.range.contains(f.detach(), 0.0 if one_sided else MARGIN, one_sided)
 
-    def _compared(self, u: Tensor, e: Tensor) -> Tensor:
+    def compared(self, u: Tensor, e: Tensor) -> Tensor:
         """What distances are measured between: encodings, eq. (6), or codes, eq. (14)."""
         return u if self.objective == "codes" else e
 
-    def _multipliers(self, g: Tensor, lambda_: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
+    def multipliers(self, g: Tensor, lambda_: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
         """Lambda and mu after an outer iteration (section 3.4)."""
         return update_multipliers(lambda_, g, mu), (self.alpha * mu).clamp_max(self.mu_max)
 
-    def _row(
-        self,
-        f: Tensor,
-        parts: tuple[Tensor, Tensor],
-        multipliers: tuple[Tensor, Tensor],
-        inside: Tensor,
-        kept: Kept,
-    ) -> Tensor:
-        """The numbers of `columns` for one gradient step; `parts` are the objective and the
-        penalty, `multipliers` lambda and mu.
-        """
-        lambda_, mu = multipliers
-        values = [*parts, lambda_.mean(), mu, inside.sum(), kept.count]
-        return torch.cat([extent(f), torch.stack([v.detach().to(f.dtype) for v in values])])
+    def log(self, parts: tuple[Tensor, Tensor], lambda_: Tensor, mu: Tensor) -> Tensor:
+        """The numbers of `columns`; `parts` are the objective and the penalty."""
+        return torch.stack([x.detach().to(mu) for x in (*parts, lambda_.mean(), mu)])

@@ -1,25 +1,33 @@
-"""What every sampler has in common: ``init`` and ``round``, a state, a status; and the one loop
-that drives them.
+"""The contract of a sampler: it proposes codes; the driver (`drive.py`) does everything else.
+
+A sampler is a frozen dataclass. Its fields are its options. It has
+
+    init(target, rng) -> S                          the first state
+    step(target, state, rng) -> (S, Offer)          one step: what was seen, and what may be kept
+    done(state) -> bool, or a boolean tensor        nothing more will come
+
+where S is a frozen dataclass of its own, of tensors and numbers. A step reads nothing back from the
+device. The driver keeps what is offered, counts, logs, stops and saves.
 """
 
 from __future__ import annotations
 
 import enum
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from invset.core.kept import Kept
-from invset.core.target import InverseSet
+from invset.core.options import check_options, option
+from invset.core.target import MARGIN, Meter, Seen, Target
 from invset.errors import InvsetError
+
+S = TypeVar("S")
 
 
 class Status(str, enum.Enum):
-    """Why a sampler ended."""
+    """Why a run ended."""
 
     RUNNING = "running"
     REACHED = "reached"
@@ -37,16 +45,15 @@ _SENTENCES = {
     Status.RUNNING: "Still running.",
     Status.REACHED: "All the samples asked for were found.",
     Status.BUDGET: (
-        "The budget of steps ran out before all the samples were found; those found so far are"
-        " kept."
+        "The budget ran out before all the samples were found; those found so far are kept."
     ),
     Status.UNREACHABLE: (
-        "No code came inside the range within the budget: what the generator can make here does not"
-        " reach it."
+        "No code came inside the range within the budget: what the generator can make here does"
+        " not reach it."
     ),
     Status.NOT_FINITE: (
-        "An activation or a code became infinite or not a number; the samples found before that are"
-        " kept."
+        "An activation or a code became infinite or not a number; the samples found before that"
+        " are kept."
     ),
     Status.INTERRUPTED: (
         "Interrupted; the samples found so far are kept, and --resume goes on from here."
@@ -55,162 +62,145 @@ _SENTENCES = {
 
 
 @dataclass(frozen=True)
-class State:
-    """Where a sampler is. Immutable: an interrupted round leaves the state before it whole.
+class Column:
+    """A column of the log: one number a step.
 
     Attributes:
-        u: coordinates of the codes in flight, with shape (K, dim); of all n for `sampler=full`,
-            with shape (n, dim).
-        kept: the samples so far.
-        steps: gradient steps so far; a code-step is one forward and backward pass of one code.
-        code_steps: code-steps so far.
-        status: why it ended, or RUNNING.
-        best_f: activations that came closest to the ranges so far, with shape (p,).
-        extra: what else the sampler remembers, tensors and plain values.
+        name: in ``optimization.csv``.
+        title: of its chart, with the unit.
     """
 
-    u: Tensor
-    kept: Kept
-    steps: int
-    code_steps: int
-    status: Status
-    best_f: Tensor
-    extra: dict[str, Any]
+    name: str
+    title: str
 
 
-class Sampler(Protocol):
-    """K codes at a time until n samples are kept.
+@dataclass(frozen=True)
+class Offer:
+    """What one step proposes to keep.
+
+    Attributes:
+        seen: what the step's pass saw.
+        chosen: the rows to keep, a boolean with shape (B,); None: none.
+        parent: row of the batch, or number of the seed, that each came from, with shape (B,).
+        log: the numbers of `Sampler.columns`, with shape (columns,).
+        origin: number from 0 of the word in `Sampler.origins`.
+    """
+
+    seen: Seen
+    chosen: Tensor | None
+    parent: Tensor
+    log: Tensor
+    origin: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run gives up.
+
+    Attributes:
+        code_steps: forward-and-backward passes of one code, of the whole run; None: no limit.
+        patience: steps in a row without a new sample; None: no limit.
+        seconds: of sampling; None: no limit.
+    """
+
+    code_steps: float | None = None
+    patience: int | None = None
+    seconds: float | None = None
+
+    def past(self, meter: Meter, waited: int, seconds: float) -> bool:
+        """Whether one of the limits is reached, `waited` steps after the latest new sample."""
+        pairs = (
+            (meter.code_steps, self.code_steps),
+            (waited, self.patience),
+            (seconds, self.seconds),
+        )
+        return any(limit is not None and spent >= limit for spent, limit in pairs)
+
+    def less(self, meter: Meter, seconds: float) -> Limits:
+        """What is left of these after some passes and some time."""
+        code_steps = None if self.code_steps is None else self.code_steps - meter.code_steps
+        left = None if self.seconds is None else self.seconds - seconds
+        return Limits(code_steps, self.patience, left)
+
+    def tightened(self, other: Limits) -> Limits:
+        """These, where `other` says nothing."""
+        return Limits(
+            self.code_steps if other.code_steps is None else other.code_steps,
+            self.patience if other.patience is None else other.patience,
+            self.seconds if other.seconds is None else other.seconds,
+        )
+
+
+@dataclass(frozen=True)
+class Sampler(Generic[S]):
+    """What every sampler has; see the top of this file.
 
     Attributes:
         K: codes at a time.
         n: samples asked for.
-        columns: names of the numbers that `round` reports of every gradient step, those of `EXTENT`
-            first; see `columns`.
     """
 
-    K: int
-    n: int
-    columns: tuple[str, ...]
+    K: int = option(10, at_least=1)
+    n: int = option(100, at_least=1)
 
-    def init(self, target: InverseSet, rng: torch.Generator) -> State:
+    #: What ``prior=auto`` means: "region": the generator's natural region; "codes": plain codes.
+    space: ClassVar[str] = "region"
+    #: False: samples are what the sampler visits, in the range or not.
+    holds_range: ClassVar[bool] = True
+    #: True: each offer takes the place of an earlier one that had no more samples, until `done`.
+    replaces: ClassVar[bool] = False
+    #: What a sample may come from, as ``activations.csv`` says it.
+    origins: ClassVar[tuple[str, ...]] = ("sample",)
+    #: What `Offer.log` holds.
+    columns: ClassVar[tuple[Column, ...]] = ()
+
+    def __post_init__(self) -> None:
+        check_options(self, "sampler")
+        if self.n < self.K:
+            raise InvsetError(
+                f"K={self.K} codes at a time are more than the n={self.n} samples asked for; type"
+                f" K={self.n} or a larger n"
+            )
+
+    def init(self, target: Target, rng: torch.Generator) -> S:
         """The first state."""
-        ...
+        raise NotImplementedError
 
-    def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        """Some gradient steps without reading anything back from the device; then the status, and a
-        row a step.
+    def step(self, target: Target, state: S, rng: torch.Generator) -> tuple[S, Offer]:
+        """One step, without reading anything back from the device."""
+        raise NotImplementedError
+
+    def done(self, state: S) -> Tensor | bool:
+        """Whether nothing more will come: see `turn`."""
+        return False
+
+    def accepts(self, target: Target, f: Tensor) -> Tensor:
+        """Which activations, with shape (B, p), may be samples, a boolean with shape (B,)."""
+        if not self.holds_range:
+            return torch.ones(len(f), dtype=torch.bool, device=f.device)
+        return target.inside(f, MARGIN)
+
+    def stride(self, state: S, wanted: int) -> int:
+        """Steps to take before the driver looks at the device again.
+
+        Steps in which no more codes can come inside than are wanted are steps too many.
         """
-        ...
+        return min(LOOK, max(1, -(-wanted // self.K)))
+
+    def turn(self, state: S, done: bool, wanted: int) -> S | None:
+        """The state after a look, or None to end.
+
+        Args:
+            state: the state.
+            done: what `done` said.
+            wanted: samples that are still missing.
+        """
+        return None if done else state
+
+    def limits(self) -> Limits:
+        """When to give up, where the caller does not say."""
+        return Limits()
 
 
-#: The columns that `extent` gives of each neuron.
-EXTENT = ("f_min", "f_mean", "f_max")
-
-
-def extent(f: Tensor) -> Tensor:
-    """Smallest, mean and largest activation of each neuron, one neuron after the other, with shape
-    (3p,), of those of K codes (K, p).
-    """
-    f = f.detach()
-    return torch.stack([f.amin(0), f.mean(0), f.amax(0)], 1).flatten()
-
-
-def columns(sampler: Sampler, p: int) -> tuple[str, ...]:
-    """`Sampler.columns` for p neurons: of several, the activations are those of the first
-    (``f1_min``), of the second, and so on.
-    """
-    if p == 1:
-        return sampler.columns
-    named = [name.replace("f", f"f{j}", 1) for j in range(1, p + 1) for name in EXTENT]
-    return (*named, *sampler.columns[len(EXTENT) :])
-
-
-#: Called after every round with the state and the rows of `columns`, with shape (steps of the
-#: round, columns).
-OnRound = Callable[[State, list[list[float]]], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What `drive` returns.
-
-    Attributes:
-        state: the last state; its `kept` are the samples.
-        seconds: wall-clock time.
-    """
-
-    state: State
-    seconds: float
-
-
-def drive(
-    sampler: Sampler,
-    target: InverseSet,
-    rng: torch.Generator,
-    state: State | None = None,
-    on_round: OnRound | None = None,
-) -> Outcome:
-    """Run `sampler` until it ends, is interrupted (Ctrl-C), or meets numbers that are not finite.
-
-    Args:
-        sampler: what to run.
-        target: the inverse set.
-        rng: of every random draw; when `state` is given, as it was after the round that made it.
-        state: where to go on; None starts anew.
-        on_round: see `OnRound`.
-
-    Raises:
-        InvsetError: the device's memory is too small for K codes.
-    """
-    start = time.monotonic()
-    try:
-        state = state or sampler.init(target, rng)
-        while state.status is Status.RUNNING:
-            state, rows = sampler.round(target, state, rng)
-            if on_round is not None:
-                on_round(state, rows.tolist())
-    except KeyboardInterrupt:
-        if state is None:
-            raise
-        if (
-            state.status is Status.RUNNING
-        ):  # a run that has ended stays ended: there is nothing to go on with
-            state = replace(state, status=Status.INTERRUPTED)
-    except torch.OutOfMemoryError as error:
-        codes = sampler.K * getattr(sampler, "chains", 1)
-        part = max(1, codes // 2)
-        raise InvsetError(
-            f"memory of the device is too small for {codes} codes at once; evaluate fewer at a time"
-            f" with runtime.micro_batch={part}, which gives the same samples, or take a smaller K"
-            f" ({str(error).splitlines()[0]})"
-        ) from error
-    return Outcome(state, time.monotonic() - start)
-
-
-def closest(target: InverseSet, best: Tensor, f: Tensor) -> Tensor:
-    """Of `best`, with shape (p,), and the rows of f, with shape (B, p): the activations nearest to
-    the ranges, in their widths.
-    """
-    candidates = torch.cat([best.unsqueeze(0), f.detach()])
-    distance = (target.range.violation(candidates) / target.range.width).square().sum(1)
-    nearest = torch.nan_to_num(distance, nan=torch.inf).argmin(
-        keepdim=True
-    )  # one axis: indexing with a scalar waits for the device
-    return candidates[nearest][0]
-
-
-def state_dict(state: State) -> dict[str, Any]:
-    """The state as plain values and tensors, for `torch.save`."""
-    plain = {f.name: getattr(state, f.name) for f in fields(state)}
-    return {
-        **plain,
-        "status": state.status.value,
-        "kept": {f.name: getattr(state.kept, f.name) for f in fields(Kept)},
-    }
-
-
-def load_state_dict(saved: dict[str, Any]) -> State:
-    """The inverse of `state_dict`; an interrupted run is running again."""
-    status = Status(saved["status"])
-    status = Status.RUNNING if status is Status.INTERRUPTED else status
-    return State(**{**saved, "status": status, "kept": Kept(**saved["kept"])})
+#: Most steps between two looks at the device.
+LOOK = 5

@@ -16,57 +16,75 @@ graph, exists for K codes at a time.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from invset.core.kept import Kept
 from invset.core.lagrangian import penalty, slack
 from invset.core.moments import Moments, cross
-from invset.core.steps import Adam, StepRule
-from invset.core.target import InverseSet
+from invset.core.options import option
+from invset.core.steps import Adam, Memory, StepRule
+from invset.core.target import Seen, Target
 from invset.samplers.augmented_lagrangian import SETTLED, AugmentedLagrangian
-from invset.samplers.base import State, Status, closest
+from invset.samplers.base import Offer
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Some of the codes, and what the networks say of them.
+class FullState:
+    """Where all n codes are.
 
     Attributes:
-        rows: which of the n codes.
-        u, f, e: coordinates, activations and encodings; f and e with a graph back to u, or without.
+        u: coordinates, with shape (n, dim).
+        f: activations, with shape (n, p); known after an outer iteration, else of the step before.
+        whole: moments of all encodings (of all codes for eq. 14), as `f`.
+        inner: gradient steps of the current outer iteration so far.
+        outer: outer iterations so far.
+        lambda_: multipliers, with shape (n, constraints).
+        mu: penalty, with shape ().
+        s: slack, with the shape of `lambda_`.
+        memory: of the step rule.
+        most: most codes that were inside after an outer iteration, with shape ().
+        scatter: sum of eq. (6) after the last outer iteration, with shape ().
+        calm: outer iterations in a row with all codes inside and this sum at rest, with shape ().
+        inside: codes inside after the last outer iteration, with shape ().
     """
 
-    rows: slice
     u: Tensor
     f: Tensor
-    e: Tensor
+    whole: Moments
+    inner: int
+    outer: int
+    lambda_: Tensor
+    mu: Tensor
+    s: Tensor
+    memory: Memory
+    most: Tensor
+    scatter: Tensor
+    calm: Tensor
+    inside: Tensor
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Pass:
     """What the first pass finds.
 
     Attributes:
-        f: activations of all codes, with shape (n, p).
+        seen: all codes, without a graph; without encodings, with shape (n, 0), where a gradient
+            step follows, as only samples need them.
         whole: moments of all encodings (of all codes for eq. 14).
         last: the last part with its graph, if that was asked for: the second pass begins there
             without another forward pass.
-        kept: the codes inside, if they were asked for.
     """
 
-    f: Tensor
+    seen: Seen
     whole: Moments
-    last: _Part | None
-    kept: Kept | None
+    last: Seen | None
 
 
 @dataclass(frozen=True)
-class Full(AugmentedLagrangian):
+class Full(AugmentedLagrangian[FullState]):
     """Eq. (6)/(16) for all n codes; the options of eq. (9) are `AugmentedLagrangian`'s.
 
     Samples are the codes inside after an outer iteration: of the latest one that had the most.
@@ -81,6 +99,7 @@ class Full(AugmentedLagrangian):
             the letter, and a little less keeps codes that the objective drives against an end from
             lying just outside.
         diversity: weight of the objective; 1, as in eq. (16).
+        step_rule: how a gradient becomes a step.
         until: "settled": all codes inside and the objective no longer changing (section 4.3, "all
             the way"); "inside": all inside after an outer iteration (section 3.4).
         tolerance: change of the objective in an outer iteration, as a share of it, up to which it
@@ -88,135 +107,145 @@ class Full(AugmentedLagrangian):
         patience: outer iterations without a code inside before the range counts as unreachable.
     """
 
-    max_outer: int = 200
-    epsilon0: float = 0.9
-    mu_max: float = 10.0
-    diversity: float = 1.0
-    step: StepRule = field(default_factory=lambda: Adam(0.1))
-    until: str = "settled"
-    tolerance: float = 1e-3
-    patience: int = 40
+    max_outer: int = option(200, at_least=1)
+    epsilon0: float = option(0.9, at_least=0, at_most=1)
+    mu_max: float = option(10.0, above=0)
+    diversity: float = option(1.0, at_least=0)
+    step_rule: StepRule = field(default_factory=lambda: Adam(0.1))
+    until: str = option("settled", words=("settled", "inside"))
+    tolerance: float = option(1e-3, at_least=0)
+    patience: int = option(40, at_least=1)
 
-    def _choices(self) -> dict[str, tuple[str, ...]]:
-        return {**super()._choices(), "until": ("settled", "inside")}
+    replaces: ClassVar[bool] = True
+    origins: ClassVar[tuple[str, ...]] = ("seed",)
 
-    def init(self, target: InverseSet, rng: torch.Generator) -> State:
-        u = self._start(target, self.n, self.n, rng)
-        look = self._look(target, u, keep_at=0)
-        assert look.kept is not None
-        extra: dict[str, Any] = {
-            "outer": 0,
-            **_remembered(look),
-            "lambda_": torch.zeros_like(self._constraints(target, look.f)),
-            "mu": torch.full((), float(self.mu0), device=u.device, dtype=u.dtype),
-            "memory": {},
-            "most": int(look.kept.count),
-            "scatter": math.nan,
-            "settled": 0,
-            "seed_steps": 0,
-        }
-        return State(u, look.kept, 0, 0, Status.RUNNING, closest(target, look.f[0], look.f), extra)
-
-    def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        """One outer iteration: s in closed form, `inner_steps` gradient steps, then lambda and
-        mu.
-        """
-        # in copies, which each part is written over: the state before the round stays whole
-        x, u, best = dict(state.extra), state.u.clone(), state.best_f
-        x["memory"] = {name: value.clone() for name, value in x["memory"].items()}
-        look = _Look(x["f"], Moments(*x["moments"]), None, None)
-        steps, s = state.steps + self.inner_steps, None
-        rows: list[Tensor] = []
-        for inner in range(1, self.inner_steps + 1):
-            g = self._constraints(target, look.f)
-            if s is None or self.slack == "fresh":
-                s = slack(g, x["lambda_"], x["mu"])
-            parts = self._value(look.whole), penalty(g, s, x["lambda_"], x["mu"]).sum()
-            rows.append(
-                self._row(
-                    look.f, parts, (x["lambda_"], x["mu"]), self._inside(target, look.f), state.kept
-                )
-            )
-            self._step(target, u, s, x, look)
-            look = self._look(target, u, keep_at=steps if inner == self.inner_steps else None)
-            best = closest(target, best, look.f)
-        x["lambda_"], x["mu"] = self._multipliers(
-            self._constraints(target, look.f), x["lambda_"], x["mu"]
-        )
-        x |= {"outer": x["outer"] + 1, "seed_steps": steps, **_remembered(look)}
-        code_steps = state.code_steps + self.n * self.inner_steps
-        after = replace(
-            state,
+    def init(self, target: Target, rng: torch.Generator) -> FullState:
+        u = self.start(target, self.n, rng)
+        first = self._first_pass(target, u, graph=False)
+        lambda_ = torch.zeros_like(self.constraints(target, first.seen.f))
+        none = torch.zeros((), dtype=torch.long, device=u.device)
+        return FullState(
             u=u,
-            kept=look.kept or state.kept,
-            steps=steps,
-            code_steps=code_steps,
-            best_f=best,
-            extra=x,
+            f=first.seen.f,
+            whole=first.whole,
+            inner=0,
+            outer=0,
+            lambda_=lambda_,
+            mu=torch.full((), float(self.mu0), device=u.device, dtype=u.dtype),
+            s=torch.zeros_like(lambda_),
+            memory={},
+            most=none,
+            scatter=torch.full_like(first.whole.scatter, torch.nan),
+            calm=none,
+            inside=none,
         )
-        return self._judge(state, after), torch.stack(rows)
+
+    def step(
+        self, target: Target, state: FullState, rng: torch.Generator
+    ) -> tuple[FullState, Offer]:
+        """One gradient step of all codes; at the end of an outer iteration also lambda and mu."""
+        found = self._known(target, state)
+        g = self.constraints(target, found.seen.f)
+        s = state.s
+        if state.inner == 0 or self.slack == "fresh":
+            s = slack(g, state.lambda_, state.mu)
+        parts = (self._value(found.whole), penalty(g, s, state.lambda_, state.mu).sum())
+        log = self.log(parts, state.lambda_, state.mu)
+        numbers = torch.arange(self.n, device=state.u.device)
+        state = replace(state, s=s, inner=state.inner + 1)
+        state = self._second_pass(target, state, found)
+        if state.inner < self.inner_steps:
+            return state, Offer(found.seen, None, numbers, log)
+        last = self._first_pass(target, state.u, graph=False)
+        chosen = self.accepts(target, last.seen.f)
+        return self._outer(target, state, last, chosen), Offer(last.seen, chosen, numbers, log)
+
+    def _known(self, target: Target, state: FullState) -> _Pass:
+        """The first pass at the codes as they are; after an outer iteration it is known already."""
+        if state.inner == 0:
+            return _Pass(Seen(state.u, state.f, state.u[:, :0]), state.whole, None)
+        return self._first_pass(target, state.u, graph=True)
+
+    def _outer(self, target: Target, state: FullState, last: _Pass, chosen: Tensor) -> FullState:
+        """The end of an outer iteration: lambda, mu, and is the objective at rest?"""
+        g = self.constraints(target, last.seen.f)
+        lambda_, mu = self.multipliers(g, state.lambda_, state.mu)
+        # the sum of eq. (6) itself: relative to the encodings' mean square it would not show that
+        # all of them grow
+        scatter = last.whole.scatter
+        inside = chosen.sum()
+        at_rest = (scatter - state.scatter).abs() <= self.tolerance * scatter.abs()
+        calm = torch.where(at_rest & (inside == self.n), state.calm + 1, 0)
+        return replace(
+            state,
+            f=last.seen.f,
+            whole=last.whole,
+            inner=0,
+            outer=state.outer + 1,
+            lambda_=lambda_,
+            mu=mu,
+            most=torch.maximum(state.most, inside),
+            scatter=scatter,
+            calm=calm,
+            inside=inside,
+        )
 
     # the two passes
 
-    def _part(self, target: InverseSet, u: Tensor, first: int, graph: bool) -> _Part:
-        """K codes from number `first` on, or those that are left."""
-        rows = slice(first, first + self.K)
-        with torch.set_grad_enabled(graph):
-            part = u[rows].clone().requires_grad_(graph)
-            f, e = target(part)
-        return _Part(rows, part, f, e)
+    def _first_pass(self, target: Target, u: Tensor, graph: bool) -> _Pass:
+        """Activations of all codes and the moments of their encodings, K codes at a time.
 
-    def _look(self, target: InverseSet, u: Tensor, keep_at: int | None) -> _Look:
-        """The first pass; with `keep_at`, a gradient step's number, also keep the codes that are
-        inside.
+        Args:
+            target: the inverse set.
+            u: coordinates, with shape (n, dim).
+            graph: whether a gradient step follows: then the last part keeps its graph, and the
+                encodings of all, which only samples need, are forgotten.
         """
-        f, whole, kept, part = [], None, None, None
+        parts = []
+        whole = None
+        last = None
         for first in range(0, self.n, self.K):
-            part = self._part(target, u, first, graph=keep_at is None and first + self.K >= self.n)
-            f.append(part.f.detach())
-            moments = Moments.of(self._compared(part.u, part.e).detach())
+            follows = graph and first + self.K >= self.n
+            seen = target.look(u[first : first + self.K], grad=follows)
+            last = seen if follows else None
+            seen = seen.detached()
+            moments = Moments.of(self.compared(seen.u, seen.e))
             whole = moments if whole is None else whole.joined(moments)
-            if keep_at is not None:
-                kept = kept or Kept.empty(self.n, part.u, part.f, part.e)
-                numbers = torch.arange(first, first + len(part.f), device=u.device)
-                kept = kept.add(
-                    self._inside(target, part.f), part.u, part.f, part.e, keep_at, numbers
-                )
-        last = part if keep_at is None else None
+            parts.append(seen)
         assert whole is not None
-        return _Look(torch.cat(f), whole, last, kept)
+        f = torch.cat([part.f for part in parts])
+        e = u[:, :0] if graph else torch.cat([part.e for part in parts])
+        return _Pass(Seen(u, f, e), whole, last)
 
-    def _step(
-        self, target: InverseSet, u: Tensor, s: Tensor, x: dict[str, Any], look: _Look
-    ) -> None:
-        """The second pass: one gradient step of all codes, written into `u` and the step rule's
-        memory.
-        """
-        before, ahead = dict(x["memory"]), look.last
+    def _second_pass(self, target: Target, state: FullState, found: _Pass) -> FullState:
+        """One gradient step of all codes, a part after the other."""
+        moved = torch.empty_like(state.u)
+        memory: Memory = {}
+        ahead = found.last
         for first in reversed(range(0, self.n, self.K)):
-            part, ahead = ahead or self._part(target, u, first, graph=True), None
-            gradient = self._gradient(target, part, s, x, look.whole)
-            step, memory = self.step(
-                gradient, {name: value[part.rows] for name, value in before.items()}
-            )
-            u[part.rows] = target.region.project(part.u.detach() - target.region.scale * step)
-            for name, value in memory.items():
-                if name not in x["memory"]:
-                    x["memory"][name] = value.new_zeros(self.n, *value.shape[1:])
-                x["memory"][name][part.rows] = value
+            rows = slice(first, first + self.K)
+            part = ahead or target.look(state.u[rows], grad=True)
+            ahead = None
+            gradient = self._gradient(target, part, state, rows, found.whole)
+            before = {name: value[rows] for name, value in state.memory.items()}
+            step, after = self.step_rule(gradient, before)
+            moved[rows] = target.space.project(part.u.detach() - target.space.scale * step)
+            for name, value in after.items():
+                memory.setdefault(name, value.new_zeros(self.n, *value.shape[1:]))
+                memory[name][rows] = value
+        return replace(state, u=moved, memory=memory)
 
     def _gradient(
-        self, target: InverseSet, part: _Part, s: Tensor, x: dict[str, Any], whole: Moments
+        self, target: Target, part: Seen, state: FullState, rows: slice, whole: Moments
     ) -> Tensor:
         """Gradient of eq. (9) over all n codes in the coordinates of one part."""
-        terms = penalty(
-            self._constraints(target, part.f), s[part.rows], x["lambda_"][part.rows], x["mu"]
-        ).sum()
+        g = self.constraints(target, part.f)
+        terms = penalty(g, state.s[rows], state.lambda_[rows], state.mu).sum()
         if self.objective != "none":
             # twice: a pair of codes is counted as (i, j) and as (j, i), and here the others are
             # held fixed
-            terms = terms - 2 * self._weight(whole) * cross(self._compared(part.u, part.e), whole)
-        return torch.autograd.grad(terms, part.u)[0]
+            terms = terms - 2 * self._weight(whole) * cross(self.compared(part.u, part.e), whole)
+        return target.pull(part, terms)
 
     def _weight(self, whole: Moments) -> Tensor:
         """Factor of the sum of eq. (6)."""
@@ -231,34 +260,15 @@ class Full(AugmentedLagrangian):
         """The objective, eq. (6), with its weight."""
         return self._weight(whole) * 2 * whole.count * whole.scatter
 
-    def _judge(self, before: State, after: State) -> State:
-        """Look at the device once: has the run ended, and why?"""
-        # the sum of eq. (6) itself: relative to the encodings' mean square it would not show that
-        # all of them grow
-        x, value = dict(after.extra), after.extra["moments"][2]
-        finite = torch.isfinite(after.u).all() & torch.isfinite(x["f"]).all()
-        finite, count, value = torch.stack(
-            [finite.to(value), after.kept.count.to(value), value]
-        ).tolist()
-        if not finite:
-            return replace(after, kept=before.kept, best_f=before.best_f, status=Status.NOT_FINITE)
-        change = abs(value - x["scatter"])
-        calm = count == self.n and change <= self.tolerance * abs(value)
-        x |= {
-            "scatter": value,
-            "settled": x["settled"] + 1 if calm else 0,
-            "most": max(x["most"], int(count)),
-        }
-        kept = after.kept if count == x["most"] else before.kept
-        enough = count == self.n and (self.until == "inside" or x["settled"] >= SETTLED)
-        status = Status.RUNNING
-        if enough or (x["most"] == self.n and x["outer"] >= self.max_outer):
-            status = Status.REACHED
-        elif x["outer"] >= self.max_outer or (x["most"] == 0 and x["outer"] >= self.patience):
-            status = Status.BUDGET if x["most"] else Status.UNREACHABLE
-        return replace(after, kept=kept, status=status, extra=x)
+    # what the driver asks
 
+    def done(self, state: FullState) -> Tensor | bool:
+        if state.inner or not state.outer:
+            return False
+        all_inside = state.inside == self.n
+        enough = all_inside if self.until == "inside" else state.calm >= SETTLED
+        nothing = (state.most == 0) & (state.outer >= self.patience)
+        return enough | nothing | (state.outer >= self.max_outer)
 
-def _remembered(look: _Look) -> dict[str, Any]:
-    """What the next round begins with: it need not look again."""
-    return {"f": look.f, "moments": [look.whole.count, look.whole.mean, look.whole.scatter]}
+    def stride(self, state: FullState, wanted: int) -> int:
+        return self.inner_steps - state.inner

@@ -13,24 +13,40 @@ the update. Chains know no range: the samples are what the chains visit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from invset.core.checks import check_choice, check_counts
-from invset.core.kept import Kept
-from invset.core.space import Box, send
-from invset.core.target import InverseSet, Layer
+from invset.core.options import option
+from invset.core.space import send
+from invset.core.target import Target
 from invset.errors import InvsetError
-from invset.samplers.base import State, Status, closest, extent
-
-PICKS = ("spread", "last", "all")
+from invset.samplers.base import LOOK, Column, Offer, Sampler
 
 
 @dataclass(frozen=True)
-class PPGN:
+class PPGNState:
+    """Where the chains are.
+
+    Attributes:
+        u: codes h, with shape (K, code_dim).
+        number: number i of the next pass.
+        seeds: of the random numbers of each chain: it goes the same way whatever runs beside it.
+        eps1: weight of each chain's prior term, with shape (K, 1).
+        alive: chains whose update was not zero, with shape (K,).
+    """
+
+    u: Tensor
+    number: int
+    seeds: list[int]
+    eps1: Tensor
+    alive: Tensor
+
+
+@dataclass(frozen=True)
+class PPGN(Sampler[PPGNState]):
     """K chains side by side, n pictures of which are kept.
 
     Attributes:
@@ -49,108 +65,85 @@ class PPGN:
             to the last; "last": the last ones; or "all" whose pass is divisible by `save_every`, as
             published, until n are kept.
         save_every: passes between two pictures of ``pick=all``.
-        round_steps: passes between two looks at how far the chains are.
     """
 
-    K: int = 10
-    n: int = 500
-    n_iters: int = 200
-    eps1: float = 1e-5
-    eps2: float = 1.0
-    eps3: float = 1e-17
-    lr: float = 1.0
-    lr_end: float | None = None
-    reset_every: int = 0
-    threshold: float = 0.0
-    pick: str = "spread"
-    save_every: int = 1
-    round_steps: int = 5
+    n: int = option(500, at_least=1)
+    n_iters: int = option(200, at_least=1)
+    eps1: float = option(1e-5, at_least=0)
+    eps2: float = option(1.0, at_least=0)
+    eps3: float = option(1e-17, at_least=0)
+    lr: float = option(1.0, at_least=0)
+    lr_end: float | None = option(None, at_least=0)
+    reset_every: int = option(0, at_least=0)
+    threshold: float = option(0.0, at_least=0)
+    pick: str = option("spread", words=("spread", "last", "all"))
+    save_every: int = option(1, at_least=1)
 
-    columns = ("f_min", "f_mean", "f_max", "p_mean", "inside", "kept")
+    space: ClassVar[str] = "codes"
+    holds_range: ClassVar[bool] = False
+    origins: ClassVar[tuple[str, ...]] = ("chain",)
+    columns: ClassVar[tuple[Column, ...]] = (Column("p_mean", "mean probability of the class"),)
 
     def __post_init__(self) -> None:
-        check_counts(self.K, self.n, 1, 2)
-        check_choice("sampler.pick", self.pick, PICKS)
-        if self.n_iters < 1 or self.save_every < 1:
-            raise InvsetError(
-                f"sampler.n_iters and sampler.save_every must be at least 1, not {self.n_iters} and"
-                f" {self.save_every}"
-            )
+        super().__post_init__()
         most = self.n_iters // self.save_every + 1 if self.pick == "all" else self.n_iters
         if self.n > self.K * most:
             raise InvsetError(
-                f"K={self.K} chains of sampler.n_iters={self.n_iters} have {self.K * most}"
-                f" pictures, fewer than n={self.n}; type n={self.K * most}, a larger K or a larger"
-                " sampler.n_iters"
+                f"K={self.K} chains of sampler.n_iters={self.n_iters} have"
+                f" {self.K * most} pictures, fewer than n={self.n}; type n={self.K * most}, a"
+                " larger K or a larger sampler.n_iters"
             )
 
-    def init(self, target: InverseSet, rng: torch.Generator) -> State:
-        layer = _layer(target)
-        # each chain has its own numbers, so that it goes the same way whatever runs beside it
-        seeds = [
-            int(torch.randint(2**62, (), generator=rng, device=rng.device)) for _ in range(self.K)
-        ]
-        like = target.region.sample(1, rng)
+    def init(self, target: Target, rng: torch.Generator) -> PPGNState:
+        if not target.space.plain:
+            raise InvsetError(
+                f"sampler=ppgn moves in plain code space, not in prior={target.space.name}; type"
+                " prior=clip"
+            )
+        draws = [torch.randint(2**62, (), generator=rng, device=rng.device) for _ in range(self.K)]
+        seeds = [int(draw) for draw in draws]
+        like = target.space.sample(1, rng)
         u = _normal([torch.Generator().manual_seed(seed) for seed in seeds], like)
-        with torch.no_grad():
-            f, e = layer.evaluate(target.region.decode(u[:1]))
+        e = target.look(u[:1], also=("units",)).e
         if e.shape[1] != u.shape[1]:
             raise InvsetError(
                 f"sampler=ppgn needs encodings that are codes, but E gives {e.shape[1]} numbers and"
                 f" codes have {u.shape[1]}; choose encoder= the layer that the generator was"
                 " trained for"
             )
-        f = f[:, [layer.unit]]
-        extra: dict[str, Any] = {
-            "seeds": seeds,
-            "eps1": torch.full((self.K, 1), float(self.eps1), dtype=u.dtype, device=u.device),
-            "alive": torch.ones(self.K, dtype=torch.bool, device=u.device),
-        }
-        return State(u, Kept.empty(self.n, u, f, e), 0, 0, Status.RUNNING, f[0], extra)
+        eps1 = torch.full((self.K, 1), float(self.eps1), dtype=u.dtype, device=u.device)
+        alive = torch.ones(self.K, dtype=torch.bool, device=u.device)
+        return PPGNState(u, 0, seeds, eps1, alive)
 
-    def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        after, rows = state, []
-        for _ in range(min(self.round_steps, self.n_iters + 1 - state.steps)):
-            after, row = self._step(target, after)
-            rows.append(row)
-        return self._judge(state, after, rows), torch.stack(rows)
-
-    def _step(self, target: InverseSet, state: State) -> tuple[State, Tensor]:
+    def step(
+        self, target: Target, state: PPGNState, rng: torch.Generator
+    ) -> tuple[PPGNState, Offer]:
         """Pass i of all chains."""
-        i, x, layer = state.steps, state.extra, _layer(target)
-        h = state.u.detach().requires_grad_()
-        activations, e = layer.evaluate(target.region.decode(h))
-        p = softmax(activations.detach())[:, layer.unit]
+        i = state.number
+        seen = target.look(state.u, grad=True, also=("units",))
+        assert seen.units is not None
+        assert target.layer is not None
+        p = softmax(seen.units.detach())[:, target.layer.unit]
         # not the gradient of log p: only the unit's own activation gets one
-        (slope,) = torch.autograd.grad(((1 - p) * activations[:, layer.unit]).sum(), h)
-        h, e, f = h.detach(), e.detach(), activations.detach()[:, [layer.unit]]
-        draws = [torch.Generator().manual_seed(seed + 1 + i) for seed in x["seeds"]]
-        d = x["eps1"] * (e - h) + self.eps2 * slope
+        slope = target.pull(seen, ((1 - p) * seen.units[:, target.layer.unit]).sum())
+        seen = seen.detached()
+        h = seen.u
+        draws = [torch.Generator().manual_seed(seed + 1 + i) for seed in state.seeds]
+        d = state.eps1 * (seen.e - h) + self.eps2 * slope
         if self.eps3 > 0:
             d = d + self.eps3 * _normal(draws, h)
-        moves = x["alive"] & (d != 0).any(1)  # a chain whose d is zero ends after this pass
-        u = torch.where(
-            moves.unsqueeze(1),
-            target.region.project(h + self._rate(i) / d.abs().mean(1, keepdim=True) * d),
-            h,
-        )
-        eps1 = x["eps1"]
+        moves = state.alive & (d != 0).any(1)  # a chain whose d is zero ends after this pass
+        moved = target.space.project(h + self._rate(i) / d.abs().mean(1, keepdim=True) * d)
+        u = torch.where(moves.unsqueeze(1), moved, h)
+        eps1 = state.eps1
         if self.reset_every > 0 and i > 0 and i % self.reset_every == 0:
             u = torch.where(moves.unsqueeze(1), _normal(draws, h), h)
-            eps1 = (
-                send(torch.cat([torch.rand(1, 1, generator=g) for g in draws]), h.device).to(h)
-                * (1e-2 - 1e-6)
-                + 1e-6
-            )
-        chosen = (
-            x["alive"] & (p > self.threshold) if self._picked(i) else torch.zeros_like(x["alive"])
-        )
-        kept = state.kept.add(chosen, h, f, e, i, torch.arange(self.K, device=h.device))
-        inside = target.range.contains(f).sum()
-        row = torch.cat([extent(f), torch.stack([p.mean(), inside.to(f), kept.count.to(f)])])
-        extra = {**x, "eps1": eps1, "alive": moves}
-        best = closest(target, state.best_f, f)
-        return State(u, kept, i + 1, state.code_steps + self.K, Status.RUNNING, best, extra), row
+            share = send(torch.cat([torch.rand(1, 1, generator=g) for g in draws]), h.device)
+            eps1 = share.to(h) * (1e-2 - 1e-6) + 1e-6
+        chosen = state.alive & (p > self.threshold) if self._picked(i) else None
+        chains = torch.arange(self.K, device=h.device)
+        after = PPGNState(u, i + 1, state.seeds, eps1, moves)
+        return after, Offer(seen, chosen, chains, p.mean().unsqueeze(0))
 
     def _rate(self, i: int) -> float:
         end = self.lr if self.lr_end is None else self.lr_end
@@ -166,19 +159,11 @@ class PPGN:
         # the passes ceil(j n_iters / each), j = 1 … each: those at which a whole number is passed
         return i > 0 and i * each // self.n_iters > (i - 1) * each // self.n_iters
 
-    def _judge(self, before: State, after: State, rows: list[Tensor]) -> State:
-        """Look at the device once: has the run ended, and why?"""
-        finite = torch.isfinite(after.u).all() & torch.isfinite(torch.stack(rows)).all()
-        numbers = [finite.long(), after.kept.count, after.extra["alive"].any().long()]
-        finite, count, alive = torch.stack(numbers).tolist()
-        if not finite:
-            return replace(after, kept=before.kept, best_f=before.best_f, status=Status.NOT_FINITE)
-        status = Status.RUNNING
-        if count == self.n:
-            status = Status.REACHED
-        elif after.steps > self.n_iters or not alive:
-            status = Status.BUDGET
-        return replace(after, status=status)
+    def done(self, state: PPGNState) -> Tensor | bool:
+        return ~state.alive.any() | (state.number > self.n_iters)
+
+    def stride(self, state: PPGNState, wanted: int) -> int:
+        return min(LOOK, self.n_iters + 1 - state.number)
 
 
 def softmax(activations: Tensor) -> Tensor:
@@ -187,25 +172,6 @@ def softmax(activations: Tensor) -> Tensor:
     """
     powers = (activations - activations.amax(1, keepdim=True)).exp()
     return powers / (1e-10 + powers.sum(1, keepdim=True))
-
-
-def _layer(target: InverseSet) -> Layer:
-    """The neuron's layer.
-
-    Raises:
-        InvsetError: several neurons, a direction, or coordinates that are not codes.
-    """
-    if target.layer is None:
-        raise InvsetError(
-            "sampler=ppgn takes one neuron that is a unit or a channel, no intersection and no"
-            " direction; type sampler=stream"
-        )
-    if not isinstance(target.region, Box):
-        raise InvsetError(
-            f"sampler=ppgn moves in plain code space, not in prior={target.region.name}; type"
-            " prior=clip"
-        )
-    return target.layer
 
 
 def _normal(draws: list[torch.Generator], like: Tensor) -> Tensor:

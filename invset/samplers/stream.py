@@ -1,317 +1,292 @@
-"""``sampler=stream``, the default: K codes in flight, each on its way to a level of its own; who
-arrives is kept and replaced.
+"""``sampler=stream``, the default: K codes in flight, each on its way to a level of its own; codes
+that reach their level are kept and replaced.
 
 The published sampler takes short steps from K seeds and repeats them. Here every sample has a level
 of its own in [z1, z2], so that the whole range is covered, and its code goes there the shortest way
 in whitened coordinates: one neuron is one equation, and a few Gauss-Newton steps solve it. A code
 that comes into the range elsewhere is taken as well if that part of the range is behind the others.
-From where it was taken it goes on, a long random way, to another sample (`walk.py`); a code that
-does not arrive in `max_age` steps is replaced by a fresh draw from the natural region.
-
-``step=multipliers`` is the other choice: eq. (9) for f at its level by Adam, with a multiplier and
-a penalty for each code.
+From where it was taken it goes on, a long random way, to another sample (`core/walk.py`). A code
+that does not reach its level in `max_age` steps is replaced by a fresh draw from the natural
+region.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from invset.core.checks import check_choice, check_counts
-from invset.core.gauss_newton import gauss_newton_step, jacobian, tangent
-from invset.core.kept import Kept
+from invset.core.gauss_newton import gauss_newton_step
 from invset.core.levels import Levels
 from invset.core.moments import Moments, cross, pairwise
-from invset.core.steps import Adam, forget
-from invset.core.target import InverseSet
+from invset.core.options import option
+from invset.core.target import MARGIN, Seen, Target
 from invset.core.walk import Walk
-from invset.errors import InvsetError
-from invset.samplers.base import State, Status, closest, extent
-
-#: How near the end of a range a sample may lie, as a share of the width: rounding must not carry it
-#: out.
-MARGIN = 1e-3
+from invset.samplers.base import LOOK, Column, Limits, Offer, Sampler
 
 
 @dataclass(frozen=True)
-class Stream:
-    """K codes in flight until n have arrived.
+class Flight:
+    """What is known of each code in flight, a row a code.
+
+    Attributes:
+        ticket: number of its level in the sequence of levels, with shape (K,).
+        level: place in the ranges that it goes to (0: z1, 1: z2), with shape (K, p).
+        draw: number of the draw that it descends from, with shape (K,).
+        age: steps since it was drawn or last kept, with shape (K,).
+        failed: whether this level was given up once already, with shape (K,).
+        walked: whether it came from a sample by a walk, with shape (K,).
+        promised: place that the walk was to end at, with shape (K, p).
+    """
+
+    ticket: Tensor
+    level: Tensor
+    draw: Tensor
+    age: Tensor
+    failed: Tensor
+    walked: Tensor
+    promised: Tensor
+
+    def rows(self, chosen: Tensor) -> Flight:
+        """Some of the codes, by their row numbers."""
+        return Flight(*(getattr(self, one.name)[chosen] for one in fields(self)))
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """Where a stream is.
+
+    Attributes:
+        u: coordinates of the codes in flight, with shape (K, dim).
+        flight: what is known of each.
+        levels: how many samples each tenth of the ranges has.
+        next_ticket: the first ticket that no code had, with shape ().
+        walk: what walks missed so far.
+        moments: of the encodings of all samples.
+    """
+
+    u: Tensor
+    flight: Flight
+    levels: Levels
+    next_ticket: Tensor
+    walk: Walk
+    moments: Moments
+
+
+@dataclass(frozen=True)
+class Stream(Sampler[StreamState]):
+    """K codes in flight until n are kept.
 
     Attributes:
         K: codes in flight.
         n: samples to keep.
-        mu0: penalty of a fresh code; in units of the range's width, so it means the same for every
-            neuron.
+        mu0: penalty of a fresh code, in units of the range's width.
         alpha: factor of the penalty every `inner_steps` steps of a code.
-        inner_steps: steps of one code between two growths of its penalty (and multiplier updates).
-        step: "gauss_newton" or "multipliers".
-        tolerance: distance from its level at which a code has arrived, as a share of the width.
-        walk: share of a fresh draw in the code that follows a sample, in (0, 1]: sqrt(1 - walk²) of
-            it is the sample's, bent towards the next level (`Walk`); 1 starts anew.
-        longest: limit of one Gauss-Newton step, in standard deviations in root mean square.
-        relaxation: factor of a Gauss-Newton step that starts a width or more from its level,
-            falling to 1 at the level: far from it, networks rise by less than their slope says.
-        lr: Adam's rate for ``step=multipliers``, in standard deviations.
-        diversity: weight of eq. (7) among the codes in flight and the samples kept; for
-            Gauss-Newton the length of a code's first step along the level set (standard deviations
-            in root mean square), halved at every further step.
-        max_age: steps after which a code that has not arrived is replaced.
+        inner_steps: steps of one code between two growths of its penalty.
+        tolerance: distance from its level at which a code is kept, a share of the width.
+        walk: share of a fresh draw in the code that follows a sample, in (0, 1]: sqrt(1 - walk²)
+            of it is the sample's, bent towards the next level (`Walk`); 1 starts anew.
+        longest: limit of one Gauss-Newton step, standard deviations in root mean square.
+        relaxation: factor of a step that starts a width or more from its level, falling to 1 at
+            the level: far from it, networks rise by less than their slope says.
+        diversity: length of a code's first step along the level set, towards larger distances of
+            eq. (7), standard deviations in root mean square; halved at every further step.
+        max_age: steps after which a code that has not reached its level is replaced.
         budget: code-steps a sample, on average, before the run gives up.
-        patience: code-steps without a single sample before the range counts as unreachable, in
-            multiples of K max_age.
+        patience: steps without a single sample before the run gives up, in multiples of max_age.
         mu_max: largest penalty.
-        round_steps: steps between two looks at how many have arrived.
     """
 
-    K: int = 10
-    n: int = 100
-    mu0: float = 10.0
-    alpha: float = 10.0
-    inner_steps: int = 10
-    step: str = "gauss_newton"
-    tolerance: float = 0.1
-    walk: float = 0.85
-    longest: float = 0.7
-    relaxation: float = 1.5
-    lr: float = 0.2
-    diversity: float = 0.05
-    max_age: int = 40
-    budget: float = 200.0
-    patience: int = 5
-    mu_max: float = 1e6
-    round_steps: int = 5
+    mu0: float = option(10.0, above=0)
+    alpha: float = option(10.0, above=1)
+    inner_steps: int = option(10, at_least=1)
+    tolerance: float = option(0.1, above=0)
+    walk: float = option(0.85, above=0, at_most=1)
+    longest: float = option(0.7, above=0)
+    relaxation: float = option(1.5, at_least=0)
+    diversity: float = option(0.05, at_least=0)
+    max_age: int = option(40, at_least=1)
+    budget: float = option(200.0, above=0)
+    patience: int = option(5, at_least=1)
+    mu_max: float = option(1e6, above=0)
 
-    columns = ("f_min", "f_mean", "f_max", "residual", "mu", "inside", "kept")
+    origins: ClassVar[tuple[str, ...]] = ("stream",)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("residual", "distance from the level (widths of the range)"),
+        Column("mu", "penalty μ"),
+    )
 
-    def __post_init__(self) -> None:
-        check_counts(self.K, self.n, self.mu0, self.alpha)
-        if not 0 < self.walk <= 1:
-            raise InvsetError(
-                f"sampler.walk must be above 0 and at most 1, not {self.walk}; 1 starts every"
-                " sample anew"
-            )
-        check_choice("sampler.step", self.step, ("gauss_newton", "multipliers"))
+    def limits(self) -> Limits:
+        return Limits(self.budget * self.n, self.patience * self.max_age)
 
-    def init(self, target: InverseSet, rng: torch.Generator) -> State:
-        u = target.region.sample(self.K, rng)
-        with torch.no_grad():
-            f, e = target(u[:1])
-        like: dict[str, Any] = {"device": u.device, "dtype": u.dtype}
-        levels = Levels.empty(torch.rand(target.p, generator=rng, device=rng.device).to(**like))
+    def init(self, target: Target, rng: torch.Generator) -> StreamState:
+        u = target.space.sample(self.K, rng)
+        offset = torch.rand(target.p, generator=rng, device=rng.device).to(u)
+        levels = Levels.empty(offset)
         ticket = torch.arange(self.K, device=u.device)
-        extra: dict[str, Any] = {
-            "ticket": ticket,
-            "next_ticket": torch.tensor(self.K, device=u.device),
-            "level": levels.spread(ticket),
-            "offset": levels.offset,
-            "counts": levels.counts,
-            "draw": ticket,
-            "walk": Walk.empty(target.p, u).state(),
-            "walked": torch.zeros(self.K, dtype=torch.bool, device=u.device),
-            "promised": torch.zeros(self.K, target.p, **like),
-            "age": torch.zeros(self.K, **like),
-            "failed": torch.zeros(self.K, dtype=torch.bool, device=u.device),
-            "lambda_": torch.zeros(self.K, target.p, **like),
-            "memory": {},
-            "moments": [
-                torch.zeros((), **like),
-                torch.zeros(e.shape[1], **like),
-                torch.zeros((), **like),
-            ],
-            "arrived_at": 0,
-        }
-        kept = Kept.empty(self.n, u, f, e)
-        return State(u, kept, 0, 0, Status.RUNNING, f[0], extra)
-
-    def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        rows, before = [], state.kept
-        # steps in which no more codes can arrive than are wanted are steps too many
-        wanted = self.n - state.extra.get("counted", 0)
-        for _ in range(min(self.round_steps, max(1, -(-wanted // len(state.u))))):
-            state, row = self._step(target, state, rng)
-            rows.append(row)
-        kept = state.kept.confirmed(
-            target, before, self.K, lambda f: target.range.contains(f, MARGIN)
+        none = torch.zeros(self.K, dtype=torch.bool, device=u.device)
+        flight = Flight(
+            ticket=ticket,
+            level=levels.spread(ticket),
+            draw=ticket,
+            age=torch.zeros_like(u[:, 0]),
+            failed=none,
+            walked=none,
+            promised=u.new_zeros(self.K, target.p),
         )
-        return self._judge(replace(state, kept=kept)), torch.stack(rows)
+        moments = Moments.none(u)
+        next_ticket = torch.tensor(self.K, device=u.device)
+        return StreamState(u, flight, levels, next_ticket, Walk.empty(target.p, u), moments)
 
-    def _step(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        x, K = state.extra, len(state.u)
-        u = state.u.detach().requires_grad_()
-        f, e = target(u)
-        place = ((f.detach() - target.range.z1) / target.range.width).to(u.dtype)
-        residual = place - _goal(x["level"])
-        inside = target.range.contains(f.detach(), MARGIN)
-        old = x["age"] + 1 >= self.max_age
-        levels = Levels(x["offset"], x["counts"])
-        # at its level; or where samples are wanted; or in the range at least, at the end of its
-        # time
-        arrived = inside & (
-            (residual.abs() <= self.tolerance).all(1) | levels.wanted(place, inside) | old
-        )
-        levels = levels.taken(place, arrived)
-        mu = (self.mu0 * self.alpha ** (x["age"] / self.inner_steps).floor()).clamp_max(self.mu_max)
+    def step(
+        self, target: Target, state: StreamState, rng: torch.Generator
+    ) -> tuple[StreamState, Offer]:
+        flight = state.flight
+        look = self._look(target, state)
+        residual = look.place - goal(flight.level)
+        old = flight.age + 1 >= self.max_age
+        arrived = self._arrived(target, state, look, residual, old)
+        mu = self._penalty(flight.age)
+        moved = self._move(target, look, residual, mu, flight.age)
+        after = self._replaced(target, state, look, arrived, moved, rng)
+        log = torch.stack([residual.abs().mean(), mu.mean()])
+        return after, Offer(look.seen.detached(), arrived, flight.draw, log)
 
-        push = self._push(u, e, Moments(*x["moments"])) if self.diversity else None
-        rows = jacobian(f, u) / target.range.width.unsqueeze(1) * target.region.scale
-        moved, memory, lambda_ = self._move(target, u, rows, push, residual, mu, x)
-        kept = state.kept.add(arrived, u, f, e, state.steps, x["draw"])
-        moments = Moments(*x["moments"]).merged(e.detach(), arrived)
+    def _look(self, target: Target, state: StreamState) -> _Look:
+        """One forward pass, and a backward pass for each neuron and for the diversity."""
+        seen = target.look(state.u, grad=True)
+        place = ((seen.f.detach() - target.range.z1) / target.range.width).to(seen.u.dtype)
+        push = self._push(target, seen, state.moments) if self.diversity else None
+        slopes = target.slopes(seen) / target.range.width.unsqueeze(1) * target.space.scale
+        return _Look(seen, seen.u.detach(), place, slopes, push)
 
-        # who arrived goes on to the next level; who is too old starts anew for the same level, once
-        leaves = arrived | old
-        passes_on = arrived | (old & x["failed"])
-        ticket = torch.where(
-            passes_on, x["next_ticket"] + passes_on.long().cumsum(0) - 1, x["ticket"]
-        )
-        level = levels.next(x["level"], passes_on, ticket)
-        fresh = target.region.sample(K, rng).to(u)
-        walk, walks = (
-            Walk(*x["walk"]).seen(x["walked"] & (x["age"] == 0), place, x["promised"]),
-            arrived & (self.walk < 1),
-        )
-        promised = x["promised"]
-        if self.walk < 1:
-            onward, promised = self._onward(
-                target, walk, u.detach(), fresh, push, rows, place, level
-            )
-            fresh = torch.where(walks.unsqueeze(1), onward, fresh)
-        extra = {
-            **x,
-            "ticket": ticket,
-            "level": level,
-            "counts": levels.counts,
-            "draw": torch.where(leaves & ~walks, ticket, x["draw"]),
-            "walk": walk.state(),
-            "walked": torch.where(leaves, walks, x["walked"]),
-            "promised": torch.where(leaves.unsqueeze(1), promised, x["promised"]),
-            "next_ticket": x["next_ticket"] + passes_on.sum(),
-            "age": torch.where(leaves, 0, x["age"] + 1),
-            "failed": torch.where(leaves, old & ~passes_on, x["failed"]),
-            "lambda_": torch.where(leaves.unsqueeze(1), 0, lambda_),
-            "memory": forget(memory, leaves),
-            "moments": [moments.count, moments.mean, moments.scatter],
-        }
-        best = closest(target, state.best_f, f)
-        means = [residual.abs().mean(), mu.mean(), inside.sum(), kept.count]
-        row = torch.cat(
-            [extent(f).to(u.dtype), torch.stack([v.detach().to(u.dtype) for v in means])]
-        )
-        u = torch.where(leaves.unsqueeze(1), fresh, moved)
-        after = replace(
-            state,
-            u=u,
-            kept=kept,
-            steps=state.steps + 1,
-            code_steps=state.code_steps + K,
-            best_f=best,
-            extra=extra,
-        )
-        return after, row
-
-    def _move(
-        self,
-        target: InverseSet,
-        u: Tensor,
-        rows: Tensor,
-        push: Tensor | None,
-        residual: Tensor,
-        mu: Tensor,
-        x: dict[str, Any],
-    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Take one step of every code; return the codes, Adam's memory and the multipliers."""
-        scale, lambda_ = target.region.scale, x["lambda_"]
-        if self.step == "gauss_newton":
-            rows = tangent(rows, u.detach(), getattr(target.region, "radius", math.inf))
-            far = 1 + (self.relaxation - 1) * residual.abs().clamp_max(1)
-            delta = gauss_newton_step(rows, far * residual, mu, self.longest)
-            if push is not None:
-                # halved at every step of a code: a push of constant length would keep it from
-                # settling at its level
-                delta = delta + (self.diversity * 0.5 ** x["age"]).unsqueeze(1) * _along(rows, push)
-            return target.region.project(u.detach() + scale * delta), x["memory"], lambda_
-        # eq. (9) for f at its level: the residual's multiplier may have either sign
-        gradient = ((mu.unsqueeze(1) * residual - lambda_).unsqueeze(2) * rows).sum(1)
-        if push is not None:
-            gradient = gradient - self.diversity * push
-        delta, memory = Adam(self.lr)(gradient, x["memory"])
-        due = (x["age"] + 1) % self.inner_steps == 0
-        lambda_ = torch.where(due.unsqueeze(1), lambda_ - mu.unsqueeze(1) * residual, lambda_)
-        return target.region.project(u.detach() - scale * delta), memory, lambda_
-
-    def _onward(
-        self,
-        target: InverseSet,
-        walk: Walk,
-        u: Tensor,
-        fresh: Tensor,
-        push: Tensor | None,
-        rows: Tensor,
-        place: Tensor,
-        level: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Where a walk from each code leads, and the places that it promises."""
-        mixed = target.region.mixed(u, fresh, self.walk)
-        if push is not None:
-            mixed = mixed + target.region.scale * self.diversity * _along(rows, push)
-        return walk.onward(target.region, u, mixed, rows, place, _goal(level), self.longest)
-
-    def _push(self, u: Tensor, e: Tensor, earlier: Moments) -> Tensor:
+    def _push(self, target: Target, seen: Seen, earlier: Moments) -> Tensor:
         """Gradient of eq. (7), relative to the encodings' mean square, so that its weight means the
         same everywhere.
         """
+        e = seen.e
         objective = pairwise(e) / (2 * len(e)) + cross(e, earlier) / earlier.count.clamp_min(1)
-        return torch.autograd.grad(
-            objective / e.detach().square().sum(1).mean().clamp_min(1e-30), u, retain_graph=True
-        )[0]
+        mean_square = e.detach().square().sum(1).mean().clamp_min(1e-30)
+        return target.pull(seen, objective / mean_square, keep=True)
 
-    def _judge(self, state: State) -> State:
-        """Look at the device once: has the run ended, and why?"""
-        count = int(state.kept.count)
-        finite = bool(torch.isfinite(state.u).all() & torch.isfinite(state.best_f).all())
-        extra = dict(state.extra)
-        if count > extra.get("counted", 0):
-            extra["arrived_at"] = state.steps
-        extra["counted"] = count
-        status = Status.RUNNING
-        if count >= self.n:
-            status = Status.REACHED
-        elif not finite:
-            status = Status.NOT_FINITE
-        elif count == 0 and state.steps >= self.patience * self.max_age:
-            status = Status.UNREACHABLE
-        elif (
-            state.code_steps >= self.budget * self.n
-            or state.steps - extra["arrived_at"] >= self.patience * self.max_age
-        ):
-            status = Status.BUDGET
-        after = replace(state, status=status, extra=extra)
-        return (
-            _fewer(after, self.n - count)
-            if status is Status.RUNNING and self.n - count < len(state.u)
-            else after
+    def _arrived(
+        self, target: Target, state: StreamState, look: _Look, residual: Tensor, old: Tensor
+    ) -> Tensor:
+        """Codes to keep: at their level; or where samples are wanted; or, at the end of their time,
+        anywhere in the range.
+        """
+        inside = self.accepts(target, look.seen.f)
+        at_level = (residual.abs() <= self.tolerance).all(1)
+        return inside & (at_level | state.levels.wanted(look.place, inside) | old)
+
+    def _penalty(self, age: Tensor) -> Tensor:
+        growth = self.alpha ** (age / self.inner_steps).floor()
+        return (self.mu0 * growth).clamp_max(self.mu_max)
+
+    def _move(
+        self, target: Target, look: _Look, residual: Tensor, mu: Tensor, age: Tensor
+    ) -> Tensor:
+        """The codes after one Gauss-Newton step towards their levels."""
+        rows = target.space.tangent(look.slopes, look.u)
+        far = 1 + (self.relaxation - 1) * residual.abs().clamp_max(1)
+        delta = gauss_newton_step(rows, far * residual, mu, self.longest)
+        if look.push is not None:
+            # halved at every step of a code: a push of constant length would keep it from settling
+            # at its level
+            length = (self.diversity * 0.5**age).unsqueeze(1)
+            delta = delta + length * along(rows, look.push)
+        return target.space.project(look.u + target.space.scale * delta)
+
+    def _replaced(
+        self,
+        target: Target,
+        state: StreamState,
+        look: _Look,
+        arrived: Tensor,
+        moved: Tensor,
+        rng: torch.Generator,
+    ) -> StreamState:
+        """The state after a step: kept codes go on to the next level; codes that are too old start
+        anew for the same level, once, and then give it up.
+        """
+        flight = state.flight
+        old = flight.age + 1 >= self.max_age
+        leaves = arrived | old
+        passes_on = arrived | (old & flight.failed)
+        levels = state.levels.taken(look.place, arrived)
+        following = state.next_ticket + passes_on.long().cumsum(0) - 1
+        ticket = torch.where(passes_on, following, flight.ticket)
+        level = levels.next(flight.level, passes_on, ticket)
+        fresh = target.space.sample(len(moved), rng).to(moved)
+        walks = arrived & (self.walk < 1)
+        walk = state.walk.seen(flight.walked & (flight.age == 0), look.place, flight.promised)
+        promised = flight.promised
+        if self.walk < 1:
+            onward, promised = self._onward(target, walk, look, fresh, level)
+            fresh = torch.where(walks.unsqueeze(1), onward, fresh)
+        after = Flight(
+            ticket=ticket,
+            level=level,
+            draw=torch.where(leaves & ~walks, ticket, flight.draw),
+            age=torch.where(leaves, 0, flight.age + 1),
+            failed=torch.where(leaves, old & ~passes_on, flight.failed),
+            walked=torch.where(leaves, walks, flight.walked),
+            promised=torch.where(leaves.unsqueeze(1), promised, flight.promised),
         )
+        u = torch.where(leaves.unsqueeze(1), fresh, moved)
+        moments = state.moments.merged(look.seen.e.detach(), arrived)
+        return StreamState(u, after, levels, state.next_ticket + passes_on.sum(), walk, moments)
+
+    def _onward(
+        self, target: Target, walk: Walk, look: _Look, fresh: Tensor, level: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Where a walk from each code leads, and the places that it promises."""
+        space = target.space
+        mixed = space.mixed(look.u, fresh, self.walk)
+        if look.push is not None:
+            mixed = mixed + space.scale * self.diversity * along(look.slopes, look.push)
+        return walk.onward(space, look.u, mixed, look.slopes, look.place, goal(level), self.longest)
+
+    def stride(self, state: StreamState, wanted: int) -> int:
+        return min(LOOK, max(1, -(-wanted // len(state.u))))
+
+    def turn(self, state: StreamState, done: bool, wanted: int) -> StreamState:
+        """Only as many codes as samples are still wanted: those that are on their way longest."""
+        if wanted >= len(state.u):
+            return state
+        oldest = state.flight.age.argsort(descending=True, stable=True)
+        stay = oldest[:wanted].sort().values
+        return replace(state, u=state.u[stay], flight=state.flight.rows(stay))
 
 
-def _goal(level: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class _Look:
+    """What a step sees.
+
+    Attributes:
+        seen: coordinates, activations and encodings, with their graph.
+        u: the coordinates without it, with shape (K, dim).
+        place: activations as places in the ranges (0: z1, 1: z2), with shape (K, p).
+        slopes: of the places for a move by the region's scale, with shape (K, p, dim).
+        push: gradient of the diversity, with shape (K, dim).
+    """
+
+    seen: Seen
+    u: Tensor
+    place: Tensor
+    slopes: Tensor
+    push: Tensor | None
+
+
+def goal(level: Tensor) -> Tensor:
     """Places that levels stand for: not quite at the ends."""
     return MARGIN + (1 - 2 * MARGIN) * level
 
 
-def _fewer(state: State, count: int) -> State:
-    """Only as many codes as samples are still wanted: those that are on their way longest."""
-    stay = state.extra["age"].argsort(descending=True, stable=True)[:count].sort().values
-    names = ("ticket", "level", "age", "failed", "lambda_", "draw", "walked", "promised")
-    part = {name: state.extra[name][stay] for name in names}
-    memory = {name: value[stay] for name, value in state.extra["memory"].items()}
-    return replace(state, u=state.u[stay], extra={**state.extra, **part, "memory": memory})
-
-
-def _along(rows: Tensor, push: Tensor) -> Tensor:
+def along(rows: Tensor, push: Tensor) -> Tensor:
     """The part of `push` that changes no activation (to first order), with unit root mean
     square.
     """

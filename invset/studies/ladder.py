@@ -2,28 +2,75 @@
 row a range.
 
 Down a column only the activation changes, and the code moves no farther than it must: one sees what
-the neuron adds.
+the neuron adds. It is a study over several inverse sets, not a sampler: each row (rung) is a run of
+its own, of the sampler `Climb`, from the same start.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from invset.core.checks import check_range
-from invset.core.gauss_newton import gauss_newton_step, jacobian, tangent
-from invset.core.kept import Kept
-from invset.core.target import ActivationRange, InverseSet
+from invset.core.options import check_options, option
+from invset.core.target import ActivationRange, Meter, Target
 from invset.errors import InvsetError
-from invset.samplers.base import State, Status, closest, extent
-from invset.samplers.stream import MARGIN
+from invset.samplers.base import Column, Limits, Status
+from invset.samplers.drive import Run, columns, drive
+from invset.studies.climb import Climb, ClimbState
+from invset.studies.study import Found, OnLook
 
-#: Passes between two looks at who has arrived.
-LOOK = 4
+
+@dataclass(frozen=True)
+class Rung:
+    """What one range gave.
+
+    Attributes:
+        u, f, e: coordinates, activations and encodings of the codes that arrived, a row each.
+        step: step of the ladder at which each did, with shape (B,).
+        number: of each code, with shape (B,).
+    """
+
+    u: Tensor
+    f: Tensor
+    e: Tensor
+    step: Tensor
+    number: Tensor
+
+
+@dataclass(frozen=True)
+class LadderState:
+    """Where a ladder is.
+
+    Attributes:
+        start: coordinates that every rung starts at, with shape (K spare, dim).
+        rungs: those that are done.
+        current: the run of the rung that is not.
+        steps: steps of the rungs that are done.
+        best_f: activations that came closest to the ranges, with shape (1,).
+        spent: passes of the rungs that are done.
+        seconds: time of the rungs that are done.
+        status: why it ended, or RUNNING.
+    """
+
+    start: Tensor
+    rungs: list[Rung]
+    current: Run[ClimbState] | None
+    steps: int
+    best_f: Tensor | None
+    spent: Meter
+    seconds: float
+    status: Status
+
+    @property
+    def meter(self) -> Meter:
+        """Passes so far."""
+        return self.spent if self.current is None else self.spent.plus(self.current.meter)
 
 
 @dataclass(frozen=True)
@@ -40,121 +87,172 @@ class Ladder:
         spare: codes that are tried for each column; the ones that reach most rungs are kept.
     """
 
-    K: int = 20
+    K: int = option(20, at_least=1)
     ranges: Sequence[Sequence[float]] = ()
-    mu0: float = 1e3
-    tolerance: float = 0.25
-    longest: float = 0.4
-    max_age: int = 40
-    spare: float = 1.5
+    mu0: float = option(1e3, above=0)
+    tolerance: float = option(0.25, above=0)
+    longest: float = option(0.4, above=0)
+    max_age: int = option(40, at_least=1)
+    spare: float = option(1.5, at_least=1)
 
-    columns = ("f_min", "f_mean", "f_max", "rung", "arrived")
+    space: ClassVar[str] = "region"
+    state_type: ClassVar[type[LadderState]] = LadderState
 
     def __post_init__(self) -> None:
+        check_options(self, "sampler")
         if not self.ranges:
             raise InvsetError(
                 "a ladder needs ranges; type for example 'sampler.ranges=[[1,2],[3,4],[5,6]]'"
             )
         for ends in self.ranges:
             check_range(*ends)
-        if self.K < 1:
-            raise InvsetError(
-                f"K must be a whole number of at least 1, not {self.K}; for example K=20"
-            )
 
     @property
     def n(self) -> int:
         """Most samples that there can be: one a cell."""
         return self.K * len(self.ranges)
 
-    def init(self, target: InverseSet, rng: torch.Generator) -> State:
+    def columns(self, p: int) -> tuple[Column, ...]:
+        return columns(Climb, p)
+
+    def rows(self, target: Target) -> list[list[tuple[float, float]]]:
+        return [[(float(z1), float(z2))] for z1, z2 in self.ranges]
+
+    def begin(self, target: Target, rng: torch.Generator) -> LadderState:
+        """Draw the codes that every rung starts at.
+
+        Raises:
+            InvsetError: several neurons.
+        """
         if target.p != 1:
             raise InvsetError(
                 f"a ladder is for one neuron, not {target.p}; use sampler=stream for intersections"
             )
-        u = target.region.sample(max(self.K, round(self.K * self.spare)), rng)
-        with torch.no_grad():
-            f, e = target(u)
+        start = target.space.sample(max(self.K, round(self.K * self.spare)), rng)
+        return LadderState(start, [], None, 0, None, Meter(), 0.0, Status.RUNNING)
+
+    def run(
+        self,
+        target: Target,
+        rng: torch.Generator,
+        state: LadderState | None = None,
+        on_look: OnLook | None = None,
+        limits: Limits | None = None,
+    ) -> LadderState:
+        """Take all codes through all ranges; see `Study.run`."""
+        state = state or self.begin(target, rng)
+        try:
+            while state.status is Status.RUNNING:
+                state = self._rung(target, rng, state, on_look, limits or Limits())
+        except KeyboardInterrupt:
+            return replace(state, status=Status.INTERRUPTED)
+        return state
+
+    def _rung(
+        self,
+        target: Target,
+        rng: torch.Generator,
+        state: LadderState,
+        on_look: OnLook | None,
+        limits: Limits,
+    ) -> LadderState:
+        """Drive the codes to the next range, or as far as an interruption lets them."""
+        z1, z2 = self.ranges[len(state.rungs)]
+        here = target.at(ActivationRange.of([(z1, z2)], state.start))
+
+        def looked(run: Run[ClimbState], rows: list[list[float]]) -> None:
+            if on_look is not None:
+                on_look(self._within(state, run), rows, self._count(state) + run.count)
+
+        climb = self._climb(state.start)
+        left = limits.less(state.spent, state.seconds)
+        run = drive(climb, here, rng, state.current, looked, left)
+        if run.status is Status.INTERRUPTED:
+            return replace(self._within(state, run), status=Status.INTERRUPTED)
+        after = self._reached(state, run)
+        if after.status is Status.RUNNING and limits.past(after.meter, 0, after.seconds):
+            return replace(after, status=Status.BUDGET)
+        return after
+
+    def _climb(self, start: Tensor) -> Climb:
+        count = len(start)
         # every column has its place in the range, the same on every rung
-        place = (
-            (torch.arange(len(u), device=u.device) * 0.6180339887 + 0.5).frac().to(u).unsqueeze(1)
-        )
-        extra: dict[str, Any] = {"rung": 0, "start": u, "place": place, "rungs": [], "cells": []}
-        return State(
-            u, Kept.empty(self.n, u, f, e), 0, 0, Status.RUNNING, closest(target, f[0], f), extra
+        place = (torch.arange(count, device=start.device) * 0.6180339887 + 0.5).frac()
+        return Climb(
+            K=count,
+            n=count,
+            start=start,
+            place=place.to(start).unsqueeze(1),
+            mu0=self.mu0,
+            tolerance=self.tolerance,
+            longest=self.longest,
+            max_age=self.max_age,
         )
 
-    def round(self, target: InverseSet, state: State, rng: torch.Generator) -> tuple[State, Tensor]:
-        """Take all codes to the next rung."""
-        x = dict(state.extra)
-        range_ = ActivationRange.of([tuple(self.ranges[x["rung"]])], state.u)  # type: ignore[list-item]
-        level = range_.z1 + (MARGIN + (1 - 2 * MARGIN) * x["place"]) * range_.width
-        u = x["start"].clone()
-        f, e = torch.full_like(level, torch.nan), state.kept.e[:1].expand(len(u), -1).clone()
-        arrived = torch.zeros(len(u), dtype=torch.bool, device=u.device)
-        rows, code_steps = [], 0
-        for _ in range(0, self.max_age, LOOK):
-            active = (
-                (~arrived).nonzero().squeeze(1)
-            )  # one look at the device: who has arrived leaves the batch
-            if not len(active):
-                break
-            rung = self._climb(target, range_, u[active], level[active])
-            u[active], f[active], e[active], arrived[active] = rung
-            rows += [
-                torch.cat([extent(f), torch.stack([f.new_tensor(x["rung"]), arrived.sum().to(f)])])
-            ] * LOOK
-            code_steps += LOOK * len(active)
-        steps = state.steps + len(rows)
-        x["rungs"] = [*x["rungs"], {"u": u, "f": f, "e": e, "arrived": arrived, "steps": steps}]
-        x["rung"] += 1
-        best = closest(target, state.best_f, f)
-        after = replace(
-            state, steps=steps, code_steps=state.code_steps + code_steps, best_f=best, extra=x
-        )
-        return self._finish(after) if x["rung"] == len(self.ranges) else after, torch.stack(rows)
+    def _within(self, state: LadderState, run: Run[ClimbState]) -> LadderState:
+        best = run.best_f if state.best_f is None else state.best_f
+        return replace(state, current=run, best_f=best)
 
-    def _climb(
-        self, target: InverseSet, range_: ActivationRange, u: Tensor, level: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """`LOOK` passes of some codes towards their levels; return them, their activations and
-        encodings, and who has arrived.
-        """
-        mu = torch.full((len(u),), float(self.mu0), device=u.device, dtype=u.dtype)
-        scale, radius = target.region.scale, getattr(target.region, "radius", torch.inf)
-        for last in [False] * (LOOK - 1) + [True]:
-            u = u.detach().requires_grad_(not last)
-            f, e = target(u)
-            residual = ((f - level) / range_.width).detach()
-            arrived = range_.contains(f.detach(), MARGIN) & (residual.abs() <= self.tolerance).all(
-                1
-            )
-            if last:
-                break
-            rows = tangent(jacobian(f, u) / range_.width * scale, u.detach(), radius)
-            moved = target.region.project(
-                u.detach() + scale * gauss_newton_step(rows, residual, mu, self.longest)
-            )
-            u = torch.where(arrived.unsqueeze(1), u.detach(), moved)
-        return u.detach(), f.detach(), e.detach(), arrived
-
-    def _finish(self, state: State) -> State:
-        """Keep the K columns that reached most rungs, in the order they were drawn."""
-        rungs = state.extra["rungs"]
-        reached = torch.stack([r["arrived"] for r in rungs])
-        best = reached.sum(0).argsort(descending=True, stable=True)[: self.K].sort().values
-        kept, cells, count = state.kept, [], 0
-        for number, rung in enumerate(rungs):
-            here = reached[number, best]
-            kept = kept.add(
-                here, rung["u"][best], rung["f"][best], rung["e"][best], rung["steps"], best
-            )
-            numbers = count + here.long().cumsum(0) - 1
-            cells.append(torch.where(here, numbers, -1).tolist())
-            count += int(here.sum())
-        status = (
-            Status.REACHED if count == self.n else Status.BUDGET if count else Status.UNREACHABLE
+    def _reached(self, state: LadderState, run: Run[ClimbState]) -> LadderState:
+        """The ladder after a rung that has ended."""
+        assert run.kept is not None
+        kept = run.kept.trimmed()
+        order = kept["parent"].argsort()
+        rows = {name: kept[name][order] for name in ("u", "f", "e", "step", "parent")}
+        number = rows.pop("parent")
+        rung = Rung(**{**rows, "step": rows["step"] + state.steps}, number=number)
+        rungs = [*state.rungs, rung]
+        status = Status.RUNNING
+        if run.status is Status.NOT_FINITE:
+            status = Status.NOT_FINITE
+        elif len(rungs) == len(self.ranges):
+            status = Status.REACHED
+        return LadderState(
+            start=state.start,
+            rungs=rungs,
+            current=None,
+            steps=state.steps + run.steps,
+            best_f=run.best_f,
+            spent=state.spent.plus(run.meter),
+            seconds=state.seconds + run.seconds,
+            status=status,
         )
-        return replace(
-            state, kept=kept, status=status, extra={**state.extra, "rungs": [], "cells": cells}
+
+    def _count(self, state: LadderState) -> int:
+        return sum(len(rung.number) for rung in state.rungs)
+
+    def found(self, target: Target, state: LadderState) -> Found:
+        """The K columns that reached most rungs, in the order they were drawn."""
+        count = len(state.start)
+        reached = torch.zeros(len(self.ranges), count, dtype=torch.bool)
+        for row, rung in enumerate(state.rungs):
+            reached[row, rung.number.cpu()] = True
+        most = reached.sum(0).argsort(descending=True, stable=True)
+        columns = most[: self.K].sort().values
+        here = reached[:, columns]
+        cells = torch.where(here, here.flatten().cumsum(0).view(here.shape) - 1, -1)
+        stays = [torch.isin(rung.number, columns.to(rung.number)) for rung in state.rungs]
+        parts = list(zip(state.rungs, stays, strict=True))
+        total = int(here.sum())
+        status = state.status
+        if status is Status.REACHED and total < self.n:
+            status = Status.BUDGET if total else Status.UNREACHABLE
+        blank = state.start[:0]
+        return Found(
+            u=torch.cat([blank, *(rung.u[stay] for rung, stay in parts)]),
+            f=torch.cat([blank[:, :1], *(rung.f[stay] for rung, stay in parts)]),
+            e=torch.cat([rung.e[stay] for rung, stay in parts]) if parts else blank,
+            step=torch.cat([torch.zeros(0).long(), *(rung.step[s].cpu() for rung, s in parts)]),
+            parent=torch.cat([torch.zeros(0).long(), *(r.number[s].cpu() for r, s in parts)]),
+            origin=torch.zeros(total, dtype=torch.long),
+            origins=Climb.origins,
+            row=torch.arange(len(self.ranges)).repeat_interleave(here.sum(1)),
+            ranges=self.rows(target),
+            cells=cells,
+            columns=self.columns(1),
+            status=status,
+            best_f=torch.full((1,), math.nan) if state.best_f is None else state.best_f,
+            steps=state.steps,
+            meter=state.meter,
+            seconds=state.seconds,
         )

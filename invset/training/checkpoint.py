@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def load_checkpoint(path: Path, config: dict[str, Any]) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, config: Mapping[str, object]) -> dict[str, Any] | None:
     """Read the checkpoint at `path`, or None if there is none yet.
 
     Raises:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from invset.errors import InvsetError
 from invset.files.images import ImageSet, to_float
+from invset.nets.fast import channels_last
 from invset.training.augment import cutout, random_crop, random_flip, random_zoom
 from invset.training.average import warm_ema
 from invset.training.checkpoint import (
@@ -106,8 +107,10 @@ class NetworkTraining(Resumable):
         device: str | torch.device = "cpu",
     ) -> None:
         s = settings
-        self.settings, self.steps, self.device = s, steps, torch.device(device)
-        self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.settings = s
+        self.steps = steps
+        self.device = torch.device(device)
+        self.net = channels_last(net.to(self.device))
         self.average = AveragedModel(net, avg_fn=warm_ema(s.ema), use_buffers=True)
         decay = [p for p in net.parameters() if p.ndim > 1]
         plain = [p for p in net.parameters() if p.ndim <= 1]
@@ -132,13 +135,15 @@ class NetworkTraining(Resumable):
         """8-bit pictures, with shape (N, 3, H, W), as the network gets them: floats, each with its
         own draws.
         """
-        s, rng = self.settings, self.rng
+        s = self.settings
+        rng = self.rng
         x = random_zoom(random_crop(to_float(images), s.crop, rng), s.zoom, rng)
         return cutout(random_flip(x, rng), s.cutout, rng)
 
     def train_epoch(self, train: ImageSet) -> float:
         """One pass over the pictures; return the mean loss in nats."""
-        s, start = self.settings, time.monotonic()
+        s = self.settings
+        start = time.monotonic()
         self.net.train()
         order = torch.randperm(len(train), generator=self.rng)
         total = torch.zeros((), device=self.device)

@@ -23,127 +23,24 @@ real to D and encode back to their code.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
-from tqdm import tqdm
 
-from invset.errors import InvsetError
 from invset.files.images import ImageSet, to_float, to_uint8
+from invset.nets.fast import channels_last
 from invset.nets.network import Network
 from invset.nets.upconv import UpConv
-from invset.nets.weights import checksum
 from invset.training.augment import color_jitter, random_flip, random_zoom
 from invset.training.average import warm_ema
-from invset.training.checkpoint import (
-    Log,
-    Resumable,
-    fingerprint,
-    load_checkpoint,
-    save_checkpoint,
-    shapes,
-)
+from invset.training.checkpoint import Resumable
 from invset.training.discriminator import Discriminator, hinge
-from invset.training.settings import at_least, below_one, check_autocast, positive
-
-
-@dataclass(frozen=True)
-class GeneratorSettings:
-    """How to train a generator.
-
-    Attributes:
-        steps: optimiser steps of generator and discriminator.
-        batch_size: pictures a step.
-        prior_share: codes drawn from the Gaussian of real codes, a share of `batch_size`.
-        lr: Adam's rate of the generator, cosine to zero.
-        lr_discriminator: Adam's rate of the discriminator, cosine to zero.
-        features: length of the feature loss's gradient at the picture, as a share of the image
-            loss's.
-        layers: layers of the feature loss; one that is named twice counts twice. The encoder layer
-            may be among them, and layers behind it, on which the network's decision depends.
-        decision: weight of the decision's divergence, in nats, beside the feature loss; 0 leaves it
-            out.
-        zoom: smallest share of a picture's area that a random part of it has; 1 is off. Parts have
-            codes that whole pictures have not, so few pictures last longer.
-        jitter: how far each picture's colours are changed (`color_jitter`); 0 is off. A network's
-            codes of pictures that it was trained on are tidier than those of new ones; in colours
-            that it never saw they are new to it.
-        adversarial: weight of the adversarial loss; 0 leaves the discriminator out.
-        warmup: steps before the adversarial loss counts.
-        ema: decay a step of the average of the weights that is exported.
-        report_every: steps between rows of the log, validation pictures and checkpoints.
-        seed: of everything random.
-        autocast: "bf16" computes convolutions in bfloat16, "off" in float32.
-    """
-
-    steps: int = 20_000
-    batch_size: int = 64
-    prior_share: float = 0.25
-    lr: float = 3e-4
-    lr_discriminator: float = 4e-4
-    features: float = 1.0
-    layers: Sequence[str] = ("conv2", "conv3", "conv4", "conv5", "fc6")
-    decision: float = 0.0
-    zoom: float = 1.0
-    jitter: float = 0.0
-    adversarial: float = 0.05
-    warmup: int = 200
-    ema: float = 0.999
-    report_every: int = 500
-    seed: int = 0
-    autocast: str = "bf16"
-
-    def __post_init__(self) -> None:
-        at_least(1, self, "steps", "report_every")
-        at_least(2, self, "batch_size")
-        at_least(
-            0,
-            self,
-            "prior_share",
-            "features",
-            "decision",
-            "jitter",
-            "adversarial",
-            "warmup",
-            "seed",
-        )
-        positive(self, "lr", "lr_discriminator", "zoom")
-        if self.zoom > 1:
-            raise InvsetError(f"zoom must be at most 1, not {self.zoom}")
-        below_one(self, "ema")
-        if self.prior_share > 1:
-            raise InvsetError(f"prior_share must be at most 1, not {self.prior_share}")
-        if not self.layers:
-            raise InvsetError(
-                "layers must name at least one layer for the feature loss; features=0 leaves that"
-                " loss out"
-            )
-        check_autocast(self.autocast)
-
-
-def gaussian_codes(codes: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """Draw codes with the mean and covariance of `codes`, with shape (B, d), without forming the
-    covariance.
-    """
-    mean = codes.mean(0)
-    mixing = torch.randn(count, len(codes), generator=rng).to(codes) / math.sqrt(len(codes) - 1)
-    return mean + mixing @ (codes - mean)
-
-
-def relative_error(value: Tensor, target: Tensor) -> Tensor:
-    """Squared error as a share of the target's mean square, over the whole batch."""
-    return F.mse_loss(value.float(), target.float()) / target.float().square().mean().clamp_min(
-        1e-12
-    )
+from invset.training.generator_settings import GeneratorSettings
+from invset.training.losses import gaussian_codes, relative_error
 
 
 class GeneratorTraining(Resumable):
@@ -161,12 +58,14 @@ class GeneratorTraining(Resumable):
         settings: GeneratorSettings,
     ) -> None:
         s = settings
-        self.network, self.encoder, self.settings = network, encoder, s
+        self.network = network
+        self.encoder = encoder
+        self.settings = s
         self.layers = list(
             dict.fromkeys([*s.layers, encoder, *([network.output] if s.decision else [])])
         )
-        self.generator = generator.to(network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.discriminator = discriminator.to(network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator = channels_last(generator.to(network.device))
+        self.discriminator = channels_last(discriminator.to(network.device))
         self.average = AveragedModel(generator, avg_fn=warm_ema(s.ema), use_buffers=True)
         self.optimizer = torch.optim.Adam(
             generator.parameters(), lr=s.lr, betas=(0.5, 0.99), foreach=True
@@ -206,7 +105,8 @@ class GeneratorTraining(Resumable):
 
     def train_step(self, images: Tensor) -> dict[str, Tensor]:
         """One step of discriminator and generator on 8-bit pictures, with shape (B, 3, H, W)."""
-        s, size = self.settings, len(images)
+        s = self.settings
+        size = len(images)
         self._set_rates()
         x = (
             self.augmented(images)
@@ -288,7 +188,8 @@ class GeneratorTraining(Resumable):
         alone, with_code = self.discriminator(
             torch.cat([x, fake.float()]), torch.cat([conditions[:size], conditions])
         )
-        alone, with_code = alone.float(), with_code.float()
+        alone = alone.float()
+        with_code = with_code.float()
         loss = hinge(alone[:size], alone[size:]) + hinge(
             with_code[:size], with_code[size : 2 * size]
         )
@@ -302,7 +203,8 @@ class GeneratorTraining(Resumable):
         """Root mean square error of pixels, relative error of codes, share of pictures that keep
         their class.
         """
-        net, taps = self.network, [self.encoder, self.network.output]
+        net = self.network
+        taps = [self.encoder, self.network.output]
         pixel = code = agree = 0.0
         for images in val.images.split(batch_size):
             x = to_float(images).to(net.device)
@@ -334,85 +236,3 @@ class GeneratorTraining(Resumable):
         drawn = gaussian_codes(codes, count, rng)
         rows = torch.cat([x[shown], self.averaged(codes[shown]), self.averaged(drawn)])
         return to_uint8(make_grid(rows, nrow=count, padding=2, pad_value=1.0)).cpu()
-
-
-def _plain(settings: GeneratorSettings) -> dict[str, Any]:
-    return {**asdict(settings), "layers": list(settings.layers)}
-
-
-def train_generator(
-    training: GeneratorTraining, train: ImageSet, val: ImageSet, out: Path
-) -> UpConv:
-    """Train to the end, from the checkpoint in `out` if there is one; return the average of the
-    generator's weights.
-
-    Writes ``checkpoint.pt``, ``log.csv`` and ``pictures/STEP.png`` every ``report_every`` steps.
-    """
-    s = training.settings
-    config = {
-        **_plain(s),
-        "pictures": fingerprint(train.images),
-        "network": checksum(training.network.module),
-        "model": shapes(training.generator),
-        "discriminator": shapes(training.discriminator),
-    }
-    state = load_checkpoint(out / "checkpoint.pt", config)
-    if state:
-        training.load_state_dict(state)
-    elif (
-        training.generator.code_scale == 1
-    ):  # 1: not measured, as it is in a generator from an earlier training
-        training.generator.code_scale.copy_(_code_scale(training, train))
-        training.averaged.code_scale.copy_(training.generator.code_scale)
-    log = Log(out / "log.csv", rows=math.ceil(training.step / s.report_every))
-    (out / "pictures").mkdir(parents=True, exist_ok=True)
-    bar = tqdm(
-        total=s.steps * s.batch_size,
-        initial=training.step * s.batch_size,
-        desc="training generator",
-        unit="image",
-    )
-    sums: dict[str, Tensor] = {}
-    start, counted = time.monotonic(), 0
-    while training.step < s.steps:
-        index = torch.randint(len(train), (s.batch_size,), generator=training.rng)
-        losses = training.train_step(train.images[index])
-        sums = {k: sums.get(k, 0) + v.detach() for k, v in losses.items()}
-        counted += 1
-        bar.update(s.batch_size)
-        if training.step % s.report_every and training.step < s.steps:
-            continue
-        training.seconds += time.monotonic() - start
-        row = {k: float(v) / counted for k, v in sums.items()} | training.validate(val)
-        log.write(
-            {
-                "step": training.step,
-                "images": training.step * s.batch_size,
-                "seconds": training.seconds,
-                **row,
-            }
-        )
-        Image.fromarray(training.pictures(val).permute(1, 2, 0).numpy()).save(
-            out / "pictures" / f"{training.step:06d}.png"
-        )
-        save_checkpoint(out / "checkpoint.pt", {**training.state_dict(), "config": config})
-        tqdm.write(
-            f"step {training.step}/{s.steps}  " + "  ".join(f"{k} {v:.3f}" for k, v in row.items())
-        )
-        start, sums, counted = time.monotonic(), {}, 0
-    bar.close()
-    return training.averaged.eval()
-
-
-def _code_scale(training: GeneratorTraining, train: ImageSet) -> Tensor:
-    """Root mean square of the codes of a few hundred real pictures."""
-    images = to_float(train.images[torch.linspace(0, len(train) - 1, min(512, len(train))).long()])
-    with torch.no_grad():
-        return (
-            training.network.taps(images.to(training.network.device), [training.encoder])[
-                training.encoder
-            ]
-            .square()
-            .mean()
-            .sqrt()
-        )

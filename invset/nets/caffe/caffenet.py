@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,6 @@ from torch.nn import functional as F
 
 from invset.core.checks import check_choice
 from invset.errors import InvsetError
-from invset.nets.fast import Dense
 
 #: Mean pixel of ImageNet, blue, green, red, 0 … 255: the channel means of ilsvrc_2012_mean.
 IMAGENET_MEAN_BGR = (104.00699, 116.66877, 122.67892)
@@ -98,68 +96,6 @@ def center_crop(x: Tensor, size: int) -> Tensor:
     return x[..., top : top + size, left : left + size]
 
 
-class BlockConv2d(nn.Conv2d):
-    """A convolution without padding or groups, computed on blocks of stride x stride pixels as
-    channels; the numbers are the same.
-
-    conv1 sees 3 channels, too few for the CPU kernels of its gradient: as 48 channels of 4x4 blocks
-    its forward and backward pass takes 0.45 of the time, which is 0.07 of a step of CaffeNet with
-    its generator.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not len(x):
-            return super().forward(
-                x
-            )  # pixel_unshuffle leaves the channels of no images as they are
-        stride, kernel = self.stride[0], self.kernel_size[0]
-        more = -kernel % stride  # taps of weight zero, up to whole blocks
-        blocks = (
-            F.pad(self.weight, (0, more, 0, more))
-            .unflatten(3, (-1, stride))
-            .unflatten(2, (-1, stride))
-        )
-        weight = blocks.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
-        down, right = (
-            (side - kernel) // stride * stride + kernel + more - side for side in x.shape[-2:]
-        )
-        return F.conv2d(F.pixel_unshuffle(F.pad(x, (0, right, 0, down)), stride), weight, self.bias)
-
-
-class ChannelNorm(nn.LocalResponseNorm):
-    """Local response normalisation by a sum over channels that is a product with a band matrix, and
-    with a backward pass of its own.
-
-        y = x d^-beta,   d = k + alpha/n sum_window x²
-        dx = dy d^-beta - 2 alpha beta / n x sum_window (dy x d^(-beta - 1))
-
-    PyTorch's pools over 3-d volumes, which takes 3.4 times as long.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        channel = torch.arange(x.shape[1], device=x.device)
-        ahead = channel - channel.unsqueeze(1) + self.size // 2
-        band = ((ahead >= 0) & (ahead < self.size)).to(x.dtype) * (self.alpha / self.size)
-        return _Normalized.apply(x, band[..., None, None], self.beta, self.k)
-
-
-class _Normalized(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, band: Tensor, beta: float, k: float) -> Tensor:
-        scale = F.conv2d(x.square(), band) + k
-        factor = scale.pow(-beta)
-        ctx.save_for_backward(x, band, scale, factor)
-        ctx.beta = beta
-        return x * factor
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
-        x, band, scale, factor = ctx.saved_tensors
-        direct = gradient * factor
-        around = F.conv2d(direct * x / scale, band.transpose(0, 1))
-        return torch.addcmul(direct, x, around, value=-2 * ctx.beta), None, None, None
-
-
 class CaffeNet(nn.Sequential):
     """RGB images in [0, 1], with shape (N, 3, H, W), to fc8, with shape (N, n_out).
 
@@ -188,10 +124,7 @@ class CaffeNet(nn.Sequential):
         for i, (width, (kernel, stride, padding, groups)) in enumerate(
             zip(widths, CONVOLUTIONS, strict=True), start=1
         ):
-            convolution = BlockConv2d if stride > 1 else nn.Conv2d
-            layers[f"conv{i}"] = convolution(
-                channels, width, kernel, stride, padding, groups=groups
-            )
+            layers[f"conv{i}"] = nn.Conv2d(channels, width, kernel, stride, padding, groups=groups)
             layers[f"relu{i}"] = nn.ReLU()
             after: dict[str, nn.Module] = {}
             if i in POOLED:
@@ -199,7 +132,7 @@ class CaffeNet(nn.Sequential):
             if i in NORMED:
                 # Caffe too divides alpha by the number of channels that it sums over
                 # (lrn_layer.cpp)
-                after["norm"] = ChannelNorm(5, alpha=1e-4, beta=0.75, k=1.0)
+                after["norm"] = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
             for name in order.split("-"):
                 if name in after:
                     layers[f"{name}{i}"] = after[name]
@@ -207,10 +140,10 @@ class CaffeNet(nn.Sequential):
         layers["flatten"] = nn.Flatten()
         units = channels * map_side(size) ** 2
         for i, width in enumerate(fc, start=6):
-            layers[f"fc{i}"] = Dense(units, width)
+            layers[f"fc{i}"] = nn.Linear(units, width)
             layers[f"relu{i}"] = nn.ReLU()
             units = width
-        layers["fc8"] = Dense(units, n_out)
+        layers["fc8"] = nn.Linear(units, n_out)
         super().__init__(layers)
 
 

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from invset.nets.caffe.caffenet import IMAGENET_MEAN_BGR, as_mean, center_crop
-from invset.nets.fast import Dense
 
 SLOPE = 0.3
 
@@ -75,7 +74,7 @@ class UpConvFc6(nn.Module):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         units = code_dim
         for name, width in zip(("defc7", "defc6", "defc5"), (*hidden, start * 16), strict=True):
-            layers[name] = Dense(units, width)
+            layers[name] = nn.Linear(units, width)
             layers[f"relu_{name}"] = nn.LeakyReLU(SLOPE)
             units = width
         layers["reshape"] = nn.Unflatten(1, (start, 4, 4))

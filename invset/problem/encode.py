@@ -1,4 +1,4 @@
-"""Activations of many real inputs, in batches, with a progress bar."""
+"""Activations of many real inputs, in batches."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from invset.nets.network import Network
 from invset.problem.neuron import locate, read_all
+from invset.progress import Progress, quiet
 
 
 @torch.no_grad()
@@ -19,6 +19,7 @@ def activations(
     layers: Sequence[str],
     flatten: Sequence[str] = (),
     batch_size: int = 100,
+    progress: Progress = quiet,
 ) -> dict[str, Tensor]:
     """Activations of every neuron of some layers.
 
@@ -29,26 +30,24 @@ def activations(
         layers: names; channels are read at the centre.
         flatten: layers of which all positions are wanted (encodings).
         batch_size: inputs a pass.
+        progress: told how many inputs were looked at, and how many there are.
 
     Returns:
         layer -> float32 on the CPU, with shape (N, units).
     """
     parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    for batch in tqdm(
-        inputs.split(batch_size),
-        desc=f"{network.name} looks at {len(inputs)} {network.medium.noun}s",
-        unit="batch",
-        leave=False,
-    ):
+    done = 0
+    progress(done, len(inputs))
+    for batch in inputs.split(batch_size):
         taps = network.taps(network.medium.restore(batch.to(network.device)), layers)
         for layer, value in taps.items():
-            whole = layer in flatten or value.ndim == 2
-            parts[layer].append((value.flatten(1) if whole else centre(value)).float().cpu())
+            read = value.flatten(1) if layer in flatten else _centre(value, layer)
+            parts[layer].append(read.float().cpu())
+        done += len(batch)
+        progress(done, len(inputs))
     return {layer: torch.cat(values) for layer, values in parts.items()}
 
 
-def centre(value: Tensor) -> Tensor:
-    """Every channel at the centre: (B, channels, H, W) or (B, tokens, channels) to (B,
-    channels).
-    """
-    return read_all(value, locate("center", value.shape[1:], "of encodings"))
+def _centre(value: Tensor, layer: str) -> Tensor:
+    """Every channel at the centre, with shape (B, channels)."""
+    return read_all(value, locate("center", value.shape[1:], layer))

@@ -1,0 +1,203 @@
+"""The one loop that runs every sampler: it keeps, counts, logs, stops, and leaves a state to go on
+from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from invset.core.kept import Kept
+from invset.core.target import Meter, Target
+from invset.errors import InvsetError
+from invset.samplers.base import Column, Limits, Offer, Sampler, Status
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Run(Generic[S]):
+    """Where a run is after a look at the device. Immutable: an interrupted round leaves it whole.
+
+    Attributes:
+        state: the sampler's.
+        kept: the samples so far; None before the first step.
+        best_f: activations that came closest to the ranges so far, with shape (p,).
+        meter: passes so far.
+        status: why it ended, or RUNNING.
+        steps: steps so far.
+        count: samples so far.
+        arrived_at: step of the latest look that found a new sample.
+        seconds: time of sampling so far.
+    """
+
+    state: S
+    kept: Kept | None
+    best_f: Tensor | None
+    meter: Meter
+    status: Status = Status.RUNNING
+    steps: int = 0
+    count: int = 0
+    arrived_at: int = 0
+    seconds: float = 0.0
+
+
+#: Called after every look with the run and the rows of `columns`, with shape (steps, columns).
+OnLook = Callable[[Run[Any], list[list[float]]], None]
+
+
+def columns(sampler: Sampler[Any] | type[Sampler[Any]], p: int) -> tuple[Column, ...]:
+    """The columns of the log: the activations of p neurons, the sampler's own, and two counts."""
+    ends = (("min", "lowest"), ("mean", "mean"), ("max", "highest"))
+    named = (
+        [("f", "activation")]
+        if p == 1
+        else [(f"f{j + 1}", f"activation {j + 1}") for j in range(p)]
+    )
+    extent = [Column(f"{f}_{end}", f"{word} {title}") for f, title in named for end, word in ends]
+    counts = (Column("inside", "codes in range"), Column("kept", "samples"))
+    return (*extent, *sampler.columns, *counts)
+
+
+def drive(
+    sampler: Sampler[S],
+    target: Target,
+    rng: torch.Generator,
+    run: Run[S] | None = None,
+    on_look: OnLook | None = None,
+    limits: Limits | None = None,
+) -> Run[S]:
+    """Run `sampler` until it ends, is interrupted (Ctrl-C), or meets numbers that are not finite.
+
+    Args:
+        sampler: what to run.
+        target: what to sample; its meter goes on from `run`, or from zero.
+        rng: of every random draw; when `run` is given, as it was after the look that made it.
+        run: where to go on; None starts anew.
+        on_look: see `OnLook`.
+        limits: when to give up; what they leave open, the sampler says.
+
+    Raises:
+        InvsetError: the device's memory is too small for K codes.
+    """
+    stop = sampler.limits().tightened(limits or Limits())
+    try:
+        if run is None:
+            target.meter.set(Meter())
+            run = Run(sampler.init(target, rng), None, None, target.meter.copy())
+        else:
+            target.meter.set(run.meter)
+        started = time.monotonic() - run.seconds
+        while run.status is Status.RUNNING:
+            run, rows = _round(sampler, target, rng, run)
+            run = _judged(replace(run, seconds=time.monotonic() - started), stop)
+            if on_look is not None:
+                on_look(run, rows.tolist())
+    except KeyboardInterrupt:
+        if run is None:
+            raise
+        if run.status is Status.RUNNING:  # a run that has ended stays ended
+            run = replace(run, status=Status.INTERRUPTED)
+    except torch.OutOfMemoryError as error:
+        part = max(1, sampler.K // 2)
+        raise InvsetError(
+            f"memory of the device is too small for {sampler.K} codes at once; evaluate fewer at a"
+            f" time with runtime.micro_batch={part}, which gives the same samples, or take a"
+            f" smaller K ({str(error).splitlines()[0]})"
+        ) from error
+    return run
+
+
+def _round(
+    sampler: Sampler[S], target: Target, rng: torch.Generator, run: Run[S]
+) -> tuple[Run[S], Tensor]:
+    """Some steps without reading anything back from the device, then one look at it."""
+    state = run.state
+    kept = run.kept
+    best = run.best_f
+    sound = []
+    rows = []
+    for number in range(sampler.stride(state, sampler.n - run.count)):
+        state, offer = sampler.step(target, state, rng)
+        seen = offer.seen
+        finite = torch.isfinite(seen.f).all(1) & torch.isfinite(seen.u).all(1)
+        kept = _keep(sampler, kept, offer, finite, run.steps + number)
+        best = closest(target, seen.f[0] if best is None else best, seen.f)
+        sound.append(finite.all())
+        rows.append(_row(sampler, target, offer, kept))
+    if not target.exact and not sampler.replaces and kept is not None:
+        accepts = partial(sampler.accepts, target)
+        kept = kept.confirmed(target, run.count, sampler.K, accepts)
+    steps = run.steps + len(rows)
+    after = replace(
+        run, state=state, kept=kept, best_f=best, steps=steps, meter=target.meter.copy()
+    )
+    return _read(sampler, after, torch.stack(sound).all()), torch.stack(rows)
+
+
+def _keep(
+    sampler: Sampler[S], kept: Kept | None, offer: Offer, finite: Tensor, step: int
+) -> Kept | None:
+    """The samples after an offer."""
+    if offer.chosen is None:
+        return kept
+    before = Kept.empty(sampler.n, offer.seen) if kept is None or sampler.replaces else kept
+    after = before.add(offer.chosen & finite, offer.seen, offer.parent, step, offer.origin)
+    return after.or_more(kept) if sampler.replaces and kept is not None else after
+
+
+def _row(sampler: Sampler[S], target: Target, offer: Offer, kept: Kept | None) -> Tensor:
+    """The numbers of `columns` for one step."""
+    f = offer.seen.f.detach()
+    extent = torch.stack([f.amin(0), f.mean(0), f.amax(0)], 1).flatten()
+    inside = target.range.contains(f) if not sampler.holds_range else sampler.accepts(target, f)
+    inside = inside.sum()
+    counts = torch.stack([inside, torch.zeros_like(inside) if kept is None else kept.count])
+    return torch.cat([extent, offer.log.detach().to(f), counts.to(f)])
+
+
+def _read(sampler: Sampler[S], run: Run[S], finite: Tensor) -> Run[S]:
+    """Read one small tensor back from the device: are there enough samples, is it the end?"""
+    count = finite.new_zeros((), dtype=torch.long) if run.kept is None else run.kept.count
+    done = torch.as_tensor(sampler.done(run.state), device=count.device)
+    numbers = torch.stack([finite.long(), count, done.long()]).tolist()
+    sound, found, ended = bool(numbers[0]), numbers[1], bool(numbers[2])
+    arrived_at = run.steps if found > run.count else run.arrived_at
+    run = replace(run, count=found, arrived_at=arrived_at)
+    if not sound:
+        return replace(run, status=Status.NOT_FINITE)
+    if found >= sampler.n and not sampler.replaces:
+        return replace(run, status=Status.REACHED)
+    state = sampler.turn(run.state, ended, sampler.n - found)
+    if state is None:
+        return replace(run, status=Status.REACHED if found >= sampler.n else _given_up(found))
+    return replace(run, state=state)
+
+
+def _judged(run: Run[S], limits: Limits) -> Run[S]:
+    """The run, ended if it is past one of its limits."""
+    over = limits.past(run.meter, run.steps - run.arrived_at, run.seconds)
+    if run.status is Status.RUNNING and over:
+        return replace(run, status=_given_up(run.count))
+    return run
+
+
+def _given_up(count: int) -> Status:
+    return Status.BUDGET if count else Status.UNREACHABLE
+
+
+def closest(target: Target, best: Tensor, f: Tensor) -> Tensor:
+    """Of `best`, with shape (p,), and the rows of f, with shape (B, p): the activations nearest to
+    the ranges, in their widths.
+    """
+    candidates = torch.cat([best.detach().unsqueeze(0), f.detach()])
+    distance = (target.range.violation(candidates) / target.range.width).square().sum(1)
+    # one axis: indexing with a scalar waits for the device
+    nearest = torch.nan_to_num(distance, nan=torch.inf).argmin(keepdim=True)
+    return candidates[nearest][0]

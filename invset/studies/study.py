@@ -1,0 +1,215 @@
+"""A study: one or several inverse sets that are sampled for one question, and what they gave.
+
+A sampler alone is the study of one set (`Sampling`). A study over several sets, such as a ladder of
+ranges, drives samplers in turn. ``invset run`` runs either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar, get_type_hints, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from invset.core.plain import from_plain, to_plain
+from invset.core.target import Meter, Target
+from invset.samplers.base import Column, Limits, S, Sampler, Status
+from invset.samplers.drive import Run, columns, drive
+
+#: Called after every look with the state to go on from, the new rows of the log, with shape (steps,
+#: columns), and how many samples there are.
+OnLook = Callable[[Any, list[list[float]], int], None]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Samples of a study, in coordinates.
+
+    Attributes:
+        u: coordinates, with shape (n, dim).
+        f: activations, raw units, with shape (n, p).
+        e: encodings, with shape (n, d).
+        step: gradient step at which each was taken, with shape (n,).
+        parent: seed, draw or column that each came from, with shape (n,).
+        origin: number from 0 in `origins` of each, with shape (n,).
+        origins: what samples came from, in words.
+        row: row of `ranges` that each was taken for, with shape (n,).
+        ranges: rows of ranges (z1, z2), one for each neuron.
+        cells: numbers from 0 of the samples that form a grid, -1 where there is none, with shape
+            (rows, columns); None where samples form no grid.
+        columns: of the log.
+        status: why the study ended.
+        best_f: activations that came closest to the ranges, with shape (p,).
+        steps: gradient steps.
+        meter: passes.
+        seconds: time of sampling.
+    """
+
+    u: Tensor
+    f: Tensor
+    e: Tensor
+    step: Tensor
+    parent: Tensor
+    origin: Tensor
+    origins: tuple[str, ...]
+    row: Tensor
+    ranges: list[list[tuple[float, float]]]
+    cells: Tensor | None
+    columns: tuple[Column, ...]
+    status: Status
+    best_f: Tensor
+    steps: int
+    meter: Meter
+    seconds: float
+
+
+@runtime_checkable
+class Study(Protocol):
+    """What ``invset run`` runs."""
+
+    @property
+    def n(self) -> int:
+        """Samples asked for."""
+        ...
+
+    def columns(self, p: int) -> tuple[Column, ...]:
+        """Columns of the log, for p neurons."""
+        ...
+
+    def rows(self, target: Target) -> list[list[tuple[float, float]]]:
+        """Rows of ranges (z1, z2), one for each neuron."""
+        ...
+
+    def run(
+        self,
+        target: Target,
+        rng: torch.Generator,
+        state: Any = None,
+        on_look: OnLook | None = None,
+        limits: Limits | None = None,
+    ) -> Any:
+        """Sample until it ends or is interrupted; return the last state.
+
+        Args:
+            target: what to sample.
+            rng: of every random draw; when `state` is given, as it was after the look that made it.
+            state: where to go on; None starts anew.
+            on_look: see `OnLook`.
+            limits: when to give up.
+        """
+        ...
+
+    def found(self, target: Target, state: Any) -> Found:
+        """The samples of a state."""
+        ...
+
+    @property
+    def state_type(self) -> Any:
+        """The class of its states, to read one from a file."""
+        ...
+
+    @property
+    def space(self) -> str:
+        """What ``prior=auto`` means; see `Sampler.space`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sampling(Generic[S]):
+    """The study of one inverse set by one sampler."""
+
+    sampler: Sampler[S]
+
+    @property
+    def n(self) -> int:
+        """Samples asked for."""
+        return self.sampler.n
+
+    @property
+    def space(self) -> str:
+        """Where the sampler moves."""
+        return self.sampler.space
+
+    @property
+    def state_type(self) -> Any:
+        """A run of the sampler."""
+        return Run[get_type_hints(type(self.sampler).init)["return"]]  # type: ignore[misc]
+
+    def columns(self, p: int) -> tuple[Column, ...]:
+        return columns(self.sampler, p)
+
+    def rows(self, target: Target) -> list[list[tuple[float, float]]]:
+        return [list(zip(target.range.z1.tolist(), target.range.z2.tolist(), strict=True))]
+
+    def run(
+        self,
+        target: Target,
+        rng: torch.Generator,
+        state: Run[S] | None = None,
+        on_look: OnLook | None = None,
+        limits: Limits | None = None,
+    ) -> Run[S]:
+        """Drive the sampler."""
+
+        def looked(run: Run[S], rows: list[list[float]]) -> None:
+            if on_look is not None:
+                on_look(run, rows, run.count)
+
+        return drive(self.sampler, target, rng, state, looked, limits)
+
+    def found(self, target: Target, state: Run[S]) -> Found:
+        if state.kept is None:
+            blank = torch.zeros(0, target.space.dim)
+            numbers = torch.zeros(0, dtype=torch.long)
+            kept = dict.fromkeys(("step", "parent", "origin"), numbers)
+            kept |= {"u": blank, "f": torch.zeros(0, target.p), "e": blank}
+        else:
+            kept = state.kept.trimmed()
+        best = torch.full((target.p,), torch.nan) if state.best_f is None else state.best_f
+        return Found(
+            **kept,
+            origins=self.sampler.origins,
+            row=torch.zeros(len(kept["u"]), dtype=torch.long),
+            ranges=self.rows(target),
+            cells=None,
+            columns=self.columns(target.p),
+            status=state.status,
+            best_f=best,
+            steps=state.steps,
+            meter=state.meter,
+            seconds=state.seconds,
+        )
+
+
+def study_of(component: Any) -> Study:
+    """A study as it is; a sampler as the study of one set."""
+    return Sampling(component) if isinstance(component, Sampler) else component
+
+
+def saved(state: Any) -> dict[str, Any]:
+    """A study's state as plain values and tensors, for `torch.save`."""
+    return to_plain(state)
+
+
+def loaded(study: Study, plain: dict[str, Any]) -> Any:
+    """The inverse of `saved`; what was interrupted is running again.
+
+    Raises:
+        InvsetError: another sampler or another version wrote it.
+    """
+    return running(from_plain(study.state_type, plain))
+
+
+def running(state: T) -> T:
+    """The state of an interrupted study as one that runs."""
+    changes: dict[str, Any] = {}
+    if getattr(state, "status", None) is Status.INTERRUPTED:
+        changes["status"] = Status.RUNNING
+    current = getattr(state, "current", None)
+    if current is not None:
+        changes["current"] = running(current)
+    return replace(state, **changes) if changes else state  # type: ignore[type-var]

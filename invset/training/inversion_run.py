@@ -1,0 +1,125 @@
+"""A training of a generator from its first step, or its checkpoint, to its last, with a log and
+pictures.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from invset.files.images import ImageSet, to_float
+from invset.nets.upconv import UpConv
+from invset.nets.weights import checksum
+from invset.training.checkpoint import (
+    Log,
+    fingerprint,
+    load_checkpoint,
+    save_checkpoint,
+    shapes,
+)
+from invset.training.inversion import GeneratorTraining
+
+
+def train_generator(
+    training: GeneratorTraining, train: ImageSet, val: ImageSet, out: Path
+) -> UpConv:
+    """Train to the end, from the checkpoint in `out` if there is one.
+
+    Writes ``checkpoint.pt``, ``log.csv`` and ``pictures/STEP.png`` every ``report_every`` steps.
+
+    Args:
+        training: a generator and what trains it.
+        train: pictures to learn from.
+        val: pictures to measure on; never learnt from.
+        out: a folder.
+
+    Returns:
+        The average of the generator's weights.
+
+    Raises:
+        InvsetError: `out` holds a training with other settings, pictures or networks.
+    """
+    s = training.settings
+    config = _config(training, train)
+    _begin(training, train, load_checkpoint(out / "checkpoint.pt", config))
+    log = Log(out / "log.csv", rows=math.ceil(training.step / s.report_every))
+    (out / "pictures").mkdir(parents=True, exist_ok=True)
+    with tqdm(
+        total=s.steps * s.batch_size,
+        initial=training.step * s.batch_size,
+        desc="training generator",
+        unit="image",
+    ) as bar:
+        while training.step < s.steps:
+            start = time.monotonic()
+            losses = _train_some(training, train, bar)
+            training.seconds += time.monotonic() - start
+            row = losses | training.validate(val)
+            _write(training, row, val, log, out)
+            save_checkpoint(out / "checkpoint.pt", {**training.state_dict(), "config": config})
+    return training.averaged.eval()
+
+
+def _config(training: GeneratorTraining, train: ImageSet) -> dict[str, object]:
+    """What a checkpoint has to agree with."""
+    settings = {**asdict(training.settings), "layers": list(training.settings.layers)}
+    return {
+        **settings,
+        "pictures": fingerprint(train.images),
+        "network": checksum(training.network.module),
+        "model": shapes(training.generator),
+        "discriminator": shapes(training.discriminator),
+    }
+
+
+def _begin(training: GeneratorTraining, train: ImageSet, state: dict[str, Any] | None) -> None:
+    """Go on from a checkpoint's state; without, measure the scale of codes."""
+    if state:
+        training.load_state_dict(state)
+    elif training.generator.code_scale == 1:  # else it is a generator from an earlier training
+        training.generator.code_scale.copy_(_code_scale(training, train))
+        training.averaged.code_scale.copy_(training.generator.code_scale)
+
+
+def _train_some(training: GeneratorTraining, train: ImageSet, bar: tqdm) -> dict[str, float]:
+    """Steps up to the next report; return the mean of each loss."""
+    s = training.settings
+    sums: dict[str, Tensor] = {}
+    counted = 0
+    while not counted or (training.step % s.report_every and training.step < s.steps):
+        index = torch.randint(len(train), (s.batch_size,), generator=training.rng)
+        losses = training.train_step(train.images[index])
+        sums = {name: sums.get(name, 0) + loss.detach() for name, loss in losses.items()}
+        counted += 1
+        bar.update(s.batch_size)
+    return {name: float(total) / counted for name, total in sums.items()}
+
+
+def _write(
+    training: GeneratorTraining, row: dict[str, float], val: ImageSet, log: Log, out: Path
+) -> None:
+    """A row of the log, and pictures."""
+    step = training.step
+    images = step * training.settings.batch_size
+    log.write({"step": step, "images": images, "seconds": training.seconds, **row})
+    pictures = training.pictures(val).permute(1, 2, 0).numpy()
+    Image.fromarray(pictures).save(out / "pictures" / f"{step:06d}.png")
+    told = "  ".join(f"{name} {value:.3f}" for name, value in row.items())
+    tqdm.write(f"step {step}/{training.settings.steps}  {told}")
+
+
+@torch.no_grad()
+def _code_scale(training: GeneratorTraining, train: ImageSet) -> Tensor:
+    """Root mean square of the codes of a few hundred real pictures."""
+    spread = torch.linspace(0, len(train) - 1, min(512, len(train))).long()
+    images = to_float(train.images[spread]).to(training.network.device)
+    codes = training.network.taps(images, [training.encoder])[training.encoder]
+    return codes.square().mean().sqrt()

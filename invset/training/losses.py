@@ -1,0 +1,25 @@
+"""Codes that no picture has, and errors that mean the same for every network."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def gaussian_codes(codes: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Draw codes with the mean and covariance of `codes`, with shape (B, d), without forming the
+    covariance.
+    """
+    mean = codes.mean(0)
+    mixing = torch.randn(count, len(codes), generator=rng).to(codes) / math.sqrt(len(codes) - 1)
+    return mean + mixing @ (codes - mean)
+
+
+def relative_error(value: Tensor, target: Tensor) -> Tensor:
+    """Squared error as a share of the target's mean square, over the whole batch."""
+    return F.mse_loss(value.float(), target.float()) / target.float().square().mean().clamp_min(
+        1e-12
+    )
