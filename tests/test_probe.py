@@ -117,7 +117,7 @@ def test_a_neuron_without_a_range_can_be_looked_at_but_not_sampled() -> None:
     assert problem.neurons[0].range == ANY
     assert problem.look(torch.zeros(2, 3, 32, 32))[0].shape == (2, 1)
     with pytest.raises(InvsetError, match="fc8:8 horse has no range"):
-        problem.inverse_set(problem.region())
+        problem.target(problem.region())
 
 
 def probe(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str, dict]:
