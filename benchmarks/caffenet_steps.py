@@ -3,7 +3,7 @@ weights.
 
     python benchmarks/caffenet_steps.py [--methods stream two_stage] [--n 20] [--threads 2]
 
-The methods are those of configs/method/, in the box [0, 30] of PPGN's codes (the published ones in
+The methods are those of configs/sampler/, in the box [0, 30] of PPGN's codes (the published ones in
 all of code space), from E of random images: no natural region is known of random weights. Ranges
 lie between the 60th and 75th, and the 90th and 97.5th percentiles of f at 500 such codes. Distinct
 are samples in range that are farther from all before than half the median distance to the nearest
@@ -17,13 +17,12 @@ from typing import Any
 import hydra
 import torch
 from common import begin, pair, parser, write
-from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from invset import Neuron, Problem
 from invset.analysis.diversity import count_distinct, nearest_neighbours
 from invset.api import finish
-from invset.cli import config_dir
+from invset.config.compose import compose
 from invset.problem.allocator import keep_freed_memory
 from invset.studies.study import study_of
 
@@ -41,10 +40,10 @@ def start_activations(problem: Problem, count: int) -> tuple[torch.Tensor, torch
 
 def run(problem: Problem, method: str, n: int, threshold: float) -> dict[str, Any]:
     """One run's figures."""
-    cfg = OmegaConf.load(config_dir() / "method" / f"{method}.yaml")
+    cfg = compose("run", [f"sampler={method}", f"n={n}"])
     rng = torch.Generator().manual_seed(0)
     region = problem.region("none" if cfg.prior == "none" else "clip", rng, (0.0, 30.0))
-    sampler = hydra.utils.instantiate(cfg.sampler)(n=n)
+    sampler = hydra.utils.instantiate(cfg.sampler)
     with tqdm(total=n, desc=f"{method} {problem.names[0]}", unit="sample", leave=False) as bar:
         study = study_of(sampler)
         target = problem.target(region)
@@ -69,7 +68,7 @@ def main() -> None:
     """Run, print and write."""
     arguments_ = parser(__doc__, "caffenet_steps")
     arguments_.add_argument(
-        "--methods", nargs="+", default=["stream", "two_stage"], help="files of configs/method"
+        "--methods", nargs="+", default=["stream", "two_stage"], help="files of configs/sampler"
     )
     arguments_.add_argument("--n", type=int, default=20, help="samples a run")
     arguments = arguments_.parse_args()

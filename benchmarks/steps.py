@@ -4,7 +4,7 @@ published, with our remedies, and stream.
     python benchmarks/steps.py [--methods stream two_stage paper_both paper_base] [--seeds 0 1 2] \
         [--n 100] [--threads 2]
 
-The runs are those of `invset compare` (configs/compare.yaml, configs/method/), whose `runs.csv` is
+The runs are those of `invset compare` (configs/compare.yaml, configs/sampler/), whose `runs.csv` is
 written beside the JSON file, in a folder that is deleted first. For each neuron, range and seed the
 methods run one after the other; each figure is divided by that of `stream` for the same neuron,
 range and seed. Printed are median and quartiles of the figures and of the ratios. A method that
@@ -26,11 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from common import Spread, begin, parser, write
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from invset.cli import config_dir
 from invset.commands import compare
+from invset.config.compose import compose
 from invset.problem.allocator import keep_freed_memory
 
 FIGURES = ("gradient_steps", "code_steps", "seconds")
@@ -39,8 +38,7 @@ PLACE = ("layer", "neuron", "range", "seed")
 
 def run(folder: Path, overrides: list[str], neurons: str, ranges: str) -> list[dict[str, str]]:
     """Rows of ``runs.csv`` of `invset compare`."""
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = compose("compare", [f"out={folder}", *overrides])
+    cfg = compose("compare", [f"out={folder}", *overrides])
     cfg.neurons = [
         {"layer": layer, "neuron": some} for layer, some in OmegaConf.create(neurons).items()
     ]
@@ -91,7 +89,7 @@ def main() -> None:
         "--methods",
         nargs="+",
         default=methods,
-        help="files of configs/method; the others are divided by the first",
+        help="options of sampler=; the others are divided by the first",
     )
     arguments_.add_argument(
         "--neurons", default="{fc8: [8], conv5: [80]}", help="neurons of each layer"

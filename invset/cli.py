@@ -6,20 +6,14 @@ compute, so that help is quick.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import os
-import shlex
-import shutil
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from invset.config.mistakes import config_dir, one_sentence
-from invset.errors import InvsetError, did_you_mean, is_out_of_memory
+from invset.errors import InvsetError, did_you_mean
+from invset.launch import begin, guarded, launch
 from invset.problem.allocator import keep_freed_memory
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without
@@ -81,38 +75,6 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         "bring published weights into the cache:  invset fetch caffenet",
     ),
 }
-
-#: Hydra's options; all else is key=value.
-FLAGS = (
-    *(
-        "--help",
-        "-h",
-        "--hydra-help",
-        "--version",
-        "--cfg",
-        "-c",
-        "--resolve",
-        "--package",
-        "-p",
-        "--run",
-        "-r",
-        "--multirun",
-        "-m",
-    ),
-    *(
-        "--shell-completion",
-        "-sc",
-        "--config-path",
-        "-cp",
-        "--config-name",
-        "-cn",
-        "--config-dir",
-        "-cd",
-        "--info",
-        "-i",
-    ),
-    "--experimental-rerun",
-)
 
 
 def usage() -> str:
@@ -209,32 +171,7 @@ def start(name: str, rest: list[str]) -> int:
     sys.path.insert(0, os.getcwd())  # network.module._target_=my_network.build finds my_network.py
     if "--resume" in rest:
         return _resume(name, rest)
-    codes: list[int] = []
-    broken: list[BrokenPipeError] = []
-
-    def task(cfg: Any) -> int:
-        try:
-            code = _guarded(
-                lambda: importlib.import_module(module).main(cfg),
-                config,
-                _note_failure if _sweeping() else None,
-            )
-            sys.stdout.flush()
-        except BrokenPipeError as error:  # no failure of the job, as Hydra would say
-            broken.append(error)
-            return 1
-        codes.append(code)
-        if code == 2:
-            _remove_empty_run()
-        if code == 130 and _sweeping():
-            _join_sweep(cfg)
-            raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
-        return code
-
-    _hydra(task, config, name, rest)
-    if broken:
-        raise broken[0]
-    return max(codes, default=0)
+    return launch(lambda: importlib.import_module(module).main, config, name, rest)
 
 
 def _listed(rest: list[str]) -> list[str]:
@@ -248,98 +185,6 @@ def _listed(rest: list[str]) -> list[str]:
         *(f"what={word}" for word in words[:1]),
         f"words=[{','.join(words[1:])}]",
     ]
-
-
-def _sweeping() -> bool:
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    return HydraConfig.get().mode == RunMode.MULTIRUN
-
-
-def _note_failure(code: int, reason: str) -> None:
-    """Keep in the job's folder why it has no result, for the page of the sweep."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from invset.files.rundir import RunDir
-
-    folder = RunDir(HydraConfig.get().runtime.output_dir)
-    command = f"invset run {shlex.join(folder.overrides())}"
-    folder.write_json("failed.json", {"exit_code": code, "reason": reason, "command": command})
-
-
-def _join_sweep(cfg: Any) -> None:
-    """Hydra's callback does it at the end of a sweep, which Ctrl-C does not come to."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from invset.commands.sweep import join
-
-    join(Path(HydraConfig.get().sweep.dir), cfg.get("report", False))
-
-
-def _remove_empty_run() -> None:
-    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration. A sweep
-    keeps its numbered ones.
-    """
-    from hydra.core.hydra_config import HydraConfig
-
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if not _sweeping() and [p.name for p in folder.iterdir()] == [".hydra"]:
-        shutil.rmtree(folder / ".hydra")
-        _remove_if_empty(folder)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Delete an empty folder, and those of its day and of all days if nothing else is in them."""
-    day = folder.parent
-    for empty in (folder, day, day.parent) if day.parent.name == "outputs" else (folder,):
-        if not empty.is_dir() or any(empty.iterdir()):
-            return
-        empty.rmdir()
-
-
-def _guarded(
-    run: Callable[[], int | None], config: str, note: Callable[[int, str], None] | None = None
-) -> int:
-    """Run; bad input is one sentence and 2, never a traceback, so that the other jobs of a sweep go
-    on.
-
-    Args:
-        run: what to run.
-        config: its configuration's name.
-        note: given in a sweep, where a defect of ours, too, ends one job only: takes the exit code
-            (1 for a defect) and the reason.
-    """
-    try:
-        return run() or 0
-    except Exception as error:
-        message = _bad_input(error, config)
-        if message is None and note is None:
-            raise
-        if message is None:
-            traceback.print_exc()
-        code, reason = (1, f"{type(error).__name__}: {error}") if message is None else (2, message)
-        print(f"invset: {reason}", file=sys.stderr)
-        if note is not None:
-            note(code, reason)
-        return code
-
-
-def _bad_input(error: BaseException, config: str) -> str | None:
-    """What to tell a person, or None for a defect of ours."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    cause: BaseException | None = error
-    while cause is not None:  # Hydra wraps what a constructor raises
-        if isinstance(cause, InvsetError):
-            return str(cause)
-        cause = cause.__cause__
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return one_sentence(error, config)
-    if is_out_of_memory(error):
-        return "there is not enough memory for that; type smaller K= and n="
-    return None
 
 
 def _resume(name: str, rest: list[str]) -> int:
@@ -359,85 +204,13 @@ def _resume(name: str, rest: list[str]) -> int:
             " outputs/DATE/TIME"
         )
     cfg = OmegaConf.load(saved)
-    return _guarded(
-        lambda: importlib.import_module(COMMANDS[name][0]).main(cfg, folder=folder, resume=True),
-        "run",
+    module = COMMANDS[name][0]
+    return guarded(
+        lambda: begin(
+            lambda: importlib.import_module(module).main, cfg, folder=folder, resume=True
+        ),
+        name,
     )
-
-
-def _hydra(task: Callable[[Any], int], config: str, name: str, rest: list[str]) -> None:
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    for word in rest:
-        flag = word.split("=")[0]
-        if flag.startswith("-") and flag not in FLAGS:
-            raise InvsetError(
-                f"invset {name} has no option {flag}.{did_you_mean(flag, FLAGS)} Options are typed"
-                " key=value"
-            )
-    unused = _Unused()
-    OmegaConf.register_new_resolver("unused", unused, replace=True)
-    begun: list[bool] = []
-
-    def job(cfg: Any) -> int:
-        begun.append(True)
-        return task(cfg)
-
-    # argparse takes overrides in one piece only: -m may stand anywhere
-    sweep = [word for word in rest if word in ("-m", "--multirun")]
-    sys.argv = [f"invset {name}", *sweep, *(word for word in rest if word not in sweep)]
-    os.environ["HYDRA_FULL_ERROR"] = (
-        "1"  # errors come to us as they are, instead of to Hydra's own printing
-    )
-    try:
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config)(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InvsetError(one_sentence(error, config)) from error
-    except ValueError as error:  # network=null
-        if begun:
-            raise
-        null = next((word for word in rest if word.endswith("=null")), "")
-        raise InvsetError(
-            f"{one_sentence(error, config)} {null} names no option".rstrip()
-        ) from error
-    except OSError as error:
-        if begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
-            raise
-        raise InvsetError(
-            f"can't write to {error.filename} ({error.strerror}); type"
-            " hydra.run.dir=/a/folder/of/yours"
-        ) from error
-    finally:  # Hydra asks for the folder of a sweep also where an experiment names another
-        for folder in unused.taken.values():
-            _remove_if_empty(Path(folder))
-        OmegaConf.clear_resolver(
-            "unused"
-        )  # who composes a configuration in this process later makes no folders
-
-
-class _Unused:
-    """``${unused:outputs/DATE/TIME}``: that folder, or with a number behind it if another run began
-    in the same second.
-    """
-
-    def __init__(self) -> None:
-        self.taken: dict[str, str] = {}  # Hydra asks more than once
-
-    def __call__(self, path: str) -> str:
-        if path not in self.taken:
-            for folder in (path, *(f"{path}-{number}" for number in range(2, 1000))):
-                try:
-                    os.makedirs(folder)  # made at once: two processes can't both have it
-                except FileExistsError:
-                    continue
-                except OSError:
-                    pass  # Hydra says why
-                self.taken[path] = folder
-                break
-        return self.taken[path]
 
 
 if __name__ == "__main__":

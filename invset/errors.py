@@ -33,8 +33,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def did_you_mean(word: Any, allowed: Iterable[str], limit: int = 3) -> str:
-    """Return `` Did you mean a, b?`` for the closest allowed words, or an empty string."""
+def did_you_mean(word: Any, allowed: Iterable[str], limit: int = 3, before: str = "") -> str:
+    """Return `` Did you mean a, b?`` for the closest allowed words, or an empty string; `before`
+    stands before each.
+    """
     lowered = {str(a).lower(): str(a) for a in allowed}
     close = difflib.get_close_matches(str(word).lower(), lowered, n=limit, cutoff=0.5)
-    return f" Did you mean {', '.join(lowered[c] for c in close)}?" if close else ""
+    return f" Did you mean {', '.join(before + lowered[c] for c in close)}?" if close else ""

@@ -12,14 +12,13 @@ import pytest
 import torch
 from caffe_files import write_caffemodel
 from caffe_oracle import Layer, caffenet_layers, generator_layers, random_blobs
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from typed import typed
 
 from invset.analysis.reference import Reference
 from invset.cli import COMMANDS
 from invset.config import build
-from invset.config.mistakes import config_dir
+from invset.config.compose import SHORT, compose, config_dir
 from invset.nets.embedded import EMBEDDED, embedded
 from invset.problem.neuron import Neuron, find
 
@@ -32,8 +31,7 @@ EXPERIMENTS = sorted(
 
 
 def config(name: str, *overrides: str) -> DictConfig:
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return compose(name, list(overrides))
+    return compose(name, overrides)
 
 
 def layers_for(n_out: int) -> list[Layer]:
@@ -76,7 +74,7 @@ def test_every_file_begins_with_its_command(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in FILES if "experiment" not in p.parts and "method" not in p.parts],
+    [p for p in FILES if "experiment" not in p.parts],
     ids=lambda p: p.name,
 )
 def test_every_key_is_explained(path: Path) -> None:
@@ -85,7 +83,7 @@ def test_every_key_is_explained(path: Path) -> None:
         words = line.split("#")[0].strip()
         structure = (
             words.endswith(":")
-            or words.startswith(("- ", "_target_", "_partial_"))
+            or words.startswith(("- ", "_target_", "{_target_", "defaults: ["))
             or "${" in words
         )
         if words and not structure and "  # " not in line:
@@ -124,17 +122,12 @@ def test_the_default_run() -> None:
                 "neurons",
                 "encoder",
                 "encoder_network",
+                *SHORT,
             )
         ),
         "position": "center",
-        "K": 10,
-        "n": 100,
-        "mu0": 10,
-        "alpha": 10,
-        "inner_steps": 10,
         "prior": "auto",
         "clip": None,
-        "constraint": "both",
         "eight_bit": True,
         "seed": 0,
         "device": "auto",
@@ -144,6 +137,7 @@ def test_the_default_run() -> None:
         "progress": True,
         "checkpoint_seconds": 30,
         "runtime": {
+            "_target_": "invset.problem.runtime.Runtime",
             "autocast": "off",
             "compile": False,
             "cuda_graphs": False,
@@ -153,31 +147,26 @@ def test_the_default_run() -> None:
     }
 
 
-SAMPLERS = {"stream", "two_stage", "paper", "full", "ladder", "ppgn"}
+SAMPLERS = {"stream", "stream_plain", "two_stage", "paper", "full", "ladder", "ppgn"}
 SAMPLERS |= {f"paper_{name}" for name in ("eq14", "eq15", "eq16", "one_start", "to_the_end")}
+SAMPLERS |= {"paper_base", "paper_both"}
 
 
 @pytest.mark.parametrize("option", sorted(SAMPLERS))
 def test_every_sampler_instantiates(option: str) -> None:
-    extra = ["sampler.ranges=[[1,2],[3,4]]"] if option == "ladder" else []
-    sampler = hydra.utils.instantiate(
-        config("run", f"sampler={option}", "K=3", "n=7", *extra).sampler
-    )
+    extra = ["sampler.ranges=[[1,2],[3,4]]"] if option == "ladder" else ["n=7"]
+    sampler = hydra.utils.instantiate(config("run", f"sampler={option}", "K=3", *extra).sampler)
     assert sampler.K == 3
     assert sampler.n == (6 if option == "ladder" else 7)
     assert {p.stem for p in (CONFIGS / "sampler").glob("*.yaml")} == SAMPLERS
 
 
-@pytest.mark.parametrize("option", [p.stem for p in sorted((CONFIGS / "method").glob("*.yaml"))])
-def test_every_method_instantiates(option: str) -> None:
-    assert hydra.utils.instantiate(config("compare").methods[option].sampler)(n=20).n == 20
-
-
 def test_the_published_method_at_both_ends_differs_in_that_alone() -> None:
-    one, both = (
-        hydra.utils.instantiate(config("compare").methods[name].sampler)(n=20)
-        for name in ("paper_base", "paper_both")
+    one, both, paper = (
+        hydra.utils.instantiate(config("run", f"sampler={name}").sampler)
+        for name in ("paper_base", "paper_both", "paper")
     )
+    assert one == paper
     assert (one.constraint, both.constraint) == ("paper", "both")
     assert replace(one, constraint="both") == both
 
@@ -369,9 +358,8 @@ def test_every_experiment_composes(option: str) -> None:
 def sampled(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str, Any]:
     """The summary of a run that does very little."""
     little = [
-        "n=4",
-        "K=2",
-        "inner_steps=2",
+        *(["K=2"] if "ladder" in words[0] or "hidden" in words[0] else ["n=4", "K=2"]),
+        *(["inner_steps=2"] if "paper" in words[0] else []),
         "animation=false",
         "progress=false",
         f"hydra.run.dir={out}",
@@ -440,15 +428,8 @@ def test_experiments_ask_what_the_paper_asks(
     option: str, small: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cfg = config("run", f"experiment=paper/{option}")
-    assert (cfg.K, cfg.n, cfg.mu0, cfg.alpha, cfg.inner_steps, cfg.prior, cfg.constraint) == (
-        10,
-        500,
-        10,
-        10,
-        100,
-        "none",
-        "paper",
-    )
+    assert [cfg.sampler[key] for key in SHORT] == [10, 500, 10, 10, 100, "paper"]
+    assert cfg.prior == "none"
     places = option in ("gas_station", "phone_booth")
     network = "places205" if places else "caffenet"
     # E is CaffeNet's fc6 in all of the paper's experiments
@@ -470,15 +451,8 @@ def test_experiments_ask_what_the_paper_asks(
 
 def test_published_choices_are_those_of_the_paper() -> None:
     cfg = config("run", "experiment=paper/base")
-    assert (cfg.K, cfg.n, cfg.mu0, cfg.alpha, cfg.inner_steps, cfg.prior, cfg.constraint) == (
-        10,
-        500,
-        10,
-        10,
-        100,
-        "none",
-        "paper",
-    )
+    assert [cfg.sampler[key] for key in SHORT] == [10, 500, 10, 10, 100, "paper"]
+    assert cfg.prior == "none"
     sampler = hydra.utils.instantiate(cfg.sampler)
     assert (
         sampler.units,

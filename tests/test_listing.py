@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from safetensors.torch import save_file
 from typed import typed
 
 from invset.commands.listing import KINDS, about
 from invset.config.build import choose_device, load_direction
-from invset.config.mistakes import config_dir
+from invset.config.compose import compose, config_dir
 from invset.errors import InvsetError
 from invset.nets.caffe.caffenet import CaffeNet
 from invset.nets.caffe.load import caffe_layers
@@ -57,15 +56,31 @@ def test_every_option_that_is_listed_composes(kind: str, listed: Listed) -> None
         assert not explanation.startswith("invset run"), (
             f"say in brackets behind the first line of {group}/{option}.yaml what it is"
         )
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            assert compose("run", [f"{group}={option}"])
+        assert compose("run", [f"{group}={option}"])
 
 
-def test_every_method_that_is_listed_can_be_compared(listed: Listed) -> None:
-    lines = [line.split(maxsplit=1) for line in listed("methods")]
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        assert {method for method, _ in lines} == set(compose("compare").methods)
-    assert "the default sampler" in dict(lines)["stream"]
+def test_options_of_a_sampler(listed: Listed) -> None:
+    rows = {line.split("=")[0]: line for line in listed("options", "sampler=paper")}
+    shown, _, about = rows["sampler.walk"].partition(" ")
+    assert shown == "sampler.walk=0"
+    assert about.strip().startswith("a number of at least 0 and at most 1: 0 (paper): sampling")
+    assert about.endswith("the share of a fresh draw in the way.")
+    assert "  both or paper: " in rows["sampler.constraint"]
+    assert rows["sampler.constraint"].startswith("sampler.constraint=paper ")
+    assert rows["sampler.step_rule.lr"].startswith("sampler.step_rule.lr=0.03 ")
+    assert rows["runtime.micro_batch"].startswith("runtime.micro_batch=null ")
+    assert len([name for name in rows if name.startswith("sampler.step_rule.")]) == 4
+    assert [line.split("=")[0] for line in listed("options", "sampler=ladder", "spare")] == [
+        "sampler.spare"
+    ]
+    assert listed("options", "sampler=ladder", "nobody")[0].startswith("invset: none of the ")
+
+
+def test_options_of_training(listed: Listed) -> None:
+    [row] = listed("options", "train", "generator", "counts", "twice")
+    assert row.startswith("settings.layers=[conv2,conv3,conv4,conv5,fc6,fc6,fc8,fc8]  a list: ")
+    assert listed("options", "train", "network", "epochs")[0].startswith("settings.epochs=36 ")
+    assert "must be network or generator, not ''" in listed("options", "train")[0]
 
 
 def test_what_an_option_is_its_first_line_says(tmp_path: Path) -> None:
@@ -131,7 +146,12 @@ def test_what_can_be_listed_and_what_not(listed: Listed) -> None:
 
 @pytest.mark.parametrize(
     ("words", "torch_too"),
-    [(["--help"], False), (["labels", "volc"], False), (["samplers"], False)],
+    [
+        (["--help"], False),
+        (["labels", "volc"], False),
+        (["samplers"], False),
+        (["options", "sampler=full"], False),
+    ],
 )
 def test_names_need_no_torch(words: list[str], torch_too: bool, tmp_path: Path) -> None:
     code = (

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from typed import typed
 
 from invset import Neuron, Problem, mini_generator, mini_network
-from invset.config.mistakes import config_dir
+from invset.config.compose import config_dir
 from invset.samplers import drive as driver
 from invset.samplers.stream import Stream
 from invset.studies.climb import Climb

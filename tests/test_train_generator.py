@@ -9,7 +9,6 @@ import csv
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 from scipy.special import rel_entr, softmax
@@ -17,7 +16,7 @@ from torch import nn
 from toys import seeded, two_classes
 
 from invset.commands.train_generator import main
-from invset.config.mistakes import config_dir
+from invset.config.compose import compose
 from invset.errors import InvsetError
 from invset.nets.embedded import upconv_generator
 from invset.nets.mini import LAYER_ALIASES, MiniNet
@@ -348,17 +347,17 @@ def test_any_network_and_layer(tmp_path, encoder, code_dim, share):
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"steps": 0}, "steps must be at least 1, not 0"),
-        ({"batch_size": 1}, "batch_size must be at least 2"),
-        ({"report_every": 0}, "report_every must be at least 1"),
-        ({"prior_share": -0.1}, "prior_share must be at least 0"),
-        ({"prior_share": 1.5}, "prior_share must be at most 1"),
-        ({"lr": 0.0}, "lr must be above 0"),
-        ({"decision": -1}, "decision must be at least 0"),
-        ({"zoom": 0.0}, "zoom must be above 0"),
-        ({"zoom": 1.5}, "zoom must be at most 1, not 1.5"),
-        ({"jitter": -0.1}, "jitter must be at least 0"),
-        ({"ema": 1.0}, "ema must be at least 0 and below 1"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, not 0"),
+        ({"batch_size": 1}, "batch_size must be a whole number of at least 2"),
+        ({"report_every": 0}, "report_every must be a whole number of at least 1"),
+        ({"prior_share": -0.1}, "prior_share must be a number of at least 0"),
+        ({"prior_share": 1.5}, "at most 1, not 1.5; for example settings.prior_share=0.25"),
+        ({"lr": 0.0}, "lr must be a number above 0"),
+        ({"decision": -1}, "decision must be a number of at least 0"),
+        ({"zoom": 0.0}, "zoom must be a number above 0"),
+        ({"zoom": 1.5}, "zoom must be a number above 0 and at most 1, not 1.5"),
+        ({"jitter": -0.1}, "jitter must be a number of at least 0"),
+        ({"ema": 1.0}, "ema must be a number of at least 0 and below 1"),
         ({"layers": []}, "layers must name at least one layer"),
         ({"autocast": "float16"}, "autocast must be"),
     ],
@@ -372,8 +371,7 @@ def test_settings_that_make_no_sense(changed, told):
 
 
 def command(*words):
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = compose("train_generator", list(words))
+    cfg = compose("train_generator", words)
     OmegaConf.resolve(cfg)
     main(cfg)
 

@@ -117,17 +117,17 @@ def test_fewer_pictures_than_a_batch(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"epochs": 0}, "epochs must be at least 1, not 0"),
-        ({"batch_size": 1}, "batch_size must be at least 2"),
-        ({"lr": 0.0}, "lr must be above 0"),
-        ({"lr": float("nan")}, "lr must be above 0"),
-        ({"ema": 1.0}, "ema must be at least 0 and below 1"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"batch_size": 1}, "batch_size must be a whole number of at least 2"),
+        ({"lr": 0.0}, "lr must be a number above 0"),
+        ({"lr": float("nan")}, "lr must be a number above 0"),
+        ({"ema": 1.0}, "ema must be a number of at least 0 and below 1"),
         ({"label_smoothing": -0.1}, "label_smoothing must be"),
-        ({"crop": -1}, "crop must be at least 0"),
-        ({"zoom": 0.0}, "zoom must be above 0"),
-        ({"zoom": 1.5}, "zoom must be at most 1, not 1.5"),
-        ({"autocast": "fp16"}, 'autocast must be "bf16" or "off", not \'fp16\''),
-        ({"autocast": False}, "put off into quotes"),
+        ({"crop": -1}, "crop must be a whole number of at least 0"),
+        ({"zoom": 0.0}, "zoom must be a number above 0"),
+        ({"zoom": 1.5}, "zoom must be a number above 0 and at most 1, not 1.5"),
+        ({"autocast": "fp16"}, "autocast must be bf16 or off, not 'fp16'"),
+        ({"autocast": False}, "autocast must be bf16 or off"),
     ],
 )
 def test_settings_that_make_no_sense(changed, told):

@@ -20,8 +20,9 @@ from invset.analysis.reference import Reference
 from invset.api import finish
 from invset.commands.outputs import load_reference
 from invset.config import build
-from invset.config.validate import several
-from invset.errors import InvsetError, did_you_mean
+from invset.config.compose import compose
+from invset.config.validate import check_components, several
+from invset.errors import InvsetError
 from invset.files.rundir import RunDir
 from invset.problem.problem import Neuron, Problem
 from invset.studies.study import study_of
@@ -31,12 +32,7 @@ KEY = ("method", "layer", "neuron", "range", "seed")
 
 def main(cfg: DictConfig) -> None:
     """Run what is not in ``runs.csv`` yet, then summarise all of it."""
-    unknown = [name for name in cfg.use if name not in cfg.methods]
-    if unknown:
-        raise InvsetError(
-            f"there is no method {unknown[0]!r}.{did_you_mean(unknown[0], cfg.methods)} Methods:"
-            f" {', '.join(cfg.methods)}"
-        )
+    methods = {name: _method(cfg, name) for name in cfg.use}
     neurons = _neurons(cfg)
     device = build.choose_device(cfg.device)
     network, generator = build.network(cfg.network, device), build.generator(cfg.generator, device)
@@ -72,7 +68,7 @@ def main(cfg: DictConfig) -> None:
         row |= {
             "z1": low,
             "z2": high,
-            **_run(cfg, problem, reference, cfg.methods[method], index, seed),
+            **_run(cfg, problem, reference, methods[method], index, seed),
         }
         done.append({k: _text(v) for k, v in row.items()})
         out.write_csv("runs.csv", list(done[0]), [list(r.values()) for r in done])
@@ -101,6 +97,14 @@ def _neurons(cfg: DictConfig) -> list[tuple[str, int | str]]:
     ]
 
 
+def _method(cfg: DictConfig, name: str) -> DictConfig:
+    """``invset run sampler=NAME`` as it would be, with what `cfg` says of n and of its options."""
+    options = [f"sampler.{key}={value}" for key, value in (cfg.options.get(name) or {}).items()]
+    method = compose("run", [f"sampler={name}", f"n={cfg.n}", *options])
+    check_components(method)
+    return method
+
+
 def _run(
     cfg: DictConfig,
     problem: Problem,
@@ -111,11 +115,7 @@ def _run(
 ) -> dict[str, Any]:
     rng = torch.Generator().manual_seed(seed)
     region = problem.region(method.prior, rng)
-    partial = hydra.utils.instantiate(method.sampler)
-    sampler = partial(
-        n=cfg.n, K=min(partial.keywords.get("K", partial.func.K), cfg.n)
-    )  # n=5 alone should do
-    study = study_of(sampler)
+    study = study_of(hydra.utils.instantiate(method.sampler))
     target = problem.target(region)
     result = finish(problem, region, study.found(target, study.run(target, rng)))
     real = reference.compare([(problem.neurons[0].layer, index)], problem.range, cfg.n)

@@ -7,9 +7,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from invset.config.compose import components, compose, config_dir, options_of
 from invset.config.published import is_published
 from invset.core.checks import check_choice
 from invset.errors import InvsetError, did_you_mean
@@ -28,7 +30,10 @@ KINDS = {
     ),
     "generators": "options of generator=",
     "samplers": "options of sampler=",
-    "methods": "what invset compare takes: 'use=[stream,ppgn]'",
+    "options": (
+        "options of a sampler, what they may be, their values and meaning: invset list options"
+        " sampler=stream, or invset list options train network"
+    ),
     "experiments": "options of experiment=",
 }
 
@@ -42,16 +47,24 @@ def main(cfg: DictConfig) -> None:
     if cfg.what is None:
         print("\n".join(_table(KINDS.items())))
         return
-    check_choice("the word behind `invset list`", str(cfg.what), KINDS)
-    lines = _LISTS.get(cfg.what, options)(cfg)
+    what = str(cfg.what)
+    check_choice("the word behind `invset list`", what, KINDS)
     words = [str(word) for word in cfg.words]
+    if what == "options" and words[:1] == ["train"]:
+        cfg, words = _training(words[1:2]), words[2:]
+    lines = _LISTS.get(what, group)(cfg)
     kept = [line for line in lines if all(word.lower() in line.lower() for word in words)]
     if not kept:
         raise InvsetError(
-            f"none of the {len(lines)} {cfg.what} holds"
-            f" {' and '.join(words)}.{_nearest(words, lines)}"
+            f"none of the {len(lines)} {what} holds {' and '.join(words)}.{_nearest(words, lines)}"
         )
     print("\n".join(kept))
+
+
+def _training(what: list[str]) -> DictConfig:
+    """The configuration of ``invset train network`` or ``invset train generator``."""
+    check_choice("the word behind `train`", "".join(what), ("network", "generator"))
+    return compose(f"train_{what[0]}")
 
 
 def _nearest(words: list[str], lines: list[str]) -> str:
@@ -66,16 +79,35 @@ def _table(rows: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def options(cfg: DictConfig) -> list[str]:
+    """Every option of the components of a configuration: what is typed, its value, what it may be,
+    and the sentence of its class's docstring.
+    """
+    rows = []
+    for path, part in components(cfg):
+        for name, option in (options_of(part) or {}).items():
+            missing = OmegaConf.is_missing(part, name)
+            value = "???" if missing else _shown(part[name])
+            if value is not None:
+                rows.append((f"{path}{name}={value}", f"{option.allowed()}: {option.about}"))
+    return _table(rows)
+
+
+def _shown(value: Any) -> str | None:
+    """As it is typed; None for a component, whose own options are listed."""
+    if isinstance(value, DictConfig):
+        return None
+    if isinstance(value, ListConfig):
+        return f"[{','.join(map(str, value))}]"
+    if isinstance(value, bool) or value is None:
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def group(cfg: DictConfig) -> list[str]:
     """The options of a group of configs, each with what its first line says in brackets, or with
     its command.
     """
-    from hydra.core.global_hydra import GlobalHydra
-
-    loader = GlobalHydra.instance().config_loader()
-    source = next(
-        source for source in loader.get_search_path().get_path() if source.provider == "main"
-    )
-    folder = Path(source.path.removeprefix("file://")) / cfg.what.removesuffix("s")
+    folder = config_dir() / cfg.what.removesuffix("s")
     return _table(
         (path.relative_to(folder).with_suffix("").as_posix(), about(path))
         for path in sorted(folder.rglob("*.yaml"))
@@ -152,6 +184,7 @@ def _numbered(names: list[str]) -> list[str]:
 
 
 _LISTS: dict[str, Callable[[DictConfig], list[str]]] = {
+    "options": options,
     "layers": layers,
     "neurons": neurons,
     "labels": labels,

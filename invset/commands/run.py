@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from invset.config.published import prepare
-from invset.config.validate import check_config, fit_batch
+from invset.config.validate import check_config
 from invset.files.rundir import RunDir
 
 #: Numbers in all pictures from which on writing them takes seconds, so that it is announced.
@@ -29,7 +29,6 @@ def main(cfg: DictConfig, folder: Path | None = None, resume: bool = False) -> i
     """
     # before torch is imported: a typing mistake, or weights that can't be had, are told at once
     folder = folder or _hydra_folder()
-    fit_batch(cfg, RunDir(folder).overrides())
     check_config(cfg)
     prepare(cfg)
     return _Run(cfg, folder, resume).run()
@@ -61,6 +60,7 @@ class _Run:
         # a file that can't be read is told before, not after, sampling
         self.reference = load_reference(cfg, self.problem)
         self.target = self.problem.target(self.region)
+        self.study.check(self.target)
         self.state: Any = None
         self.rows: list[list[float]] = []
         if resume:

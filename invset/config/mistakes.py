@@ -1,65 +1,74 @@
-"""What was mistyped, in one sentence, from what Hydra raises over several lines."""
+"""What was mistyped, in one sentence, from what Hydra and OmegaConf raise."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-from invset.errors import did_you_mean
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from invset.config.compose import config_dir, options_of, parts
+from invset.errors import InvsetError, did_you_mean
 
 #: Most options of a group that a sentence lists.
 _MANY = 20
 
+#: Where the sentence ends in what Hydra and OmegaConf say.
+_ENDS = (
+    " full_key:",
+    " See https://hydra.cc",
+    " Config search path",
+    ", set env var HYDRA_FULL_ERROR",
+)
 
-def config_dir() -> Path:
-    """configs/ lies inside an installed package, and beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "configs"
-    return inside if inside.is_dir() else package.parent / "configs"
 
-
-def one_sentence(error: Exception, config: str) -> str:
+def one_sentence(error: Exception, command: str) -> str:
     """What was wrong, and what to type instead.
 
     Args:
         error: of Hydra or OmegaConf.
-        config: name of the command's configuration.
+        command: as it is typed, for example "fit prior".
     """
-    text = " ".join(str(error).split())
-    text = (
-        text.split(" To append to your config")[0]
-        .split(" full_key:")[0]
-        .split(" See https://hydra.cc")[0]
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.partition("/")
+        return _no_option(group, option)
+    if isinstance(error, OverrideParseException):
+        return _no_override(error.override)
+    composing = isinstance(error, ConfigCompositionException)
+    for cause in _causes(error):
+        if isinstance(cause, MissingMandatoryValue) and cause.full_key:
+            return _missing(cause.full_key)
+        if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and composing:
+            return _no_key(cause, command)
+        if isinstance(cause, ValidationError) and (told := _no_value(cause)):
+            return told
+    text = " ".join(next(filter(None, map(str, _causes(error)))).split())
+    for end in _ENDS:
+        text = text.split(end)[0]
+    return text.rstrip(".") + "."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _no_override(word: str) -> str:
+    if "=" not in word:
+        return f"options are typed key=value, not {word}"
+    return (
+        f"can't read {word}: are all brackets and quotes closed? A list is typed 'key=[a,b]',"
+        " several words 'key=\"a b\"'"
     )
-    text = (
-        text.split(" Config search path")[0].split(", set env var HYDRA_FULL_ERROR")[0].rstrip(".")
-    )
-    found = re.match(r"In '.*': Could not find '([^/']*)/([^']*)'", text)
-    if found:
-        return _no_option(*found.groups())
-    found = re.search(r"Missing mandatory value: (\S+)", text)
-    if found:
-        return _missing(found[1])
-    found = re.match(r"Ambiguous value for argument '([^=']*)=(.*?)' 1\.", text)
-    if found:
-        key, values = found.groups()
-        return (
-            f"{key} got several values: a list is typed '{key}=[{values}]', and a sweep over them"
-            " needs -m"
-        )
-    override = getattr(error, "override", None)  # of OverrideParseException
-    if override and "=" not in override:
-        return f"options are typed key=value, not {override}"
-    if override:
-        return (
-            f"can't read {override}: are all brackets and quotes closed? A list is typed"
-            " 'key=[a,b]', several words 'key=\"a b\"'"
-        )
-    found = re.match(r"Could not override '([^']*)'", text)
-    if found:
-        return _no_key(found[1], config)
-    return text + "."
 
 
 def _no_option(group: str, option: str) -> str:
@@ -90,24 +99,37 @@ def _missing(key: str) -> str:
     return f"{key} is missing; type {key}=…{about}"
 
 
-def _no_key(key: str, config: str) -> str:
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
+def _no_value(error: OmegaConfBaseException) -> str | None:
+    """What the option says itself of a value that it can't have."""
+    part = error.parent_node
+    options = options_of(part) if isinstance(part, DictConfig) else None
+    if options is None or error.key not in options:
+        return None
+    try:
+        options[error.key].check(str(error.full_key), error.value)
+    except InvsetError as told:
+        return str(told)
+    return None
 
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        keys = _keys(compose(config))
-    command = "invset " + config.replace("_", " ")
-    return f"{command} has no option {key}.{did_you_mean(key, keys)} All options: {command} --help"
+
+def _no_key(error: OmegaConfBaseException, command: str) -> str:
+    """Near words are those beside it in what was composed; if there are none, anywhere in it."""
+    part = error.parent_node
+    key = str(error.full_key)
+    if not isinstance(part, DictConfig):
+        return f"invset {command} has no option {key}"
+    before = key.removesuffix(str(error.key))
+    beside = [str(one) for one in part if not str(one).startswith("_")]
+    hint = did_you_mean(str(error.key), beside, before=before)
+    if not hint:
+        root = part._get_root()
+        hint = did_you_mean(key, _keys(root)) if isinstance(root, DictConfig) else ""
+    return f"invset {command} has no option {key}.{hint} All options: invset {command} --help"
 
 
-def _keys(node: Any, prefix: str = "") -> list[str]:
-    from omegaconf import DictConfig
-
-    keys: list[str] = []
-    for key in node:
-        keys.append(f"{prefix}{key}")
-        value = node._get_node(key)
-        if isinstance(value, DictConfig) and not value._is_none() and not value._is_missing():
-            keys += _keys(value, f"{prefix}{key}.")
+def _keys(node: DictConfig, prefix: str = "") -> list[str]:
+    keys = [f"{prefix}{key!s}" for key in node if key != "hydra" and not str(key).startswith("_")]
+    for key, part in parts(node):
+        if key != "hydra":
+            keys += _keys(part, f"{prefix}{key}.")
     return keys

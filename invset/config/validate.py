@@ -2,56 +2,59 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from invset.core.checks import check_choice, check_counts, check_position, check_range
+from invset.config.commands import ProbeOptions, Question, RunOptions
+from invset.config.compose import components, options_of
+from invset.core.checks import check_batch, check_position, check_range, is_number
+from invset.core.options import Bounds, check_option
 from invset.errors import InvsetError, did_you_mean
-from invset.problem.runtime import Runtime
 
 
 def check_config(cfg: DictConfig) -> None:
     """Raise `InvsetError` for values that no run can have."""
-    ladder = "ranges" in cfg.sampler
-    if ladder:
+    if "ranges" in cfg.sampler:
         _check_rungs(cfg.sampler)
     _check_problem(cfg, ranged=True)
-    check_choice("constraint", cfg.constraint, ("both", "paper"))
-    for key in ("animation", "progress"):
-        if not isinstance(cfg[key], bool):
-            raise InvsetError(
-                f"{key} must be true or false, not {cfg[key]}; for example {key}=true"
-            )
-    if not _whole(cfg.inner_steps, 1):
-        raise InvsetError(
-            f"inner_steps must be a whole number of at least 1, not {cfg.inner_steps}; for example"
-            " inner_steps=10"
-        )
-    if not _number(cfg.checkpoint_seconds) or cfg.checkpoint_seconds < 0:
-        raise InvsetError(
-            f"checkpoint_seconds must be a number of at least 0, not {cfg.checkpoint_seconds}; for"
-            " example checkpoint_seconds=30"
-        )
-    Runtime.of(cfg.get("runtime"))
-    check_counts(cfg.K, cfg.K if ladder else cfg.n, cfg.mu0, cfg.alpha)
+    _check_values(cfg, RunOptions)
+    if "K" in cfg.sampler and "n" in cfg.sampler:
+        check_batch(cfg.sampler.K, cfg.sampler.n)
 
 
 def check_probe(cfg: DictConfig) -> None:
     """Raise `InvsetError` for values that no probe can have."""
     _check_problem(cfg, ranged=False)
-    for key in ("codes", "starts", "steps", "limit"):
-        if not _whole(cfg[key], 1):
-            raise InvsetError(
-                f"{key} must be a whole number of at least 1, not {cfg[key]}; for example {key}=32"
-            )
-    if not _number(cfg.length) or not 0 < cfg.length < math.inf:
-        raise InvsetError(
-            f"length must be a number above 0, not {cfg.length}; for example length=0.05"
-        )
+    _check_values(cfg, ProbeOptions)
+
+
+def check_components(cfg: DictConfig, whole: bool = True) -> None:
+    """Raise `InvsetError` for an option that a component has not, or for a value that it can't
+    have: of every one whose class can be read (`invset.config.schema`).
+
+    Args:
+        cfg: a command's configuration.
+        whole: whether every option needs a value; to list options, none does.
+    """
+    for path, part in components(cfg):
+        options = options_of(part) or {}
+        for key in map(str, part):
+            if key.startswith("_") or (not whole and OmegaConf.is_missing(part, key)):
+                continue
+            if key not in options:
+                hint = did_you_mean(key, options)
+                raise InvsetError(f"there is no {path}{key}.{hint} There are {', '.join(options)}")
+            options[key].check(f"{path}{key}", part[key])
+
+
+def _check_values(cfg: DictConfig, options: type[Question]) -> None:
+    for one in fields(options):
+        if one.name in cfg:  # a run that is resumed may be older than the option
+            bounds = one.metadata.get("bounds", Bounds())
+            check_option(one.name, cfg[one.name], str(one.type), bounds, one.default)
 
 
 def asked(cfg: DictConfig, ranged: bool = True) -> list[dict[str, Any]]:
@@ -116,16 +119,6 @@ def _check_problem(cfg: DictConfig, ranged: bool) -> None:
     """What ``invset run`` and ``invset probe`` have alike."""
     for one in [cfg, *(asked(cfg, ranged) if cfg.neurons is not None else [])]:
         _check_neuron(one)
-    if not _whole(cfg.seed, 0) or cfg.seed >= 2**63:
-        raise InvsetError(
-            f"seed must be a whole number of at least 0 and below 2^63, not {cfg.seed}; for example"
-            " seed=0"
-        )
-    check_choice("prior", cfg.prior, ("auto", "natural", "clip", "none"))
-    if not isinstance(cfg.eight_bit, bool):
-        raise InvsetError(
-            f"eight_bit must be true or false, not {cfg.eight_bit}; for example eight_bit=true"
-        )
     if (
         cfg.clip is not None
         and not isinstance(cfg.clip, str)
@@ -146,33 +139,6 @@ def _check_problem(cfg: DictConfig, ranged: bool) -> None:
             f"encoder_network holds what configs/network/{name}.yaml does; type"
             f" +network@encoder_network={name}"
         )
-
-
-def fit_batch(cfg: DictConfig, typed: Sequence[str]) -> None:
-    """Let K be n where n is less than the default of K: ``n=5`` alone should do. A K that was typed
-    stays as it is.
-
-    Args:
-        cfg: ``configs/run.yaml``, changed in place.
-        typed: the words behind the command.
-    """
-    if (
-        not any(word.lstrip("+").startswith("K=") for word in typed)
-        and "ranges" not in cfg.sampler
-        and _whole(cfg.n, 1)
-    ):
-        cfg.K = min(cfg.K, cfg.n)
-
-
-def check_sampler(sampler: Any) -> None:
-    """Raise `InvsetError` for a number of the sampler's that is none, or negative."""
-    for field in fields(sampler):
-        value = getattr(sampler, field.name)
-        if type(field.default) in (int, float) and not (_number(value) and value >= 0):
-            raise InvsetError(
-                f"sampler.{field.name} must be a number of at least 0, not {value}; for example"
-                f" sampler.{field.name}={field.default:g}"
-            )
 
 
 def check_given(one: Any, labels: Sequence[str] | None) -> None:
@@ -209,11 +175,7 @@ def ends(one: Any) -> tuple[float, float]:
 
 def _check_rungs(sampler: DictConfig) -> None:
     example = "type for example 'sampler.ranges=[[1,2],[3,4],[5,6]]'"
-    if (
-        OmegaConf.is_missing(sampler, "ranges")
-        or not isinstance(sampler.ranges, ListConfig)
-        or not len(sampler.ranges)
-    ):
+    if not isinstance(sampler.ranges, ListConfig) or not len(sampler.ranges):
         raise InvsetError(f"a ladder needs ranges; {example}")
     for rung in sampler.ranges:
         if not isinstance(rung, ListConfig) or len(rung) != 2:
@@ -234,13 +196,5 @@ def _check_neuron(one: Any) -> None:
         check_position(one["position"])
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
-
-
-def _whole(value: Any, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= low
-
-
 def _pair(value: Any) -> bool:
-    return isinstance(value, ListConfig) and len(value) == 2 and all(map(_number, value))
+    return isinstance(value, ListConfig) and len(value) == 2 and all(map(is_number, value))

@@ -10,6 +10,22 @@ from typing import Any
 
 from invset.errors import InvsetError, did_you_mean
 
+#: Words for where a channel is read in maps and tokens, beside register1, register2, …
+POSITIONS = ("center", "max", "mean", "cls")
+
+#: Parts of code space by name; see `Problem.region`.
+PRIORS = ("auto", "natural", "clip", "none")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, and not NaN, true or false."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def is_whole(value: Any, low: int = 0) -> bool:
+    """Whether a value is a whole number of at least `low`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low
+
 
 def check_choice(key: str, value: Any, allowed: Iterable[str], more: str = "") -> None:
     """Raise `InvsetError` unless `value` is one of a few words.
@@ -38,8 +54,7 @@ def check_position(position: Any) -> str | int | tuple[int, int]:
     """
     if isinstance(position, str):
         if not re.fullmatch(r"register[1-9]\d*", position):
-            words = ("center", "max", "mean", "cls")
-            check_choice("position", position, words, "register1, a token's number, [y, x]")
+            check_choice("position", position, POSITIONS, "register1, a token's number, [y, x]")
         return position
     if _is_index(position):
         return int(position)
@@ -74,24 +89,25 @@ def check_range(z1: Any, z2: Any) -> None:
         )
 
 
-def check_counts(K: Any, n: Any, mu0: Any, alpha: Any) -> None:
-    """Raise `InvsetError` unless 1 <= K <= n are whole numbers, mu0 > 0 and alpha > 1."""
-    for name, value in (("K", K), ("n", n)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvsetError(
-                f"{name} must be a whole number of at least 1, not {value}; for example {name}=10"
-            )
+def check_batch(K: int, n: int) -> None:
+    """Raise `InvsetError` unless K <= n."""
     if n < K:
         raise InvsetError(
             f"K={K} codes at a time are more than the n={n} samples asked for; type K={n} or a"
             " larger n"
         )
+
+
+def check_counts(K: Any, n: Any, mu0: Any, alpha: Any) -> None:
+    """Raise `InvsetError` unless 1 <= K <= n are whole numbers, mu0 > 0 and alpha > 1."""
+    for name, value in (("K", K), ("n", n)):
+        if not is_whole(value, 1):
+            raise InvsetError(
+                f"{name} must be a whole number of at least 1, not {value}; for example {name}=10"
+            )
+    check_batch(K, n)
     for name, value, low in (("mu0", mu0, 0), ("alpha", alpha, 1)):
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not low < value < math.inf
-        ):
+        if not is_number(value) or not low < value < math.inf:
             raise InvsetError(
                 f"{name} must be a number above {low}, not {value}; for example {name}=10"
             )

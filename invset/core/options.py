@@ -19,7 +19,11 @@ import math
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from invset.errors import InvsetError, did_you_mean
+from invset.core.checks import check_choice
+from invset.errors import InvsetError
+
+#: Annotation -> what a person is told.
+_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,29 @@ class Bounds:
     words: tuple[str, ...] | None = None
 
     def sentence(self) -> str:
-        """The bounds in words, for example ``above 0 and at most 1``."""
+        """The bounds in words, for example ``above 0 and at most 1``, or ``of at least 1``."""
         named = (
             ("at least", self.at_least),
             ("above", self.above),
             ("at most", self.at_most),
             ("below", self.below),
         )
-        return " and ".join(f"{word} {end:g}" for word, end in named if end is not None)
+        text = " and ".join(f"{word} {_end(end)}" for word, end in named if end is not None)
+        return f"of {text}" if text.startswith("at") else text
+
+    def allowed(self, kind: str) -> str:
+        """What a value may be, in words.
+
+        Args:
+            kind: the field's annotation.
+        """
+        plain, _, other = kind.partition(" | ")
+        if self.words is not None:
+            text = " or ".join([", ".join(self.words[:-1]), self.words[-1]])
+        else:
+            name = "a list" if plain.startswith("Sequence") else plain
+            text = f"{_NAMES.get(plain, name)} {self.sentence()}".rstrip()
+        return f"{text}, or null" if other == "None" else text
 
     def hold(self, value: float) -> bool:
         """Whether a number lies within the bounds; NaN never does."""
@@ -73,7 +92,7 @@ def option(
     return field(default=default, metadata={"bounds": bounds})
 
 
-def check_option(key: str, value: Any, kind: str, bounds: Bounds, example: Any) -> None:
+def check_option(key: str, value: Any, kind: str, bounds: Bounds, default: Any = MISSING) -> None:
     """Raise `InvsetError` unless `value` has the type of its annotation and lies within its bounds.
 
     Args:
@@ -82,37 +101,44 @@ def check_option(key: str, value: Any, kind: str, bounds: Bounds, example: Any) 
         kind: the annotation: "int", "float", "bool", "str", or one of these with ``| None``;
             others are not checked.
         bounds: of numbers, and words of a text.
-        example: a value that is allowed, for the sentence.
+        default: of the option, an example for the sentence; MISSING or None if there is none.
 
     Raises:
         InvsetError: another type, a number outside its bounds, or an unknown word.
     """
-    kind, _, optional = kind.partition(" | ")
-    if optional == "None" and value is None:
+    plain, _, other = kind.partition(" | ")
+    if other == "None" and value is None:
         return
     if bounds.words is not None:
-        if value not in bounds.words:
-            hint = did_you_mean(value, bounds.words)
-            raise InvsetError(
-                f"{key}={value} is unknown.{hint} Type {key}={' or '.join(bounds.words)}"
-            )
+        word = str(value).lower() if isinstance(value, bool) else value
+        check_choice(key, word, bounds.words)
         return
-    name = {"int": "a whole number", "float": "a number", "bool": "true or false"}.get(kind)
-    if name is None:
+    if plain not in ("int", "float", "bool") or other not in ("", "None"):
         return
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    right = {
-        "int": isinstance(value, int) and not isinstance(value, bool),
-        "float": number,
-        "bool": isinstance(value, bool),
-    }[kind]
-    if not right or (kind != "bool" and not bounds.hold(value)):
-        within = bounds.sentence()
-        shown = str(example).lower() if isinstance(example, bool) else example
-        raise InvsetError(
-            f"{key} must be {name}{' ' if within else ''}{within}, not {value};"
-            f" for example {key}={shown}"
-        )
+    if _is(plain, value) and (plain == "bool" or bounds.hold(value)):
+        return
+    example = f"; for example {key}={_example(plain, bounds, default)}"
+    raise InvsetError(f"{key} must be {bounds.allowed(kind)}, not {value}{example}")
+
+
+def _end(value: float) -> str:
+    """A bound as a person reads it: 2^63, not 9.22337e+18."""
+    power = math.log2(value) if value > 2**20 else 0.5
+    return f"2^{power:.0f}" if power.is_integer() and value < math.inf else f"{value:g}"
+
+
+def _is(kind: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return kind == "bool"
+    return isinstance(value, (int, float) if kind == "float" else int) and kind != "bool"
+
+
+def _example(kind: str, bounds: Bounds, default: Any) -> str:
+    if kind == "bool":
+        return "true"
+    if default is MISSING or default is None:
+        default = bounds.at_least or 1
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def check_options(component: Any, group: str = "") -> None:
@@ -128,5 +154,4 @@ def check_options(component: Any, group: str = "") -> None:
     for one in fields(component):
         bounds = one.metadata.get("bounds", Bounds())
         key = f"{group}.{one.name}" if group else one.name
-        example = 1 if one.default is MISSING else one.default
-        check_option(key, getattr(component, one.name), str(one.type), bounds, example)
+        check_option(key, getattr(component, one.name), str(one.type), bounds, one.default)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from invset.core.checks import check_choice
+from invset.core.checks import PRIORS, check_choice
 from invset.core.space import Box, Free, Region
 from invset.core.target import ActivationRange, Layer, Target
 from invset.errors import InvsetError
@@ -22,9 +22,6 @@ from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.neuron import ANY, At, Neuron, find, read_all
 from invset.problem.passes import Passes, channels_last_pays, to_channels_last
 from invset.problem.runtime import Runtime
-
-#: Parts of code space by name; see `Problem.region`.
-PRIORS = ("auto", "natural", "clip", "none")
 
 
 class Problem:

@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from invset.core.checks import check_choice
+from invset.core.options import check_options, option
 from invset.errors import InvsetError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
-
-AUTOCASTS = ("off", "bf16", "tf32")
 
 
 @dataclass(frozen=True)
@@ -40,31 +38,16 @@ class Runtime:
         InvsetError: an unknown choice.
     """
 
-    autocast: str = "off"
+    autocast: str = option("off", words=("off", "bf16", "tf32"))
     compile: bool = False
     cuda_graphs: bool = False
-    micro_batch: int | None = None
-    channels_last: bool | str = "auto"
+    micro_batch: int | None = option(None, at_least=1)
+    channels_last: bool | str = option("auto", words=("auto", "true", "false"))
 
     def __post_init__(self) -> None:
         if not self.autocast:  # YAML reads off as false
             object.__setattr__(self, "autocast", "off")
-        check_choice("runtime.autocast", self.autocast, AUTOCASTS)
-        if self.channels_last != "auto" and not isinstance(self.channels_last, bool):
-            raise InvsetError(
-                f"runtime.channels_last must be auto, true or false, not {self.channels_last}"
-            )
-        for name in ("compile", "cuda_graphs"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvsetError(
-                    f"runtime.{name} must be true or false, not {getattr(self, name)}; for example"
-                    f" runtime.{name}=true"
-                )
-        if self.micro_batch is not None and not _whole(self.micro_batch):
-            raise InvsetError(
-                "runtime.micro_batch must be a whole number of at least 1, or null, not"
-                f" {self.micro_batch}"
-            )
+        check_options(self, "runtime")
         if self.cuda_graphs and (self.compile or self.micro_batch is not None):
             raise InvsetError(
                 "runtime.cuda_graphs=true records a whole step; leave runtime.compile and"
@@ -85,13 +68,14 @@ class Runtime:
                 " runtime.autocast=bf16"
             )
         names = [field.name for field in fields(cls)]
-        for name in options or {}:
+        given = {name: value for name, value in (options or {}).items() if name != "_target_"}
+        for name in given:
             if name not in names:
                 raise InvsetError(
                     f"there is no runtime.{name}.{did_you_mean(name, names)} There are"
                     f" {', '.join(names)}"
                 )
-        return cls(**(options or {}))
+        return cls(**given)
 
     @property
     def exact(self) -> bool:
@@ -112,7 +96,3 @@ class Runtime:
                 f"runtime.cuda_graphs=true needs CUDA, not {device.type}; type"
                 " runtime.cuda_graphs=false"
             )
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -201,7 +201,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         else "none saved"
     )
     pairs = "; ".join(dict.fromkeys(f"{n['name']}" for n in s["neurons"]))
-    codes = run.config.get("K")
+    # runs of earlier versions have it at the top level
+    codes = run.config.get("K") or (run.config.get("sampler") or {}).get("K")
     return [
         ("Network", s["network"]),
         ("Generator", s["generator"]),

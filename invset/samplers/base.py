@@ -162,6 +162,9 @@ class Sampler(Generic[S]):
                 f" K={self.n} or a larger n"
             )
 
+    def check(self, target: Target) -> None:
+        """Raise `InvsetError` for a target that this sampler can't sample."""
+
     def init(self, target: Target, rng: torch.Generator) -> S:
         """The first state."""
         raise NotImplementedError

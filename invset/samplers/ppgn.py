@@ -94,12 +94,15 @@ class PPGN(Sampler[PPGNState]):
                 " larger K or a larger sampler.n_iters"
             )
 
-    def init(self, target: Target, rng: torch.Generator) -> PPGNState:
+    def check(self, target: Target) -> None:
         if not target.space.plain:
             raise InvsetError(
                 f"sampler=ppgn moves in plain code space, not in prior={target.space.name}; type"
                 " prior=clip"
             )
+
+    def init(self, target: Target, rng: torch.Generator) -> PPGNState:
+        self.check(target)
         draws = [torch.randint(2**62, (), generator=rng, device=rng.device) for _ in range(self.K)]
         seeds = [int(draw) for draw in draws]
         like = target.space.sample(1, rng)

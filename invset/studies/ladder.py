@@ -118,16 +118,16 @@ class Ladder:
     def rows(self, target: Target) -> list[list[tuple[float, float]]]:
         return [[(float(z1), float(z2))] for z1, z2 in self.ranges]
 
-    def begin(self, target: Target, rng: torch.Generator) -> LadderState:
-        """Draw the codes that every rung starts at.
-
-        Raises:
-            InvsetError: several neurons.
-        """
+    def check(self, target: Target) -> None:
+        """Raise `InvsetError` for several neurons."""
         if target.p != 1:
             raise InvsetError(
                 f"a ladder is for one neuron, not {target.p}; use sampler=stream for intersections"
             )
+
+    def begin(self, target: Target, rng: torch.Generator) -> LadderState:
+        """Draw the codes that every rung starts at."""
+        self.check(target)
         start = target.space.sample(max(self.K, round(self.K * self.spare)), rng)
         return LadderState(start, [], None, 0, None, Meter(), 0.0, Status.RUNNING)
 

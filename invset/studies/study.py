@@ -84,6 +84,10 @@ class Study(Protocol):
         """Rows of ranges (z1, z2), one for each neuron."""
         ...
 
+    def check(self, target: Target) -> None:
+        """Raise `InvsetError` for a target that can't be sampled so."""
+        ...
+
     def run(
         self,
         target: Target,
@@ -144,6 +148,9 @@ class Sampling(Generic[S]):
 
     def rows(self, target: Target) -> list[list[tuple[float, float]]]:
         return [list(zip(target.range.z1.tolist(), target.range.z2.tolist(), strict=True))]
+
+    def check(self, target: Target) -> None:
+        self.sampler.check(target)
 
     def run(
         self,

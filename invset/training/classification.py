@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from invset.core.options import check_options, option
 from invset.errors import InvsetError
 from invset.files.images import ImageSet, to_float
 from invset.nets.fast import channels_last
@@ -30,7 +31,6 @@ from invset.training.checkpoint import (
     save_checkpoint,
     shapes,
 )
-from invset.training.settings import at_least, below_one, check_autocast, positive
 
 
 @dataclass(frozen=True)
@@ -51,27 +51,20 @@ class NetworkSettings:
         autocast: "bf16" computes convolutions in bfloat16, "off" in float32.
     """
 
-    epochs: int = 30
-    batch_size: int = 250
-    lr: float = 0.25
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.0
-    crop: int = 4
-    zoom: float = 1.0
-    cutout: int = 8
-    ema: float = 0.998
-    seed: int = 0
-    autocast: str = "bf16"
+    epochs: int = option(30, at_least=1)
+    batch_size: int = option(250, at_least=2)
+    lr: float = option(0.25, above=0)
+    weight_decay: float = option(5e-4, at_least=0)
+    label_smoothing: float = option(0.0, at_least=0, below=1)
+    crop: int = option(4, at_least=0)
+    zoom: float = option(1.0, above=0, at_most=1)
+    cutout: int = option(8, at_least=0)
+    ema: float = option(0.998, at_least=0, below=1)
+    seed: int = option(0, at_least=0)
+    autocast: str = option("bf16", words=("bf16", "off"))
 
     def __post_init__(self) -> None:
-        at_least(1, self, "epochs")
-        at_least(2, self, "batch_size")
-        at_least(0, self, "weight_decay", "crop", "cutout", "seed")
-        positive(self, "lr", "zoom")
-        if self.zoom > 1:
-            raise InvsetError(f"zoom must be at most 1, not {self.zoom}")
-        below_one(self, "label_smoothing", "ema")
-        check_autocast(self.autocast)
+        check_options(self, "settings")
 
 
 @torch.no_grad()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from invset.core.options import check_options, option
 from invset.errors import InvsetError
-from invset.training.settings import at_least, below_one, check_autocast, positive
 
 
 @dataclass(frozen=True)
@@ -38,46 +38,27 @@ class GeneratorSettings:
         autocast: "bf16" computes convolutions in bfloat16, "off" in float32.
     """
 
-    steps: int = 20_000
-    batch_size: int = 64
-    prior_share: float = 0.25
-    lr: float = 3e-4
-    lr_discriminator: float = 4e-4
-    features: float = 1.0
+    steps: int = option(20_000, at_least=1)
+    batch_size: int = option(64, at_least=2)
+    prior_share: float = option(0.25, at_least=0, at_most=1)
+    lr: float = option(3e-4, above=0)
+    lr_discriminator: float = option(4e-4, above=0)
+    features: float = option(1.0, at_least=0)
     layers: Sequence[str] = ("conv2", "conv3", "conv4", "conv5", "fc6")
-    decision: float = 0.0
-    zoom: float = 1.0
-    jitter: float = 0.0
-    adversarial: float = 0.05
-    warmup: int = 200
-    ema: float = 0.999
-    report_every: int = 500
-    seed: int = 0
-    autocast: str = "bf16"
+    decision: float = option(0.0, at_least=0)
+    zoom: float = option(1.0, above=0, at_most=1)
+    jitter: float = option(0.0, at_least=0)
+    adversarial: float = option(0.05, at_least=0)
+    warmup: int = option(200, at_least=0)
+    ema: float = option(0.999, at_least=0, below=1)
+    report_every: int = option(500, at_least=1)
+    seed: int = option(0, at_least=0)
+    autocast: str = option("bf16", words=("bf16", "off"))
 
     def __post_init__(self) -> None:
-        at_least(1, self, "steps", "report_every")
-        at_least(2, self, "batch_size")
-        at_least(
-            0,
-            self,
-            "prior_share",
-            "features",
-            "decision",
-            "jitter",
-            "adversarial",
-            "warmup",
-            "seed",
-        )
-        positive(self, "lr", "lr_discriminator", "zoom")
-        if self.zoom > 1:
-            raise InvsetError(f"zoom must be at most 1, not {self.zoom}")
-        below_one(self, "ema")
-        if self.prior_share > 1:
-            raise InvsetError(f"prior_share must be at most 1, not {self.prior_share}")
+        check_options(self, "settings")
         if not self.layers:
             raise InvsetError(
                 "layers must name at least one layer for the feature loss; features=0 leaves that"
                 " loss out"
             )
-        check_autocast(self.autocast)

@@ -1,0 +1,231 @@
+"""Composing a command's configuration: Hydra's, with the options of each component filled in.
+
+A YAML file says which class a component is (`_target_`) and what differs from it; all other options
+come from the class (`invset.config.schema`). What a person gives at the top level and what is the
+sampler's, such as ``mu0=5``, goes to ``sampler.mu0``, or is refused where the sampler has no such
+option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import setup_globals
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from invset.config import schema
+from invset.errors import InvsetError
+
+#: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
+SHORT = ("K", "n", "mu0", "alpha", "inner_steps", "constraint")
+
+
+def config_dir() -> Path:
+    """configs/ lies inside an installed package, and beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def compose(config: str, overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
+    """The configuration of a command, as its words would make it.
+
+    Args:
+        config: name of a file of ``configs/``, for example "run".
+        overrides: words such as ``sampler=full``.
+        with_hydra: keep Hydra's own part.
+    """
+    cfg = loader().load_configuration(config, list(overrides), RunMode.RUN)
+    if not with_hydra:
+        with open_dict(cfg):
+            del cfg["hydra"]
+    return cfg
+
+
+def loader(folder: str | None = None, more: str | None = None) -> Loader:
+    """A loader of ``configs/``.
+
+    Args:
+        folder: in place of it, that of ``--config-path``.
+        more: another folder of options, that of ``--config-dir``.
+    """
+    version.setbase("1.3")
+    setup_globals()
+    path = create_config_search_path(str(Path(folder or config_dir()).resolve()))
+    if more is not None:
+        folder = f"file://{Path(more).resolve()}"
+        path.prepend("command-line", folder, SearchPathQuery(provider="schema"))
+    return Loader(path)
+
+
+class Loader(ConfigLoaderImpl):
+    """Hydra's, for a run, for each job of a sweep, and for help alike."""
+
+    _targets: dict[str, str]
+
+    def _load_configuration_impl(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        parsed, _ = self._parse_overrides_and_create_caching_repo(config_name, overrides)
+        self._targets = {}
+        for one in parsed:
+            group = one.get_key_element().lstrip("+~")
+            if self.repository.group_exists(group) and not one.is_delete() and one.value() is None:
+                raise InvsetError(f"{group}=null names no option; type invset list {group}s")
+            path, _, key = one.get_key_element().lstrip("+~").rpartition(".")
+            if key == "_target_" and not one.is_sweep_override():
+                self._targets[path] = str(one.value())
+        cfg = super()._load_configuration_impl(
+            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+        )
+        if run_mode is RunMode.RUN and "sampler" in cfg:
+            _hand_down(cfg)
+        return cfg
+
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        cfg = super()._compose_config_from_defaults_list(defaults, repo)
+        fill_in(cfg, self._targets)
+        return cfg
+
+    @staticmethod
+    def validate_sweep_overrides_legal(
+        overrides: list[Override], run_mode: RunMode, from_shell: bool
+    ) -> None:
+        for one in overrides:
+            if run_mode is RunMode.RUN and one.is_sweep_override():
+                key, _, values = str(one.input_line).partition("=")
+                raise InvsetError(
+                    f"{key} got several values: a list is typed '{key}=[{values}]', and a sweep"
+                    " over them needs -m"
+                )
+        ConfigLoaderImpl.validate_sweep_overrides_legal(overrides, run_mode, from_shell)
+
+
+def fill_in(node: DictConfig, targets: dict[str, str], path: str = "") -> None:
+    """Lay every component of a configuration over the options of its class, in place.
+
+    Args:
+        node: a part of the configuration.
+        targets: path -> class that was typed in place of the file's; of what the file gives, it
+            gets the options that it has.
+        path: of `node`, with a dot behind it.
+    """
+    for key, part in parts(node):
+        here = f"{path}{key}"
+        if here == "hydra":
+            continue
+        typed = targets.get(here)
+        filled = schema.structured(typed or _target(part) or "")
+        if filled is not None:
+            node[key] = _laid_over(filled, part, typed)
+            part = node[key]
+        fill_in(part, targets, f"{here}.")
+
+
+def _laid_over(filled: DictConfig, part: DictConfig, typed: str | None) -> DictConfig:
+    if typed is not None:
+        known = {key: part._get_node(key) for key in part if key in filled}
+        part = OmegaConf.create({**known, "_target_": typed})
+    filled.merge_with(part)
+    options = schema.read(filled["_target_"]) or {}
+    for key in map(str, part):
+        if OmegaConf.is_missing(part, key):  # a value that the file wants to be typed
+            filled[key] = "???"
+        elif key in options and options[key].is_off(part._get_node(key)):
+            filled[key] = "off"
+    return filled
+
+
+def parts(node: DictConfig) -> Iterator[tuple[str, DictConfig]]:
+    """What holds options of its own in a part of a configuration, by its key."""
+    for key in list(node):
+        part = node._get_node(key)
+        if isinstance(part, DictConfig) and not part._is_none() and not part._is_missing():
+            yield str(key), part
+
+
+def components(node: DictConfig, path: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Every component of a configuration whose options are known, with what is typed before its
+    keys, for example ``sampler.step.``.
+    """
+    for key, part in parts(node):
+        if key == "hydra":
+            continue
+        if options_of(part) is not None:
+            yield f"{path}{key}.", part
+        yield from components(part, f"{path}{key}.")
+
+
+def options_of(part: DictConfig) -> dict[str, schema.Option] | None:
+    """The options of a component, or None where it names no class that can be read."""
+    return schema.read(_target(part) or "")
+
+
+def _target(part: DictConfig) -> str | None:
+    if "_target_" not in part or OmegaConf.is_missing(part, "_target_"):
+        return None
+    return str(part["_target_"])
+
+
+def _hand_down(cfg: DictConfig) -> None:
+    """Move what was given at the top level to the sampler; null is the sampler's own."""
+    sampler = cfg.sampler
+    for key in SHORT:
+        value = cfg.get(key)
+        if value is None:
+            continue
+        options = options_of(sampler)
+        if options is not None and key not in options:
+            raise InvsetError(_refusal(cfg, key, value))
+        with open_dict(sampler):  # a class that can't be read says itself what it has
+            sampler[key] = value
+    if cfg.get("n") and cfg.get("K") is None and sampler.get("K", 0) > sampler.n >= 1:
+        sampler.K = sampler.n  # n=5 alone should do
+    for key in SHORT:
+        if key in cfg:
+            cfg[key] = None
+
+
+def _refusal(cfg: DictConfig, key: str, value: Any) -> str:
+    name = cfg.hydra.runtime.choices.get("sampler") or cfg.sampler._target_
+    have = [option for option, options in samplers().items() if key in (options or ())]
+    return (
+        f"sampler {name} has no {key}; leave {key}={value} out, or type sampler= and one that has"
+        f" it: {', '.join(have)}"
+    )
+
+
+@cache
+def samplers() -> dict[str, dict[str, schema.Option] | None]:
+    """Options of every sampler of ``configs/sampler``, by its name."""
+    found = {}
+    for path in sorted((config_dir() / "sampler").glob("*.yaml")):
+        found[path.stem] = schema.read(_class_of(path))
+    return found
+
+
+def _class_of(path: Path) -> str:
+    """The class that an option file names, or that of the file it begins with."""
+    raw = OmegaConf.load(path)
+    for key in ("sampler._target_", "_target_"):
+        if (target := OmegaConf.select(raw, key)) is not None:
+            return str(target)
+    return _class_of(path.with_name(f"{OmegaConf.select(raw, 'defaults')[0]}.yaml"))

@@ -1,0 +1,282 @@
+"""Behind a command: its words composed to a configuration, the folder of its run, bad input told in
+one sentence.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import shutil
+import sys
+import traceback
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from invset.errors import InvsetError, did_you_mean, is_out_of_memory
+
+# Hydra and OmegaConf are imported where a command runs: `invset --help` needs neither
+
+Main = Callable[..., "int | None"]
+
+#: What ``-m`` is to Hydra.
+_SWEEP = "hydra.mode=MULTIRUN"
+
+
+def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -> int:
+    """Run a command; return its exit code: 0, 2 for bad input, 3 for a range that was not reached,
+    130 for Ctrl-C. In a sweep, the highest one.
+
+    Args:
+        main: gives the function that takes the configuration; asked when there is one to take, so
+            that help imports no torch.
+        config: name of a file of ``configs/``.
+        name: of the command, as it is typed.
+        words: what was typed behind it.
+
+    Raises:
+        InvsetError: bad words, or a folder that can't be written.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from invset.config.mistakes import one_sentence
+
+    job = _Job(main, name)
+    try:
+        with _unused_folders():
+            _dispatch(job, config, name, words)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InvsetError(one_sentence(error, name)) from error
+    except OSError as error:
+        if job.begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
+            raise
+        raise InvsetError(
+            f"can't write to {error.filename} ({error.strerror}); type"
+            " hydra.run.dir=/a/folder/of/yours"
+        ) from error
+    if job.broken is not None:
+        raise job.broken
+    return max(job.codes, default=0)
+
+
+class _Job:
+    """What Hydra calls with a configuration: once, or for each job of a sweep.
+
+    Attributes:
+        begun: whether it was called.
+        codes: exit codes.
+        broken: the pipe that nobody reads any more.
+    """
+
+    def __init__(self, main: Callable[[], Main], name: str) -> None:
+        self.main = main
+        self.name = name
+        self.begun = False
+        self.codes: list[int] = []
+        self.broken: BrokenPipeError | None = None
+
+    def __call__(self, cfg: Any) -> int:
+        self.begun = True
+        sweeping = _sweeping()
+        try:
+            note = _note_failure if sweeping else None
+            code = guarded(lambda: begin(self.main, cfg), self.name, note)
+            sys.stdout.flush()
+        except BrokenPipeError as error:  # no failure of the job, as Hydra would say
+            self.broken = error
+            return 1
+        self.codes.append(code)
+        if code == 2 and not sweeping:
+            _remove_empty_run()
+        if code == 130 and sweeping:
+            _join_sweep(cfg)
+            raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
+        return code
+
+
+def begin(main: Callable[[], Main], cfg: Any, **rest: Any) -> int | None:
+    """Check the options of all components, before `main` is asked for: then torch is imported."""
+    from invset.config.validate import check_components
+
+    check_components(cfg, whole="what" not in cfg)  # `invset list` shows what is missing, too
+    return main()(cfg, **rest)
+
+
+def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[str]) -> None:
+    """What Hydra's own main does, with our loader."""
+    from hydra._internal.hydra import Hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    from invset.config.compose import loader
+
+    parser, args = _parse(name, words)
+    config = args.config_name or config
+    hydra = Hydra(config, loader(args.config_path, args.config_dir))
+    GlobalHydra.instance().initialize(hydra)
+    try:
+        if args.help:
+            hydra.app_help(config, parser, args)
+        elif args.hydra_help:
+            hydra.hydra_help(config, parser, args)
+        elif args.cfg:
+            hydra.show_cfg(config, args.overrides, args.cfg, args.package, args.resolve)
+        elif args.shell_completion:
+            hydra.shell_completion(config, args.overrides)
+        elif args.info:
+            hydra.show_info(args.info, config, args.overrides)
+        elif args.multirun or _SWEEP in args.overrides:
+            hydra.multirun(config, task, [*args.overrides, _SWEEP])
+        else:
+            hydra.run(config, task, args.overrides)
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _parse(name: str, words: list[str]) -> tuple[Any, Namespace]:
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    flags.remove("--experimental-rerun")  # which reads a pickle
+    for word in words:
+        flag = word.split("=")[0]
+        if flag.startswith("-") and flag not in flags:
+            raise InvsetError(
+                f"invset {name} has no option {flag}.{did_you_mean(flag, flags)} Options are typed"
+                " key=value"
+            )
+    return parser, parser.parse_intermixed_args(words)  # -m may stand anywhere
+
+
+@contextmanager
+def _unused_folders() -> Iterator[None]:
+    """Let configurations ask for a folder by ``${unused:…}``."""
+    from omegaconf import OmegaConf
+
+    unused = _Unused()
+    OmegaConf.register_new_resolver("unused", unused, replace=True)
+    try:
+        yield
+    finally:  # Hydra asks for the folder of a sweep also where an experiment names another
+        for folder in unused.taken.values():
+            _remove_if_empty(Path(folder))
+        # who composes a configuration in this process later makes no folders
+        OmegaConf.clear_resolver("unused")
+
+
+def _sweeping() -> bool:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _note_failure(code: int, reason: str) -> None:
+    """Keep in the job's folder why it has no result, for the page of the sweep."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from invset.files.rundir import RunDir
+
+    folder = RunDir(HydraConfig.get().runtime.output_dir)
+    command = f"invset run {shlex.join(folder.overrides())}"
+    folder.write_json("failed.json", {"exit_code": code, "reason": reason, "command": command})
+
+
+def _join_sweep(cfg: Any) -> None:
+    """Hydra's callback does it at the end of a sweep, which Ctrl-C does not come to."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from invset.commands.sweep import join
+
+    join(Path(HydraConfig.get().sweep.dir), cfg.get("report", False))
+
+
+def _remove_empty_run() -> None:
+    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration."""
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if [p.name for p in folder.iterdir()] == [".hydra"]:
+        shutil.rmtree(folder / ".hydra")
+        _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Delete an empty folder, and those of its day and of all days if nothing else is in them."""
+    day = folder.parent
+    for empty in (folder, day, day.parent) if day.parent.name == "outputs" else (folder,):
+        if not empty.is_dir() or any(empty.iterdir()):
+            return
+        empty.rmdir()
+
+
+def guarded(
+    run: Callable[[], int | None], command: str, note: Callable[[int, str], None] | None = None
+) -> int:
+    """Run; bad input is one sentence and 2, never a traceback, so that the other jobs of a sweep go
+    on.
+
+    Args:
+        run: what to run.
+        command: its name.
+        note: given in a sweep, where a defect of ours, too, ends one job only: takes the exit code
+            (1 for a defect) and the reason.
+    """
+    try:
+        return run() or 0
+    except Exception as error:
+        message = bad_input(error, command)
+        if message is None and note is None:
+            raise
+        if message is None:
+            traceback.print_exc()
+        code, reason = (1, f"{type(error).__name__}: {error}") if message is None else (2, message)
+        print(f"invset: {reason}", file=sys.stderr)
+        if note is not None:
+            note(code, reason)
+        return code
+
+
+def bad_input(error: BaseException, command: str) -> str | None:
+    """What to tell a person, or None for a defect of ours."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from invset.config.mistakes import one_sentence
+
+    cause: BaseException | None = error
+    while cause is not None:  # Hydra wraps what a constructor raises
+        if isinstance(cause, InvsetError):
+            return str(cause)
+        cause = cause.__cause__
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return one_sentence(error, command)
+    if is_out_of_memory(error):
+        return "there is not enough memory for that; type smaller K= and n="
+    return None
+
+
+class _Unused:
+    """``${unused:outputs/DATE/TIME}``: that folder, or with a number behind it if another run began
+    in the same second.
+    """
+
+    def __init__(self) -> None:
+        self.taken: dict[str, str] = {}  # Hydra asks more than once
+
+    def __call__(self, path: str) -> str:
+        if path not in self.taken:
+            for folder in (path, *(f"{path}-{number}" for number in range(2, 1000))):
+                try:
+                    os.makedirs(folder)  # made at once: two processes can't both have it
+                except FileExistsError:
+                    continue
+                except OSError:
+                    pass  # Hydra says why
+                self.taken[path] = folder
+                break
+        return self.taken[path]
