@@ -14,22 +14,27 @@ if TYPE_CHECKING:
     from invset.api import InverseSetSampler, Result
     from invset.core.space import CodePrior
     from invset.errors import InvsetError
+    from invset.files.image8bit import Image8Bit
+    from invset.files.tabular import Table
     from invset.nets.embedded import mini_generator, mini_network
     from invset.nets.generator import Generator
     from invset.nets.network import Network
-    from invset.problem.problem import Neuron, Problem
+    from invset.problem.neuron import Neuron
+    from invset.problem.problem import Problem
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CodePrior",
     "Generator",
+    "Image8Bit",
     "InverseSetSampler",
     "InvsetError",
     "Network",
     "Neuron",
     "Problem",
     "Result",
+    "Table",
     "__version__",
     "mini_generator",
     "mini_network",
@@ -38,9 +43,11 @@ __all__ = [
 _HOME = {
     "InverseSetSampler": "invset.api",
     "Result": "invset.api",
-    "Neuron": "invset.problem.problem",
+    "Neuron": "invset.problem.neuron",
     "Problem": "invset.problem.problem",
     "Network": "invset.nets.network",
+    "Image8Bit": "invset.files.image8bit",
+    "Table": "invset.files.tabular",
     "Generator": "invset.nets.generator",
     "CodePrior": "invset.core.space",
     "mini_network": "invset.nets.embedded",

@@ -111,7 +111,14 @@ MISTAKES = {
         "generator=fourier",
         "generator.size=1",
     ],
-    "position must be center, max, mean or": ["neuron=1", "z1=3", "z2=4", "position=5"],
+    "position is a word": ["neuron=1", "z1=3", "z2=4", "position=1.5"],
+    "has units, which have no positions": [
+        "network=mini",
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "position=max",
+    ],
     "two whole numbers": ["layer=conv5", "neuron=1", "z1=3", "z2=4", "position=[1]"],
     "has no layer '3'": ["layer=3", "neuron=1", "z1=3", "z2=4"],
     "has no layer 'fc9'": ["encoder=fc9", "neuron=1", "z1=3", "z2=4"],
@@ -437,7 +444,7 @@ def test_bad_input_of_other_commands(
         "compare neurons=horse": "neurons= is a list of layers",
         "run network=mini neurons=horse": "neurons= is a list",
         "run network=mini64 generator=mini neuron=pizza z1=1 z2=2": (
-            "mini64 takes images of 64x64 pixels, and mini makes 32x32"
+            "mini64 takes images of 3x64x64, and mini makes 3x32x32, which don't fit"
         ),
         "train network": "is missing",
         "train generator": "is missing",

@@ -20,7 +20,7 @@ from invset.cli import COMMANDS
 from invset.config import build
 from invset.config.compose import SHORT, compose, config_dir
 from invset.nets.embedded import EMBEDDED, embedded
-from invset.problem.problem import find_unit
+from invset.problem.neuron import Neuron, find
 
 CONFIGS = config_dir()
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -213,12 +213,14 @@ def test_the_custom_and_trained_options_instantiate(
     assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {
         *EMBEDDED,
         "custom",
+        "table",
         "torchvision",
         *CAFFE["network"],
     }
     assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
         *EMBEDDED,
         "custom",
+        "table",
         "upconv",
         "pixels",
         "fourier",
@@ -273,8 +275,8 @@ def test_an_embedded_network_brings_its_generator(option: str, size: int, units:
 
 REGIONS: dict[str, tuple[str, tuple[float, float] | None]] = {
     "network=mini": ("natural", None),
-    "network=mini generator=pixels generator.size=8": ("clip", (0, 1)),
-    "network=mini generator=fourier generator.size=8": ("none", None),
+    "network=mini generator=pixels generator.size=32": ("clip", (0, 1)),
+    "network=mini generator=fourier generator.size=32": ("none", None),
     "generator=ppgn": ("clip", (0, 30)),
     "generator=ppgn generator.clip=null": ("none", None),
     "generator=ppgn generator.clip=null clip=[0,3]": ("clip", (0, 3)),
@@ -322,7 +324,7 @@ def test_published_networks_instantiate(option: str, tmp_path: Path) -> None:
     assert [
         name for name, _ in network.module.named_children() if name not in ("data", "flatten")
     ] == [l.name for l in layers]
-    assert find_unit(network, "fc8", name) == {"volcano": 980, "phone_booth": 140}[name]
+    assert find(network, Neuron("fc8", name)).index == {"volcano": 980, "phone_booth": 140}[name]
 
 
 @pytest.mark.parametrize("option", CAFFE["generator"])

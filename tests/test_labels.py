@@ -8,7 +8,7 @@ from torch import nn
 from invset.errors import InvsetError
 from invset.nets.labels import labels
 from invset.nets.network import Network
-from invset.problem.problem import find_unit
+from invset.problem.neuron import Neuron, find
 
 #: Numbers and names in the paper.
 PAPER = {
@@ -84,7 +84,7 @@ def test_unknown_lists() -> None:
     ],
 )
 def test_names_of_imagenet(imagenet: Network, typed: str, number: int) -> None:
-    assert find_unit(imagenet, "1", typed) == number - 1
+    assert find(imagenet, Neuron("1", typed)).index == number - 1
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_names_of_imagenet(imagenet: Network, typed: str, number: int) -> None:
     ],
 )
 def test_names_of_places(places: Network, typed: str, number: int) -> None:
-    assert find_unit(places, "1", typed) == number - 1
+    assert find(places, Neuron("1", typed)).index == number - 1
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_every_whole_label_finds_its_own_neuron(name: str, synonyms: set[str]) -
     for index, label in enumerate(labels(name)):
         if label in synonyms:
             with pytest.raises(InvsetError, match=rf"neuron={index + 1}\b"):
-                find_unit(network, "1", label)
+                find(network, Neuron("1", label))
         else:
-            assert find_unit(network, "1", label) == index
+            assert find(network, Neuron("1", label)).index == index
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_every_whole_label_finds_its_own_neuron(name: str, synonyms: set[str]) -
 )
 def test_mistakes(imagenet: Network, typed: str, message: str) -> None:
     with pytest.raises(InvsetError, match=message):
-        find_unit(imagenet, "1", typed)
+        find(imagenet, Neuron("1", typed))

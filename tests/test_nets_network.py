@@ -151,10 +151,100 @@ def test_is_frozen_in_evaluation_mode(residual):
 def test_default_layers_of_small_modules():
     one = Network(nn.Sequential(nn.Flatten()))
     assert (one.output, one.encoder) == ("0", "0")
-    two = Network(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)))
-    assert (two.output, two.encoder) == ("1", "0")
+    two = Network(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)), image_size=1)
+    assert (two.output, two.encoder) == ("1", "1.input")
     with pytest.raises(InvsetError, match="no layers with a name"):
         Network(nn.Linear(3, 2))
+
+
+class OutOfOrder(nn.Module):
+    """Layers that are registered in another order than they run in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 5)
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.spare = nn.Linear(2, 2)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.drop(self.conv(x).mean((2, 3))))
+
+
+class Ends(OutOfOrder):
+    """The same, with something behind the head."""
+
+    def __init__(self, end) -> None:
+        super().__init__()
+        self.end = end
+
+    def forward(self, x: Tensor):
+        return self.end(super().forward(x))
+
+
+def spectral() -> nn.Module:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), nn.Linear(8, 5))
+    nn.utils.parametrizations.spectral_norm(net[3])
+    return net
+
+
+@pytest.mark.parametrize(
+    ("module", "output", "encoder"),
+    [
+        (OutOfOrder(), "head", "head.input"),
+        (spectral(), "3", "3.input"),
+        # what a dropout passes on, or only loses axes of length 1, is what the layer gave
+        (nn.Sequential(OutOfOrder(), nn.Dropout(0.5)), "0.head", "0.head.input"),
+        (
+            nn.Sequential(nn.Conv2d(3, 5, 8), nn.Flatten()),
+            "0",
+            "0",
+        ),
+        # what a function makes of it is not, in place or by a view of a part
+        (Ends(lambda x: x.softmax(1)), "output", "head.input"),
+        (Ends(F.relu_), "output", "head.input"),
+        (Ends(lambda x: x[:, :3]), "output", "head.input"),
+        (Ends(lambda x: (x, x)), "output", "head.input"),
+        # no linear layer: the part before the last
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Conv2d(4, 5, 6)), "2", "1"),
+    ],
+)
+def test_default_layers_are_those_that_run_last(module, output, encoder):
+    network = Network(module, image_size=8)
+    assert (network.output, network.encoder) == (output, encoder)
+
+
+def test_what_a_network_returns_can_be_tapped():
+    torch.manual_seed(0)
+    module = Ends(lambda x: x.softmax(1))
+    network = Network(module, image_size=8)
+    x = images()
+    taps = network.taps(x, ["output", "head.input", "head"])
+    assert torch.equal(taps["output"], taps["head"].softmax(1))
+    assert torch.equal(taps["output"], module(x))
+    assert torch.equal(taps["head.input"], module.conv(x).mean((2, 3)))
+    assert network.shape("output") == (5,)
+    assert network.layers[-2:] == ["head.input", "output"]
+    with pytest.raises(InvsetError, match="layer 'output' of network gives tuple, not one tensor"):
+        Network(Ends(lambda x: (x, x)), image_size=8).shape("output")
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_as_many_labels_as_units(count):
+    with pytest.raises(InvsetError, match=f"{count} labels, but its output head has 5 units"):
+        Network(OutOfOrder(), image_size=8, labels=["a"] * count)
+
+
+def test_a_module_that_does_not_take_pictures_is_told_with_its_line():
+    class Mine(OutOfOrder):
+        def forward(self, x: Tensor) -> Tensor:
+            raise ValueError("too dark.")
+
+    with pytest.raises(
+        InvsetError,
+        match=r"image of 3x8x8: ValueError: too dark \(test_nets_network.py, line \d+, in",
+    ):
+        Network(Mine(), image_size=8).shape("head")
 
 
 def test_shared_layer_is_read_at_its_first_call():

@@ -20,7 +20,7 @@ from invset.core.reach import LEVELS, percentiles, reach, rounded
 from invset.core.space import CodePrior, Free
 from invset.errors import InvsetError
 from invset.nets.embedded import embedded
-from invset.problem.problem import ANY
+from invset.problem.neuron import ANY
 from invset.report.strip import Strip, text
 from invset.studies.probing import REAL, excited
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from cases import seeded
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from invset.api import InverseSetSampler
 from invset.core.space import Box, CodePrior, Free
@@ -17,7 +17,8 @@ from invset.errors import InvsetError
 from invset.files.images import to_uint8
 from invset.nets.generator import Generator
 from invset.nets.network import Network
-from invset.problem.problem import Neuron, Problem, find_unit, read
+from invset.problem.neuron import Neuron, find
+from invset.problem.problem import Problem
 
 LABELS = [
     "tench, Tinca tinca",
@@ -29,8 +30,7 @@ LABELS = [
     "french_horn",
 ]
 CODE_DIM = 12
-#: A layer's maps, of which height and width differ.
-CHANNELS, HEIGHT, WIDTH = 5, 6, 8
+CHANNELS = 5
 
 
 def small_network() -> Network:
@@ -63,37 +63,6 @@ def generator() -> Generator:
     torch.manual_seed(1)
     module = nn.Sequential(nn.Linear(CODE_DIM, 3 * 8 * 8), nn.Sigmoid(), nn.Unflatten(1, (3, 8, 8)))
     return Generator(module, CODE_DIM, name="maker", prior=CodePrior.gaussian(CODE_DIM))
-
-
-def maps() -> Tensor:
-    return torch.randn(2, CHANNELS, HEIGHT, WIDTH, generator=seeded())
-
-
-def test_where_a_channel_is_read() -> None:
-    x = maps()
-    # the middle of 6 rows and 8 columns is (3, 4)
-    assert torch.equal(read(x, 2, "center", None), x[:, 2, 3, 4])
-    assert torch.equal(read(x, 2, (1, 5), None), x[:, 2, 1, 5])
-    assert torch.equal(read(x, 2, "max", None), torch.stack([image[2].max() for image in x]))
-    torch.testing.assert_close(
-        read(x, 2, "mean", None), torch.stack([image[2].mean() for image in x])
-    )
-
-
-def test_a_direction_is_an_inner_product() -> None:
-    x, d = maps(), torch.randn(CHANNELS, generator=seeded(1))
-    product = sum(d[c] * x[:, c] for c in range(CHANNELS))
-    torch.testing.assert_close(read(x, None, "center", d), product[:, 3, 4])
-    torch.testing.assert_close(read(x, None, (1, 5), d), product[:, 1, 5])
-    torch.testing.assert_close(read(x, None, "max", d), product.amax((1, 2)))
-    torch.testing.assert_close(read(x, None, "mean", d), product.mean((1, 2)))
-    units = x[:, :, 0, 0]
-    torch.testing.assert_close(read(units, None, "center", d), units @ d)
-    assert torch.equal(read(units, 3, "max", None), units[:, 3])
-    # the k-th axis is the k-th neuron
-    torch.testing.assert_close(
-        read(x, None, "max", torch.eye(CHANNELS)[2]), read(x, 2, "max", None)
-    )
 
 
 def test_look_reads_what_the_modules_give(network: Network, generator: Generator) -> None:
@@ -150,7 +119,7 @@ def test_the_encoder_may_live_in_another_network(network: Network, generator: Ge
     ],
 )
 def test_numbers_and_labels(network: Network, typed: int | str, index: int) -> None:
-    assert find_unit(network, "fc8", typed) == index
+    assert find(network, Neuron("fc8", typed)).index == index
 
 
 @pytest.mark.parametrize(
@@ -173,12 +142,12 @@ def test_numbers_and_labels(network: Network, typed: int | str, index: int) -> N
 )
 def test_wrong_numbers_and_labels(network: Network, typed: int | str, message: str) -> None:
     with pytest.raises(InvsetError, match=message):
-        find_unit(network, "fc8", typed)
+        find(network, Neuron("fc8", typed))
 
 
 def test_only_the_output_has_labels(network: Network) -> None:
     with pytest.raises(InvsetError, match="have no names; type a number from 1 to 12"):
-        find_unit(network, "fc6", "volcano")
+        find(network, Neuron("fc6", "volcano"))
 
 
 @pytest.mark.parametrize(
@@ -188,14 +157,15 @@ def test_only_the_output_has_labels(network: Network) -> None:
         ({"layer": "conv", "number": 6}, "layer conv of small has neurons 1 to 5"),
         (
             {"layer": "conv", "number": 1, "position": "middle"},
-            "position must be center, max, mean or",
+            "position must be center, max, mean, cls or",
         ),
         (
             {"layer": "conv", "number": 1, "position": (6, 0)},
             r"position \[6, 0\] lies outside layer conv, whose maps are 6x6",
         ),
-        ({"layer": "conv", "number": 1, "position": (0, -1)}, "two whole numbers from 0"),
-        ({"layer": "conv", "number": 1, "position": (0, 1, 2)}, "two whole numbers from 0"),
+        ({"layer": "conv", "number": 1, "position": (0, 6)}, "lies outside"),
+        ({"layer": "conv", "number": 1, "position": (0, -1)}, "two whole numbers"),
+        ({"layer": "conv", "number": 1, "position": (0, 1, 2)}, "two whole numbers"),
         ({"layer": "conv", "number": None}, "give a number, a label or a direction"),
         (
             {"layer": "conv", "number": None, "direction": torch.ones(4)},
@@ -332,4 +302,3 @@ def test_a_neuron_given_twice_needs_ranges_that_meet(
         InvsetError, match=r"neuron 2 of layer conv can't be in \[0, 2\] and in \[5, 6\] at once"
     ):
         twice((0, 2), (5, 6))
-    assert Problem(network, generator, neurons=[Neuron("fc8", 1, (0, 1), (1, 1))]).centred == [True]

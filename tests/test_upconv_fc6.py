@@ -199,10 +199,10 @@ def test_gradients_with_respect_to_the_code(weights: Path, network_weights: Path
         caffe_generator(weights=weights),
         caffe_network(weights=network_weights, labels=None),
     )
-    generator.module.double()  # type: ignore[attr-defined]
-    network.module.double()
     neurons = [Neuron("fc8", 3, (0, 1)), Neuron("conv5", 5, (0, 1))]
     problem = Problem(network, generator, neurons=neurons, eight_bit=False)
+    generator.module.double()  # type: ignore[attr-defined]
+    network.module.double()
     start = codes(1).double()
 
     def values(c: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from invset.commands.pictures import look_at, read_pictures
+from invset.commands.pictures import look_at, read_inputs
 from invset.config import build
 from invset.core.space import CodePrior
+from invset.files.image8bit import of_size
 from invset.files.rundir import RunDir
 from invset.nets.natural import save_prior
 
@@ -18,9 +19,9 @@ def main(cfg: DictConfig) -> None:
     network = build.network(cfg.network, build.choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
     network.resolve(encoder)
-    data = read_pictures(cfg.data, cfg.size or network.image_size, cfg.limit)
+    data = read_inputs(of_size(network.medium, cfg.size), cfg.data, cfg.limit)
     prior = CodePrior.fit(
-        look_at(network, data.images, [encoder], flatten=[encoder])[encoder],
+        look_at(network, data, [encoder], flatten=[encoder])[encoder],
         cfg.variance,
         cfg.share,
     )

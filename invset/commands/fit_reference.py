@@ -7,8 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from invset.analysis.reference import Reference
-from invset.commands.pictures import look_at, read_pictures
+from invset.commands.pictures import look_at, read_inputs
 from invset.config import build
+from invset.files.image8bit import of_size
 from invset.files.rundir import RunDir
 from invset.nets.network import Network
 
@@ -17,11 +18,11 @@ def main(cfg: DictConfig) -> None:
     """Look at the pictures and write one file."""
     network = build.network(cfg.network, build.choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
-    data = read_pictures(cfg.data, cfg.size or network.image_size, cfg.limit)
+    data = read_inputs(of_size(network.medium, cfg.size), cfg.data, cfg.limit)
     keep = list(cfg.keep or [network.output])
     layers = list(dict.fromkeys([*(cfg.layers or _neuron_layers(network)), *keep]))
-    seen = look_at(network, data.images, layers)
-    encodings = look_at(network, data.images, [encoder], flatten=[encoder])[encoder]
+    seen = look_at(network, data, layers)
+    encodings = look_at(network, data, [encoder], flatten=[encoder])[encoder]
     about = {
         "network": network.name,
         "encoder": encoder,
@@ -32,8 +33,8 @@ def main(cfg: DictConfig) -> None:
     out = Path(cfg.out)
     RunDir(out.parent).write(out.name, reference.save)
     print(
-        f"{len(data)} pictures, {len(layers)} layers, encodings in {reference.encodings.shape[1]}"
-        f" directions\n{out}"
+        f"{len(data)} {network.medium.noun}s, {len(layers)} layers, encodings in"
+        f" {reference.encodings.shape[1]} directions\n{out}"
     )
 
 

@@ -139,7 +139,8 @@ def layers(cfg: DictConfig) -> list[str]:
         ) as error:  # a module that is not called, or gives no tensor: a name that can't be typed
             rows.append((layer, "-", str(error)))
             continue
-        uses = [f"{shape[0]} neurons" if len(shape) in (1, 3) else "no neurons", "encoder"]
+        has = f"{network.units(layer)} neurons" if len(shape) in (1, 2, 3) else "no neurons"
+        uses = [has, "encoder"]
         uses += ["(layer= by default)"] if layer == network.output else []
         uses += ["(encoder= by default)"] if layer == network.encoder else []
         rows.append(
@@ -160,10 +161,11 @@ def neurons(cfg: DictConfig) -> list[str]:
     shape = network.shape(layer)
     if layer == network.output and network.labels:
         return _numbered(network.labels)
-    kind = (
-        f"channels of {shape[1]}x{shape[2]} maps, read at position=" if len(shape) == 3 else "units"
-    )
-    return [f"1 to {shape[0]}: the neurons of {layer} have numbers only ({kind})"]
+    kind = {
+        2: f"channels of {shape[0]} tokens, read at position=",
+        3: f"channels of {'x'.join(map(str, shape[1:]))} maps, read at position=",
+    }.get(len(shape), "units")
+    return [f"1 to {network.units(layer)}: the neurons of {layer} have numbers only ({kind})"]
 
 
 def labels(cfg: DictConfig) -> list[str]:

@@ -10,25 +10,18 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from invset.commands.pictures import read_pictures
+from invset.commands.pictures import read_inputs
 from invset.config import build
 from invset.config.published import prepare
 from invset.config.real_images import load_reference
 from invset.config.validate import asked, check_probe
 from invset.core.space import Region
+from invset.files.image8bit import of_size
 from invset.files.rundir import RunDir
 from invset.problem.problem import Problem
 from invset.report.probe_folder import Told, write_probe
 from invset.report.strip import text
-from invset.studies.probing import (
-    Populations,
-    Probed,
-    Probing,
-    of_images,
-    of_reference,
-    probe,
-    side,
-)
+from invset.studies.probing import Populations, Probed, Probing, of_inputs, of_reference, probe
 
 #: What is typed for a probe, but not for the run that it suggests.
 _OWN = (
@@ -77,9 +70,11 @@ def _real(cfg: DictConfig, problem: Problem, region: Region, probing: Probing) -
     """What is known of real images, of each neuron."""
     if cfg.images is None:
         return of_reference(problem, load_reference(cfg, problem))
-    size = problem.network.image_size or side(problem)
-    images = read_pictures(cfg.images, size, cfg.limit, cfg.progress).images
-    return of_images(problem, region, images, probing)
+    medium = problem.medium
+    if medium.shape is None:  # as large as the generator's
+        medium = of_size(medium, problem.input_shape[1:])
+    inputs = read_inputs(medium, cfg.images, cfg.limit, cfg.progress)
+    return of_inputs(problem, region, medium, inputs, probing)
 
 
 def _about(cfg: DictConfig, problem: Problem, region: Region, typed: list[str]) -> dict[str, Any]:

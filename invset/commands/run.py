@@ -135,7 +135,7 @@ class _Run:
     def _write(self, result: Any) -> None:
         from invset.report.run_folder import Ended, write_run
 
-        if result.images.numel() > _MUCH:
+        if result.inputs.numel() > _MUCH:
             print(
                 f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
                 file=sys.stderr,

@@ -17,7 +17,8 @@ from invset.files.tensors import read_safetensors
 from invset.nets.caffe.load import caffe_layers
 from invset.nets.generator import Generator
 from invset.nets.network import Network
-from invset.problem.problem import ANY, Neuron, Problem
+from invset.problem.neuron import ANY, Neuron
+from invset.problem.problem import Problem
 from invset.problem.runtime import Runtime
 
 
@@ -83,14 +84,12 @@ def _neuron(one: dict[str, Any], net: Network, ranged: bool) -> Neuron:
     )  # in a Sequential layers are called 0, 1, 2
     direction = one.get("direction")
     check_given(one, net.labels)
-    position = one.get("position") or "center"
-    if not isinstance(position, str):
-        position = tuple(position)
+    position = one.get("position")
     return Neuron(
         layer,
         one.get("neuron"),
         ends(one) if ranged else ANY,
-        position,
+        "center" if position is None else position,
         load_direction(direction) if direction is not None else None,
         f"{layer}:{Path(str(direction)).stem}" if direction is not None else None,
     )

@@ -192,9 +192,8 @@ def _check_neuron(one: Any) -> None:
         check_range(*one["range"])
     elif one.get("z1") is not None and one.get("z2") is not None:
         check_range(one["z1"], one["z2"])
-    position = one.get("position")
-    if position is not None:
-        check_position(tuple(position) if isinstance(position, ListConfig) else position)
+    if one.get("position") is not None:
+        check_position(one["position"])
 
 
 def _pair(value: Any) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import numbers
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from invset.errors import InvsetError, did_you_mean
 
-#: Where a convolutional channel is read.
-POSITIONS = ("center", "max", "mean")
+#: Words for where a channel is read in maps and tokens, beside register1, register2, …
+POSITIONS = ("center", "max", "mean", "cls")
 
 #: Parts of code space by name; see `Problem.region`.
 PRIORS = ("auto", "natural", "clip", "none")
@@ -43,15 +45,33 @@ def check_choice(key: str, value: Any, allowed: Iterable[str], more: str = "") -
         )
 
 
-def check_position(position: Any) -> None:
-    """Raise `InvsetError` unless a position is one of `POSITIONS` or two whole numbers from 0."""
-    if not isinstance(position, (tuple, list)):
-        check_choice("position", position, POSITIONS, "[y, x]")
-    elif len(position) != 2 or not all(is_whole(p) for p in position):
+def check_position(position: Any) -> str | int | tuple[int, int]:
+    """A position in a layer, as a word, a token's number or (y, x). Whether the layer has it is
+    checked where the layer is known: `invset.problem.neuron.locate`.
+
+    Raises:
+        InvsetError: it is none of these.
+    """
+    if isinstance(position, str):
+        if not re.fullmatch(r"register[1-9]\d*", position):
+            check_choice("position", position, POSITIONS, "register1, a token's number, [y, x]")
+        return position
+    if _is_index(position):
+        return int(position)
+    try:
+        y, x = position
+    except (TypeError, ValueError):
+        y, x = None, None
+    if not (_is_index(y) and _is_index(x)):
         raise InvsetError(
-            f"position [y, x] is two whole numbers from 0, not {list(position)}; for example"
-            " 'position=[0,3]'"
+            f"position is a word, one whole number (a token's) or two whole numbers [y, x], from 0,"
+            f" not {position}; for example 'position=[0,3]'"
         )
+    return int(y), int(x)
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0
 
 
 def check_range(z1: Any, z2: Any) -> None:

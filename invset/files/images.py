@@ -106,25 +106,28 @@ def _is_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
-def decode(data: bytes, size: int | None) -> np.ndarray:
-    """Decode one picture to uint8 RGB, with shape (size, size, 3): shorter side resized to `size`,
-    centre cropped.
+def decode(data: bytes, size: int | tuple[int, int] | None) -> np.ndarray:
+    """Decode one picture to uint8 RGB, with shape (height, width, 3): resized until it covers a
+    side in pixels, or (height, width), and centre cropped.
     """
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    if size is not None and image.size != (size, size):
-        scale = size / min(image.size)
+    if size is None:
+        return np.asarray(image)
+    height, width = (size, size) if isinstance(size, int) else size
+    if image.size != (width, height):
+        scale = max(width / image.width, height / image.height)
         image = image.resize(
-            (max(size, round(image.width * scale)), max(size, round(image.height * scale))),
+            (max(width, round(image.width * scale)), max(height, round(image.height * scale))),
             Image.Resampling.BICUBIC,
         )
-        left, top = (image.width - size) // 2, (image.height - size) // 2
-        image = image.crop((left, top, left + size, top + size))
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        image = image.crop((left, top, left + width, top + height))
     return np.asarray(image)
 
 
 def load_images(
     path: str | Path,
-    size: int | None = None,
+    size: int | tuple[int, int] | None = None,
     limit: int | None = None,
     progress: Progress = quiet,
 ) -> ImageSet:
@@ -132,8 +135,8 @@ def load_images(
 
     Args:
         path: folder or archive; ``…/<class>/<picture>`` gives the labels.
-        size: side in pixels that every picture is brought to; None takes them as they are (all must
-            agree).
+        size: side in pixels, or (height, width), that every picture is brought to; None takes them
+            as they are (all must agree).
         limit: read at most this many, evenly spread over the alphabetical order; None reads all.
         progress: told how many pictures are read, and how many there are.
 
@@ -169,7 +172,7 @@ def _decoded(
     path: Path,
     names: Sequence[str],
     read: Callable[[str], bytes],
-    size: int | None,
+    size: int | tuple[int, int] | None,
     progress: Progress,
 ) -> list[np.ndarray]:
     """Every picture, decoded in threads, a chunk of files at a time."""

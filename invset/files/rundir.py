@@ -2,7 +2,8 @@
 
 .hydra/                the configuration
 samples.png            a grid of samples
-samples/00001.png …    every sample, 8 bits
+samples/00001.png …    every sample, 8 bits; of a table, a picture of its row
+samples.csv            every sample of a table, a row each
 samples.safetensors    codes, encodings, activations
 activations.csv        a row a sample
 optimization.csv       a row a gradient step
@@ -25,12 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
-from PIL import Image
 
 from invset.errors import InvsetError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from invset.files.medium import Medium
 
 # torch is imported where tensors are written, because a report is made without it
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 FILES = (
     *(
         "samples.png",
+        "samples.csv",
         "samples.safetensors",
         "activations.csv",
         "optimization.csv",
@@ -107,10 +110,10 @@ class RunDir:
 
         self.write(name, lambda path: write_tensors(path, tensors))
 
-    def write_image(self, name: str, pixels: Tensor) -> None:
-        """Write 8-bit RGB, with shape (3, H, W)."""
-        array = pixels.permute(1, 2, 0).cpu().numpy()
-        self.write(name, lambda path: Image.fromarray(array).save(path))
+    def write_samples(self, medium: Medium, stored: Tensor) -> None:
+        """Write the files of samples in the stored form of their medium."""
+        for name, how in medium.files(stored):
+            self.write(name, how)
 
     def save_state(self, state: dict[str, Any]) -> None:
         import torch

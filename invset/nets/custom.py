@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
+from invset.files.image8bit import Image8Bit, of_size
+from invset.files.medium import Medium
 from invset.files.readers import read_weights
 from invset.nets.generator import Generator
 from invset.nets.labels import read_labels
@@ -27,18 +29,14 @@ from invset.nets.weights import load_state
 
 
 class Resize(nn.Module):
-    """Images of any size, with shape (N, 3, H, W), to `size` x `size` pixels, bilinear and free of
-    aliasing.
-    """
+    """Images of any size, with shape (N, channels, H, W), to that of a medium."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, medium: Image8Bit) -> None:
         super().__init__()
-        self.size = size
+        self.medium = medium
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-2:] == (self.size, self.size):
-            return x
-        return F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)
+        return self.medium.fit(x)
 
 
 def module_network(
@@ -49,7 +47,9 @@ def module_network(
     labels: Sequence[str] | str | Path | None = None,
     output: str | None = None,
     encoder: str | None = None,
-    image_size: int | None = None,
+    image_size: int | Sequence[int] | None = None,
+    channels: int | None = None,
+    medium: Medium | None = None,
     device: str | torch.device = "cpu",
     **options: Any,
 ) -> Network:
@@ -58,14 +58,17 @@ def module_network(
     Args:
         module: the module, or a function without arguments that makes it.
         weights: its state dict (.pth or .safetensors); None leaves the module as it is.
-        mean, std: per RGB channel, of pixels in [0, 1], if the module wants normalised images; None
-            leaves them in [0, 1].
+        mean, std: one a channel, of pixels in [0, 1], or one a column, if the module wants
+            normalised inputs; None leaves them as they are.
         labels: names of the output's units in order, or a text file with one name a line.
-        output: the layer whose neurons are meant when none is given; None is the last one.
-        encoder: the layer that is E when none is given; None is the input of the last linear layer.
-        image_size: side in pixels that images are resized to; None leaves them as they are.
+        output: the layer whose neurons are meant when none is given; None: what the module returns.
+        encoder: the layer that is E when none is given; None: the input of the last linear layer.
+        image_size: side in pixels, or (height, width), that images are resized to; None leaves
+            them as they are.
+        channels: of its pictures; None: 3, or what `medium` says.
+        medium: what its inputs are; None: pictures.
         device: where the weights go.
-        options: the other arguments of `Network`: name, aliases.
+        options: the other arguments of `Network`: name, aliases, prefix_tokens.
     """
     net = module if isinstance(module, nn.Module) else module()
     if not isinstance(net, nn.Module):
@@ -73,27 +76,42 @@ def module_network(
             f"network.module gives {type(net).__name__}, not a torch.nn.Module; return the module"
             " itself"
         )
+    _check_plain(net)
     if weights is not None:
         load_state(net, read_weights(weights), weights)
     if (mean is None) != (std is None):
         raise InvsetError("network.mean and network.std belong together: give both or neither")
-    prepend(net, image_size, mean, std, device)
-    last, inner = ends(net)
+    medium = of_size(medium or Image8Bit(3 if channels is None else channels), image_size)
+    prepend(net, medium, mean, std, device)
     if isinstance(labels, (str, Path)):
         labels = read_labels(labels)
     options = {
         "name": "custom",
         "labels": labels,
-        "output": output or last,
-        "encoder": encoder or inner,
+        "output": output,
+        "encoder": encoder,
         **options,
     }
-    return Network(net, image_size=image_size, device=device, **options)
+    return Network(net, medium=medium, device=device, **options)
+
+
+def _check_plain(net: nn.Module) -> None:
+    """Raise `InvsetError` for a module whose inside can't be read."""
+    if isinstance(net, torch.jit.ScriptModule):
+        raise InvsetError(
+            "network.module gives a module of torch.jit, whose layers can't be read; give the"
+            " torch.nn.Module that it was made from"
+        )
+    if any(is_lazy(p) for p in net.parameters()):
+        raise InvsetError(
+            "network.module gives layers that have no weights yet (torch.nn.Lazy…); call the module"
+            " once on an input of its size before it is returned"
+        )
 
 
 def prepend(
     module: nn.Module,
-    size: int | None,
+    medium: Medium,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
     device: Any,
@@ -101,34 +119,29 @@ def prepend(
     """Resize and normalise what enters `module`: as a hook, because a wrapper would put a prefix
     before every layer's name.
     """
-    steps: list[nn.Module] = [Resize(size)] if size is not None else []
+    steps: list[nn.Module] = []
+    if isinstance(medium, Image8Bit) and medium.size is not None:
+        steps.append(Resize(medium))
     if mean is not None and std is not None:
-        steps.append(Normalize(mean, std))
+        steps.append(_normalize(medium, mean, std))
     if steps:
         before = nn.Sequential(*steps).to(device)
         module.register_forward_pre_hook(lambda _module, inputs: (before(inputs[0]), *inputs[1:]))
 
 
-def ends(module: nn.Module) -> tuple[str | None, str | None]:
-    """Return the last layer and the one whose output enters the last linear layer, None where there
-    is none.
-
-    What enters it is often the result of a function, not of a module, and could not be tapped; so
-    the linear layer gets a child ``input`` that passes it on unchanged.
-    """
-    paths = [path for path, _ in module.named_modules() if path]
-    linear = [
-        (path, child)
-        for path, child in module.named_modules()
-        if path and isinstance(child, nn.Linear)
-    ]
-    if not linear:
-        return (paths[-1] if paths else None), None
-    path, last = linear[-1]
-    if not hasattr(last, "input"):
-        last.add_module("input", nn.Identity())
-        last.register_forward_pre_hook(lambda layer, inputs: (layer.input(inputs[0]), *inputs[1:]))
-    return paths[-1] if paths[-1] != f"{path}.input" else path, f"{path}.input"
+def _normalize(medium: Medium, mean: Sequence[float], std: Sequence[float]) -> Normalize:
+    pictures = isinstance(medium, Image8Bit)
+    wanted = medium.channels if isinstance(medium, Image8Bit) else len(medium.blank()[0])
+    if not len(mean) == len(std) == wanted:
+        raise InvsetError(
+            f"network.mean and network.std hold {len(mean)} and {len(std)} numbers; this network"
+            f" needs {wanted}, one a {'channel' if pictures else 'column'}"
+        )
+    normalize = Normalize(mean, std)
+    if not pictures:  # columns are the last axis, and there are no others
+        normalize.mean = normalize.mean.flatten()
+        normalize.std = normalize.std.flatten()
+    return normalize
 
 
 class FromRange(nn.Module):
@@ -149,20 +162,22 @@ def module_generator(
     gaussian: bool = False,
     prior: str | Path | None = None,
     pixel_range: Sequence[float] = (0.0, 1.0),
+    medium: Medium | None = None,
     device: str | torch.device = "cpu",
     name: str = "custom",
 ) -> Generator:
     """A generator of your own.
 
     Args:
-        module: codes, with shape (N, code_dim), to images, with shape (N, 3, H, W); or a function
-            without arguments that makes it.
+        module: codes, with shape (N, code_dim), to inputs, such as images with shape (N, channels,
+            H, W); or a function without arguments that makes it.
         code_dim: numbers in one code.
         weights: its state dict (.pth or .safetensors); None leaves the module as it is.
         gaussian: its codes are N(0, I) by construction, as a GAN's or a flow's: they begin there
             and the natural region is known.
         prior: a file written by ``invset fit prior``; None: by `gaussian`, or none.
         pixel_range: the values that are black and white in its images, (-1, 1) behind a tanh.
+        medium: what it makes; None: pictures.
         device: where the weights go.
         name: what reports call it.
     """
@@ -185,5 +200,11 @@ def module_generator(
         return torch.randn(count, code_dim, generator=rng, device=rng.device).to(device)
 
     return Generator(
-        net, code_dim, name=name, prior=region, start=start if gaussian else None, device=device
+        net,
+        code_dim,
+        name=name,
+        prior=region,
+        start=start if gaussian else None,
+        medium=medium,
+        device=device,
     )

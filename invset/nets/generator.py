@@ -1,4 +1,4 @@
-"""A generator G: codes to images, whatever is inside."""
+"""A generator G: codes to inputs of a network, whatever is inside."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from invset.core.space import CodePrior
+from invset.files.image8bit import Image8Bit
+from invset.files.medium import Medium
 
 
 class Generator:
-    """A frozen map from codes, with shape (N, code_dim), to float RGB images in [0, 1], with shape
-    (N, 3, H, W).
+    """A frozen map from codes, with shape (N, code_dim), to inputs of a network, such as float RGB
+    images in [0, 1] with shape (N, 3, H, W).
 
     Args:
-        module: the map itself; images that leave it are clamped to [0, 1], as eq. (1) asks of a
-            valid input.
+        module: the map itself; what leaves it is clamped to the bounds of `medium`, as eq. (1) asks
+            of a valid input.
         code_dim: numbers in one code.
         name: what reports call it.
         prior: the natural region of its codes, or None if it has none.
@@ -28,6 +30,7 @@ class Generator:
             there is no choice.
         display: codes to pictures in [0, 1] that are written in place of the images, which the
             network goes on to see; None: no such thing, what is written is what the network sees.
+        medium: what it makes; only its bounds are asked for.
         device: where the weights go.
     """
 
@@ -42,6 +45,7 @@ class Generator:
         start: Callable[[int, torch.Generator], Tensor] | None = None,
         picture: str | None = None,
         display: Callable[[Tensor], Tensor] | None = None,
+        medium: Medium | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         if isinstance(module, nn.Module):
@@ -54,7 +58,8 @@ class Generator:
         self.start = start
         self.picture = picture
         self.display = display
+        self.medium: Medium = medium or Image8Bit()
         self.device = torch.device(device)
 
     def __call__(self, codes: Tensor) -> Tensor:
-        return self.module(codes).clamp(0, 1)
+        return self.medium.clamp(self.module(codes))

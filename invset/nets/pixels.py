@@ -14,25 +14,31 @@ from invset.errors import InvsetError
 from invset.nets.generator import Generator
 
 
-def pixels_generator(size: int = 32, device: str | torch.device = "cpu") -> Generator:
-    """The identity: 3 * size² pixels in [0, 1] are the code.
+def pixels_generator(
+    size: int = 32, channels: int = 3, device: str | torch.device = "cpu"
+) -> Generator:
+    """The identity: channels * size² pixels in [0, 1] are the code.
 
     Args:
         size: side of the image in pixels.
+        channels: of the image, 3 for RGB, 1 for grey.
         device: where the images are.
 
     Raises:
-        InvsetError: `size` is below 1.
+        InvsetError: `size` or `channels` is below 1.
     """
     if size < 1:
         raise InvsetError(f"generator.size must be at least 1 pixel, not {size}")
+    if channels < 1:
+        raise InvsetError(f"generator.channels must be at least 1, not {channels}")
+    count = channels * size * size
 
-    def start(count: int, rng: torch.Generator) -> Tensor:
-        return torch.rand(count, 3 * size * size, generator=rng, device=rng.device).to(device)
+    def start(number: int, rng: torch.Generator) -> Tensor:
+        return torch.rand(number, count, generator=rng, device=rng.device).to(device)
 
     return Generator(
-        nn.Unflatten(1, (3, size, size)),
-        3 * size * size,
+        nn.Unflatten(1, (channels, size, size)),
+        count,
         name="pixels",
         clip=(0.0, 1.0),
         start=start,

@@ -11,8 +11,9 @@ import torchvision
 from torch import nn
 
 from invset.errors import InvsetError, did_you_mean
+from invset.files.image8bit import Image8Bit
 from invset.files.readers import read_weights
-from invset.nets.custom import ends, prepend
+from invset.nets.custom import prepend
 from invset.nets.network import Network
 from invset.nets.weights import load_state
 
@@ -55,22 +56,21 @@ def torchvision_network(
     )
     prepend(
         module,
-        size,
+        Image8Bit().sized(size),
         getattr(preset, "mean", IMAGENET_MEAN),
         getattr(preset, "std", IMAGENET_STD),
         device,
     )
-    labels = published.DEFAULT.meta.get("categories")
+    # others, such as detectors, have labels too, but their outputs are not units
+    classifies = name in torchvision.models.list_models(module=torchvision.models)
+    labels = published.DEFAULT.meta.get("categories") if classifies else None
     if labels is not None and len(labels) != list(module.parameters())[-1].shape[0]:
         labels = None
-    output, encoder = ends(module)
     return Network(
         module,
         name=name,
         image_size=size,
         labels=labels,
-        output=output,
-        encoder=encoder,
         device=device,
     )
 

@@ -1,4 +1,4 @@
-"""Activations of many real pictures, in batches."""
+"""Activations of many real inputs, in batches."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from invset.files.images import to_float
 from invset.nets.network import Network
-from invset.problem.problem import read_all
+from invset.problem.neuron import locate, read_all
 from invset.progress import Progress, quiet
 
 
 @torch.no_grad()
 def activations(
     network: Network,
-    images: Tensor,
+    inputs: Tensor,
     layers: Sequence[str],
     flatten: Sequence[str] = (),
     batch_size: int = 100,
@@ -26,23 +25,29 @@ def activations(
 
     Args:
         network: any network.
-        images: uint8 RGB, with shape (N, 3, H, W).
+        inputs: in the stored form of the network's medium, uint8 RGB with shape (N, 3, H, W) of
+            pictures.
         layers: names; channels are read at the centre.
         flatten: layers of which all positions are wanted (encodings).
-        batch_size: pictures a pass.
-        progress: told how many pictures were looked at, and how many there are.
+        batch_size: inputs a pass.
+        progress: told how many inputs were looked at, and how many there are.
 
     Returns:
         layer -> float32 on the CPU, with shape (N, units).
     """
     parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     done = 0
-    progress(done, len(images))
-    for batch in images.split(batch_size):
-        taps = network.taps(to_float(batch).to(network.device), layers)
+    progress(done, len(inputs))
+    for batch in inputs.split(batch_size):
+        taps = network.taps(network.medium.restore(batch.to(network.device)), layers)
         for layer, value in taps.items():
-            read = value.flatten(1) if layer in flatten else read_all(value, "center")
+            read = value.flatten(1) if layer in flatten else _centre(value, layer)
             parts[layer].append(read.float().cpu())
         done += len(batch)
-        progress(done, len(images))
+        progress(done, len(inputs))
     return {layer: torch.cat(values) for layer, values in parts.items()}
+
+
+def _centre(value: Tensor, layer: str) -> Tensor:
+    """Every channel at the centre, with shape (B, channels)."""
+    return read_all(value, locate("center", value.shape[1:], layer))

@@ -1,4 +1,4 @@
-"""A question about a network: which images, made by this generator, bring these neurons into these
+"""A question about a network: which inputs, made by this generator, bring these neurons into these
 ranges?
 
 problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
@@ -7,121 +7,21 @@ result = TargetSampler(k=10, n=500).run(problem, seed=0)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from invset.core.checks import PRIORS, check_choice, check_position, check_range
+from invset.core.checks import PRIORS, check_choice
 from invset.core.space import Box, Free, Region
 from invset.core.target import ActivationRange, Layer, Target
-from invset.errors import InvsetError, is_out_of_memory
+from invset.errors import InvsetError
 from invset.nets.generator import Generator
-from invset.nets.labels import find_neuron
 from invset.nets.network import Network
+from invset.problem.dry_run import first_activations, first_inputs
+from invset.problem.neuron import ANY, At, Neuron, find, read_all
 from invset.problem.passes import Passes, channels_last_pays, to_channels_last
 from invset.problem.runtime import Runtime
-
-#: The range of a neuron that nothing is asked of yet, as in ``invset probe``: every activation lies
-#: in it.
-ANY = (-math.inf, math.inf)
-
-
-@dataclass(frozen=True)
-class Neuron:
-    """One neuron and the range its activation is to lie in.
-
-    Attributes:
-        layer: a layer's name, as in `Network.layers`.
-        number: from 1, as in the paper (981 is output index 980); a channel in a convolutional
-            layer. Or the unit's label. None with `direction`.
-        range: (z1, z2) in raw activation units; without one, a neuron can be looked at, but has no
-            inverse set to sample.
-        position: where a channel is read: "center", "max", "mean" or (y, x) from 0; other layers
-            ignore it.
-        direction: a vector over the layer's units or channels; the activation is its inner product
-            with them. A concept vector or a sparse autoencoder's feature is a neuron too. With
-            shape (units,).
-        name: what reports call it; None: its label or number.
-    """
-
-    layer: str
-    number: int | str | None
-    range: tuple[float, float] = ANY
-    position: str | tuple[int, int] = "center"
-    direction: Tensor | None = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.range != ANY:
-            check_range(*self.range)
-
-
-def find_unit(network: Network, layer: str, number: int | str) -> int:
-    """Index from 0 of a unit given by its number from 1 or by its label.
-
-    Raises:
-        InvsetError: no such unit, or a name that fits several labels.
-    """
-    labels = network.labels if layer == network.output else None
-    return find_neuron(number, network.shape(layer)[0], labels, f"{layer} of {network.name}")
-
-
-def read(
-    activations: Tensor,
-    index: int | None,
-    position: str | tuple[int, int],
-    direction: Tensor | None,
-) -> Tensor:
-    """Activation of one neuron in each image: layer activations (B, units) or (B, channels, H, W)
-    to (B,).
-    """
-    if activations.ndim == 4:
-        if position == "max" and direction is None:
-            return activations[:, index].amax((1, 2))
-        if position == "mean":
-            activations = activations.mean((2, 3))
-        elif position == "max":
-            assert direction is not None
-            return torch.einsum("bchw,c->bhw", activations, direction.to(activations)).amax((1, 2))
-        else:
-            height, width = activations.shape[2:]
-            y, x = position if isinstance(position, tuple) else (height // 2, width // 2)
-            activations = activations[:, :, y, x]
-    if direction is not None:
-        return activations @ direction.to(activations)
-    return activations[:, index]
-
-
-def read_all(activations: Tensor, position: str | tuple[int, int]) -> Tensor:
-    """What `read` gives for each unit by itself: layer activations (B, units) or (B, channels, H,
-    W) to (B, units).
-    """
-    if activations.ndim == 2:
-        return activations
-    if position == "max":
-        return activations.amax((2, 3))
-    if position == "mean":
-        return activations.mean((2, 3))
-    height, width = activations.shape[2:]
-    y, x = position if isinstance(position, tuple) else (height // 2, width // 2)
-    return activations[:, :, y, x]
-
-
-class _Round8Bit(torch.autograd.Function):
-    """The 8-bit values that a PNG holds, with the gradient of the identity: what the network sees
-    is what is saved.
-    """
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        return (x * 255).round() / 255
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        return gradient
 
 
 class Problem:
@@ -129,17 +29,18 @@ class Problem:
 
     Args:
         network: where the neurons live.
-        generator: makes images of codes.
+        generator: makes inputs of codes.
         encoder: layer whose activations are E(x); None is the network's own choice.
         neurons: at least one; several ask for the intersection of their inverse sets (eq. 12).
         encoder_network: where `encoder` lives; None is `network`, and then one pass serves both.
-        eight_bit: let the network see images rounded to the 8 bits that a file holds (with a
-            straight-through gradient), so that what is saved is in the set.
+        eight_bit: let the network see inputs rounded to what a file holds, 8 bits for pictures
+            (with a straight-through gradient), so that what is saved is in the set.
         runtime: how codes are evaluated; None: exactly.
 
     Raises:
-        InvsetError: a layer, neuron or position that does not exist, a generator whose images or
-            codes do not fit, or a runtime option that the device does not have.
+        InvsetError: a layer, neuron or position that does not exist, a runtime option that the
+            device does not have, or anything that a first pass of two codes runs into: a module
+            that raises, outputs that do not fit, numbers that are not finite.
     """
 
     def __init__(
@@ -156,62 +57,46 @@ class Problem:
             raise InvsetError("no neuron was given; type for example neuron=8 z1=3 z2=4")
         self.network, self.generator = network, generator
         self.encoder_network = encoder_network or network
+        self.medium = network.medium
         self.encoder = encoder or self.encoder_network.encoder
-        self.encoder_network.resolve(self.encoder)
         self.neurons = list(neurons)
-        self.indices = [self._check(neuron) for neuron in neurons]
+        shapes = self._first_shapes()
+        self.places = [find(network, neuron, shapes[neuron.layer]) for neuron in neurons]
         self._check_ranges()
-        # on the device already: in a step, a copy from the host would wait for it
-        self.directions = [
-            n.direction.to(network.device) if n.direction is not None else None for n in neurons
-        ]
         self.eight_bit = eight_bit
         self.runtime = runtime or Runtime()
         self._passes = Passes(self._evaluate, self.runtime, network.device)
         if channels_last_pays(
-            self.runtime, network.device, self.encoder_network.image_size or network.image_size or 0
+            self.runtime, network.device, _side(self.encoder_network) or _side(network)
         ):
             for part in (generator, network, self.encoder_network):
                 to_channels_last(getattr(part, "module", part))
         ends = torch.tensor([n.range for n in neurons], device=network.device)
         self.range = ActivationRange(ends[:, 0], ends[:, 1])
 
-    def _check(self, neuron: Neuron) -> int | None:
-        shape = self.network.shape(neuron.layer)
-        if len(shape) not in (1, 3):
-            raise InvsetError(
-                f"layer {neuron.layer} gives activations of shape {shape}; neurons live in layers"
-                " of units or of channels"
-            )
-        check_position(neuron.position)
-        beyond = not isinstance(neuron.position, str) and any(
-            p >= side for p, side in zip(neuron.position, shape[1:], strict=False)
-        )
-        if beyond:
-            raise InvsetError(
-                f"position {list(neuron.position)} lies outside layer {neuron.layer}, whose"
-                f" maps are {shape[1]}x{shape[2]}"
-            )
-        if neuron.direction is not None:
-            if tuple(neuron.direction.shape) != (shape[0],):
-                raise InvsetError(
-                    f"a direction in layer {neuron.layer} has {shape[0]} numbers, not"
-                    f" {tuple(neuron.direction.shape)}"
-                )
-            return None
-        if neuron.number is None:
-            raise InvsetError(
-                f"neuron in layer {neuron.layer}: give a number, a label or a direction"
-            )
-        return find_unit(self.network, neuron.layer, neuron.number)
+    def _first_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Take one pass, and return the shape of one input's activations in each layer."""
+        self.encoder_network.resolve(self.encoder)
+        for neuron in self.neurons:
+            self.network.resolve(neuron.layer)
+        name = self.generator.name
+        x = first_inputs(self.generator, self.medium, self.network.device)
+        self.input_shape = tuple(x.shape[1:])  # of what the generator makes of one code
+        layers = {n.layer for n in self.neurons}
+        own = {self.encoder} if self.encoder_network is self.network else set()
+        taps = first_activations(self.network, x, layers | own, name)
+        if not own:
+            first_activations(self.encoder_network, x, [self.encoder], name)
+        return {layer: tuple(value.shape[1:]) for layer, value in taps.items()}
 
     def _check_ranges(self) -> None:
         """A neuron that is given twice must have ranges that meet."""
-        seen: dict[tuple[str, int, str], tuple[float, float]] = {}
-        for neuron, index in zip(self.neurons, self.indices, strict=True):
+        seen: dict[tuple[str, int, At], tuple[float, float]] = {}
+        for neuron, place in zip(self.neurons, self.places, strict=True):
+            index = place.index
             if index is None:
                 continue
-            unit = (neuron.layer, index, str(neuron.position))
+            unit = (neuron.layer, index, place.at)
             (a, b), (z1, z2) = seen.get(unit, ANY), neuron.range
             if max(a, z1) > min(b, z2):
                 raise InvsetError(
@@ -220,6 +105,11 @@ class Problem:
                     f" 'range=[{a:g},{b:g}],[{z1:g},{z2:g}]'"
                 )
             seen[unit] = (max(a, z1), min(b, z2))
+
+    @property
+    def indices(self) -> list[int | None]:
+        """Index from 0 of each neuron's unit or channel; None for a direction."""
+        return [place.index for place in self.places]
 
     @property
     def names(self) -> list[str]:
@@ -237,12 +127,8 @@ class Problem:
 
     @property
     def centred(self) -> list[bool]:
-        """Whether each neuron is read where a `Reference` reads it: a channel at the centre, a unit
-        anywhere.
-        """
-        return [
-            n.position == "center" or len(self.network.shape(n.layer)) == 1 for n in self.neurons
-        ]
+        """Whether each neuron is read where a `Reference` reads it: a channel at the centre."""
+        return [neuron.position == "center" for neuron in self.neurons]
 
     @property
     def question(self) -> str:
@@ -250,58 +136,41 @@ class Problem:
         named = zip(self.names, self.neurons, strict=True)
         return " and ".join(f"{name} in [{n.range[0]:g}, {n.range[1]:g}]" for name, n in named)
 
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Activations, with shape (B, p), and encodings, with shape (B, d), of float RGB images in
-        [0, 1], with shape (B, 3, H, W).
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Activations, with shape (B, p), and encodings, with shape (B, d), of inputs, such as
+        float RGB images in [0, 1] with shape (B, 3, H, W).
         """
-        taps, encodings = self._taps(images)
-        neurons = zip(self.neurons, self.indices, self.directions, strict=True)
-        f = [read(taps[n.layer], index, n.position, direction) for n, index, direction in neurons]
+        taps, encodings = self._taps(x)
+        neurons = zip(self.neurons, self.places, strict=True)
+        f = [place.read(taps[neuron.layer]) for neuron, place in neurons]
         return torch.stack(f, dim=1), encodings
 
-    def _taps(self, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def _taps(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Activations of the neurons' layers, by name, and encodings, with shape (B, d)."""
         layers = {n.layer for n in self.neurons}
         if self.encoder_network is self.network:
-            taps = self._see(self.network, images, layers | {self.encoder})
+            taps = self.network.taps(x, layers | {self.encoder})
             encodings = taps[self.encoder]
         else:
-            taps = self._see(self.network, images, layers)
-            encodings = self._see(self.encoder_network, images, {self.encoder})[self.encoder]
+            taps = self.network.taps(x, layers)
+            encodings = self.encoder_network.taps(x, [self.encoder])[self.encoder]
         return taps, encodings.flatten(1)
-
-    def _see(self, network: Network, images: Tensor, layers: set[str]) -> dict[str, Tensor]:
-        """`Network.taps`, where images of a size that it was not made for may be no defect of
-        ours.
-        """
-        try:
-            return network.taps(images, layers)
-        except RuntimeError as error:
-            size, (height, width) = network.image_size, images.shape[2:]
-            if is_out_of_memory(error) or size is None or (height, width) == (size, size):
-                raise
-            raise InvsetError(
-                f"{network.name} takes images of {size}x{size} pixels, and {self.generator.name}"
-                f" makes {height}x{width}, which don't fit; leave generator= out for the network's"
-                " own, or give both the same size"
-            ) from error
 
     def evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Activations and encodings of G(codes), as `runtime` says: what a sampler calls."""
         return self._passes(codes)
 
     def _evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        return self.look(self._images(codes))
+        return self.look(self._inputs(codes))
 
-    def _images(self, codes: Tensor) -> Tensor:
+    def _inputs(self, codes: Tensor) -> Tensor:
         """G(codes), as the network sees them."""
-        images = self.generator(codes).to(
-            codes
-        )  # not in bfloat16: its steps are as wide as those of 8 bits
-        return _Round8Bit.apply(images) if self.eight_bit else images
+        # not in bfloat16: its steps are as wide as those of 8 bits
+        x = self.generator(codes).to(codes)
+        return self.medium.round(x) if self.eight_bit else x
 
     def start_codes(self, count: int, rng: torch.Generator) -> Tensor:
-        """Codes to begin at without a prior: the generator's own, or E of uniformly random images
+        """Codes to begin at without a prior: the generator's own, or E of uniformly random inputs
         (section 3.4).
 
         Raises:
@@ -311,13 +180,10 @@ class Problem:
         device = self.network.device
         if self.generator.start is not None:
             return self.generator.start(count, rng).to(device)
-        size = (
-            self.encoder_network.image_size
-            or self.generator(torch.zeros(1, self.generator.code_dim, device=device)).shape[-1]
-        )
-        images = torch.rand(count, 3, size, size, generator=rng, device=rng.device).to(device)
+        shape = self.encoder_network.medium.shape or self.input_shape
+        x = self.medium.random(count, shape, rng).to(device)
         with torch.no_grad():
-            parts = images.split(self.runtime.micro_batch or count)
+            parts = x.split(self.runtime.micro_batch or count)
             codes = torch.cat(
                 [
                     self.encoder_network.taps(part, [self.encoder])[self.encoder].flatten(1)
@@ -402,5 +268,12 @@ class Problem:
         """Activations of all units, with shape (B, units), at the neuron's position, and encodings,
         of G(codes).
         """
-        taps, encodings = self._taps(self._images(codes))
-        return read_all(taps[self.neurons[0].layer], self.neurons[0].position), encodings
+        taps, encodings = self._taps(self._inputs(codes))
+        return read_all(taps[self.neurons[0].layer], self.places[0].at), encodings
+
+
+def _side(network: Network) -> int:
+    """The longer side in pixels of the pictures that a network wants; 0 if it takes any, or no
+    pictures.
+    """
+    return max((network.medium.shape or ())[1:], default=0)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from invset.core.space import Region
 from invset.core.target import Meter
-from invset.files.images import to_uint8
 from invset.problem.passes import tf32
 from invset.problem.problem import Problem
 from invset.samplers.base import Column, Status
@@ -23,10 +22,11 @@ class Result:
     Attributes:
         asked: samples asked for.
         codes: with shape (n, code_dim).
-        images: 8-bit RGB, as they would be saved, uint8 with shape (n, 3, H, W).
-        activations: measured on those 8-bit images, raw units, with shape (n, p).
-        activations_before: the same before rounding to 8 bits.
-        encodings: E of the 8-bit images, with shape (n, d).
+        inputs: in the stored form of the problem's medium, as they would be saved: of pictures
+            uint8 with shape (n, channels, H, W), of a table float32 with shape (n, columns).
+        activations: measured on those inputs, raw units, with shape (n, p).
+        activations_before: the same before rounding.
+        encodings: E of the stored inputs, with shape (n, d).
         step: gradient step at which each was taken, with shape (n,).
         parent: seed or draw that each came from, with shape (n,).
         origin: number from 0 in `origins` of each, with shape (n,).
@@ -35,7 +35,7 @@ class Result:
         ranges: rows of ranges (z1, z2), one for each neuron; a ladder has several rows.
         cells: numbers from 0 of the samples that form a grid, -1 where there is none, with shape
             (rows, columns); None where samples form no grid.
-        in_range: which of the 8-bit images lie in the ranges of their row, with shape (n,).
+        in_range: which of the stored inputs lie in the ranges of their row, with shape (n,).
         columns: of the log.
         status: why the sampler ended.
         best: activations that came closest to the ranges, with shape (p,).
@@ -46,7 +46,7 @@ class Result:
 
     asked: int
     codes: Tensor
-    images: Tensor
+    inputs: Tensor
     activations: Tensor
     activations_before: Tensor
     encodings: Tensor
@@ -65,34 +65,39 @@ class Result:
     meter: Meter
     seconds: float
 
+    @property
+    def images(self) -> Tensor:
+        """The inputs, where they are pictures."""
+        return self.inputs
+
     def __len__(self) -> int:
         return len(self.codes)
 
 
 @torch.no_grad()
 def finish(problem: Problem, region: Region, found: Found, batch_size: int = 64) -> Result:
-    """Make the images of a study's samples and measure them again, as they are saved."""
+    """Make the inputs of a study's samples and measure them again, as they are saved."""
     codes = region.decode(found.u)
-    images, before, after, encodings = [], [], [], []
+    inputs, before, after, encodings = [], [], [], []
     for batch in codes.split(min(batch_size, problem.runtime.micro_batch or batch_size)):
         with tf32(codes.device, False):
-            picture = problem.generator(batch)
-            before.append(problem.look(picture)[0])
-            images.append(to_uint8(picture))
-            f, e = problem.look(images[-1].float() / 255)
+            x = problem.generator(batch)
+            before.append(problem.look(x)[0])
+            inputs.append(problem.medium.store(x))
+            f, e = problem.look(problem.medium.restore(inputs[-1]))
         after.append(f)
         encodings.append(e)
-    blank = torch.zeros(0, 3, 1, 1, dtype=torch.uint8, device=codes.device)
+    blank = problem.medium.store(problem.medium.blank()[:0].to(codes))
     none = codes.new_zeros(0, len(problem.neurons))
     f = torch.cat([none, *after])
     f_before = torch.cat([none, *before])
     inside = _inside(found, f)
-    # where the network saw unrounded images, what rounding took out of the ranges is not kept
+    # where the network saw unrounded inputs, what rounding took out of the ranges is not kept
     stays = inside | ~_inside(found, f_before) if not problem.eight_bit else inside | True
     return Result(
         asked=found.asked,
         codes=codes[stays],
-        images=(torch.cat(images) if images else blank)[stays],
+        inputs=(torch.cat(inputs) if inputs else blank)[stays],
         activations=f[stays],
         activations_before=f_before[stays],
         encodings=(torch.cat(encodings) if encodings else found.e)[stays],

@@ -53,6 +53,7 @@ class Run:
         samples: rows of ``activations.csv``, in the order they were taken.
         tensors: ``samples.safetensors``, by name.
         curves: columns of ``optimization.csv``, each with shape (steps,).
+        table: column -> cell of each sample, of samples that are rows of a table; else empty.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Run:
     samples: list[Sample]
     tensors: dict[str, np.ndarray]
     curves: dict[str, np.ndarray]
+    table: list[dict[str, str]]
 
     @property
     def names(self) -> list[str]:
@@ -130,6 +132,17 @@ class Run:
         target = (self.config.get("sampler") or {}).get("_target_", "")
         return target.split(".")[-2] if target.startswith("invset.") else target
 
+    @property
+    def rounding(self) -> str:
+        """What samples are rounded to, for example "rounding to 8 bits"."""
+        to = self.medium.get("rounding", "8 bits")
+        return to if to == "rounding" else f"rounding to {to}"
+
+    @property
+    def medium(self) -> dict[str, Any]:
+        """What the samples are; folders of older versions hold pictures and don't say so."""
+        return self.summary.get("medium", {})
+
     def picture(self, sample: Sample) -> Path:
         return self.path / "samples" / f"{sample.number:05d}.png"
 
@@ -178,6 +191,7 @@ def read_run(path: Path) -> Run:
             _samples(path / "activations.csv"),
             tensors,
             _columns(path / "optimization.csv"),
+            _table(path / "samples.csv"),
         )
     except (ValueError, KeyError, csv.Error) as error:
         raise InvsetError(f"a file of {path} is damaged ({error}); {again}") from error
@@ -216,6 +230,13 @@ def _samples(path: Path) -> list[Sample]:
         )
         for r in rows
     ]
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:

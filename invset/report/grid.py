@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
+
+from invset.files.font import font
 
 #: Side in pixels that small images are enlarged to, by a whole factor, without blurring.
 SIDE = 96
 _GAP, _MARGIN = 4, 10
 INK, FAINT, PAPER = (25, 25, 30), (110, 110, 120), (255, 255, 255)
-
-
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """A font for labels."""
-    # matplotlib ships DejaVu Sans, so that labels look alike on every machine
-    import matplotlib
-
-    return ImageFont.truetype(
-        str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size
-    )
 
 
 def enlarge(image: Tensor, side: int = SIDE) -> Image.Image:
@@ -32,7 +23,9 @@ def enlarge(image: Tensor, side: int = SIDE) -> Image.Image:
     picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
     factor = max(1, round(side / max(picture.size)))
     if max(picture.size) > 2 * side:
-        return picture.resize((side, side), Image.Resampling.LANCZOS)
+        share = side / max(picture.size)
+        sides = [max(1, round(share * length)) for length in picture.size]
+        return picture.resize((sides[0], sides[1]), Image.Resampling.LANCZOS)
     return picture.resize(
         (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
     )
@@ -47,9 +40,9 @@ def label_grid(
     """Rows of samples.
 
     Args:
-        rows: (label at the left, 8-bit images with shape (M, 3, H, W), caption of each image). A
-            cell whose image is missing is left out by giving fewer images; an empty caption leaves
-            the cell blank.
+        rows: (label at the left, 8-bit images with shape (M, 3, H, W), H and W the same for all,
+            caption of each image). A cell whose image is missing is left out by giving fewer
+            images; an empty caption leaves the cell blank.
         title: above the grid.
         side: of a cell in pixels.
         footer: below the grid.
@@ -62,27 +55,28 @@ def label_grid(
         for label, _, _ in rows
     )
     left += _MARGIN if left > _MARGIN else 0
-    cell = enlarge(rows[0][1][0], side).width if len(rows[0][1]) else side
+    cell, tall = enlarge(rows[0][1][0], side).size if len(rows[0][1]) else (side, side)
     caption = 16 if any(any(c) for _, _, c in rows) else 0
     top = 40
     width = max(
         left + columns * (cell + _GAP) + _MARGIN,
         round(probe.textlength(title, font=large)) + 2 * _MARGIN,
+        round(probe.textlength(footer, font=small)) + 2 * _MARGIN,
     )
-    height = top + len(rows) * (cell + caption + _GAP) + (26 if footer else 6)
+    height = top + len(rows) * (tall + caption + _GAP) + (26 if footer else 6)
     canvas = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(canvas)
     draw.text((_MARGIN, 10), title, fill=INK, font=large)
     for r, (label, images, captions) in enumerate(rows):
-        y = top + r * (cell + caption + _GAP)
-        draw.multiline_text((_MARGIN, y + cell / 2), label, fill=INK, font=normal, anchor="lm")
+        y = top + r * (tall + caption + _GAP)
+        draw.multiline_text((_MARGIN, y + tall / 2), label, fill=INK, font=normal, anchor="lm")
         for c, image in enumerate(images):
             x = left + c * (cell + _GAP)
             text = captions[c] if captions else ""
             if captions and not text:
                 continue
             canvas.paste(enlarge(image, side), (x, y))
-            draw.text((x + cell / 2, y + cell + 2), text, fill=FAINT, font=small, anchor="ma")
+            draw.text((x + cell / 2, y + tall + 2), text, fill=FAINT, font=small, anchor="ma")
     if footer:
         draw.text((_MARGIN, height - 22), footer, fill=FAINT, font=small)
     return canvas

@@ -14,7 +14,6 @@ from invset.analysis.discover import Measured, measure
 from invset.analysis.reference import Reference
 from invset.analysis.sample_set import Effort, SampleSet
 from invset.core.space import Region
-from invset.files.images import to_uint8
 from invset.files.rundir import RunDir
 from invset.problem.problem import Problem
 from invset.report.sentences import probe_command, sentences
@@ -82,8 +81,7 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     found = as_shown(problem, run.found)
     samples = sample_set(problem, run.region, found)
     measured = measure(samples, run.reference)
-    for number, image in enumerate(found.images, start=1):
-        rundir.write_image(f"samples/{number:05d}.png", image)
+    rundir.write_samples(problem.medium, found.inputs)
     rundir.write_tensors("samples.safetensors", _tensors(found, measured))
     rundir.write_csv("activations.csv", *_activations(problem, found, samples.inside))
     log = (["step", *(column.name for column in found.columns)], _numbered(run.rows))
@@ -107,8 +105,8 @@ def as_shown(problem: Problem, found: Result) -> Result:
     display = problem.generator.display
     if display is None or not len(found):
         return found
-    parts = [to_uint8(display(codes)) for codes in found.codes.split(64)]
-    return replace(found, images=torch.cat(parts))
+    parts = [problem.medium.store(display(codes)) for codes in found.codes.split(64)]
+    return replace(found, inputs=torch.cat(parts))
 
 
 def _tensors(found: Result, measured: Measured) -> dict[str, Tensor]:
@@ -130,7 +128,7 @@ def _activations(
 ) -> tuple[list[str], list[list[Any]]]:
     """Header and rows of ``activations.csv``."""
     names = problem.names
-    before = [f"{name} before 8 bits" for name in names]
+    before = [f"{name} before {problem.medium.rounding}" for name in names]
     header = ["sample", "origin", "step", "parent", *before, *names, "in_range"]
     rows = [
         [i + 1, found.origins[origin], step, parent, *map(_short, f0), *map(_short, f), held]

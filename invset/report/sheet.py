@@ -10,13 +10,16 @@ from invset.analysis.selection import spread
 from invset.files.rundir import RunDir
 from invset.problem.problem import Problem
 from invset.report.animation import has_encoder, save_gif, save_mp4
-from invset.report.grid import enlarge, grid_shape, label_grid
+from invset.report.grid import SIDE, enlarge, grid_shape, label_grid
 
 if TYPE_CHECKING:
     from invset.problem.result import Result
 
 #: Most samples of a sheet, where they form no grid.
 MOST = 100
+
+#: Most letters of a legend below a grid.
+_LEGEND = 200
 
 Row = tuple[str, Tensor, list[str]]
 
@@ -33,14 +36,15 @@ def write_sheet(
         inside: how many of them are in range.
         animation: whether to write the animations, too.
     """
-    images = found.images.cpu()
+    images = problem.medium.pictures(found.inputs).cpu()
+    side = problem.medium.cell or SIDE
     captions = [" ".join(f"{v:.2f}" for v in row) for row in found.activations.tolist()]
     title = f"{problem.network.name}  {_title(problem, found, inside)}"
     if found.cells is not None and len(found.ranges) > 1:
         rows = _grid(found, found.cells, images, captions)
     else:
-        rows = _from_low_to_high(found, images, captions)
-    sheet = label_grid(rows, title, footer=_footer(problem))
+        rows = _from_low_to_high(found, images, captions, side)
+    sheet = label_grid(rows, title, side, _footer(problem))
     rundir.write("samples.png", sheet.save)
     if animation and len(found) > 1:
         rundir.write("animation.gif", lambda path: save_gif(path, images, captions))
@@ -57,7 +61,7 @@ def _title(problem: Problem, found: Result, inside: int) -> str:
 
 def _footer(problem: Problem) -> str:
     measured = (
-        "saved 8-bit file"
+        f"saved {problem.medium.saved}"
         if problem.generator.display is None
         else "8-bit image that the network sees, not on this display of it"
     )
@@ -66,7 +70,10 @@ def _footer(problem: Problem) -> str:
         if len(problem.names) == 1
         else f"activations of {' and '.join(problem.names)}, in this order,"
     )
-    return f"below each image: {what} as measured on the {measured}"
+    about = f"below each {problem.medium.noun}: {what} as measured on the {measured}"
+    # more would be wider than the grid; the page has all of it
+    legend = problem.medium.legend
+    return f"{about}; {legend}" if 0 < len(legend) <= _LEGEND else about
 
 
 def _grid(found: Result, cells: Tensor, images: Tensor, captions: list[str]) -> list[Row]:
@@ -79,8 +86,8 @@ def _grid(found: Result, cells: Tensor, images: Tensor, captions: list[str]) -> 
     return rows[::-1]
 
 
-def _from_low_to_high(found: Result, images: Tensor, captions: list[str]) -> list[Row]:
+def _from_low_to_high(found: Result, images: Tensor, captions: list[str], side: int) -> list[Row]:
     index = spread(found.activations[:, 0].cpu().numpy(), MOST)
-    _, columns = grid_shape(len(index), enlarge(images[0]).width)
+    _, columns = grid_shape(len(index), enlarge(images[0], side).width)
     parts = [index[i : i + columns] for i in range(0, len(index), columns)]
     return [("", images[part], [captions[i] for i in part]) for part in parts]

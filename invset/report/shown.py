@@ -96,11 +96,13 @@ def _card(run: Run, place: int, thumbs: Thumbnails, number: int) -> dict[str, An
 
 def _facts(run: Run, sample: Sample) -> list[list[str]]:
     facts = [
-        [f"Activation of {name}", f"{after:.5g} ({before:.5g} before rounding to 8 bits)"]
+        [f"Activation of {name}", f"{after:.5g} ({before:.5g} before {run.rounding})"]
         for name, before, after in zip(run.names, sample.before, sample.after, strict=True)
     ]
+    cells = run.table[sample.number - 1] if run.table else {}
     return [
         *facts,
+        *([name, cell] for name, cell in cells.items()),
         ["In range", "yes" if sample.in_range else "no"],
         ["Result at", f"gradient step {sample.step}"],
         ["Origin", f"{sample.origin}, of parent {sample.parent}"],

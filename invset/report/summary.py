@@ -42,6 +42,7 @@ def summarize(
         "network": problem.network.name,
         "generator": problem.generator.name,
         "picture": problem.generator.picture,
+        "medium": problem.medium.about(),
         "encoder": problem.encoder,
         "prior": region.name,
         "neurons": neurons,

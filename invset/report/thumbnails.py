@@ -74,16 +74,18 @@ def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
         if sum(map(len, pictures)) <= budget:
             return Thumbnails(files, pictures, width, height, True, False)
     some = images[:: max(1, len(images) // 16)]
-    for side, quality in _LOSSY:
-        if side > max(width, height) and side != _LOSSY[-1][0]:
-            continue
+    longest = max(width, height)
+    smaller = [level for level in _LOSSY if level[0] < longest or level == _LOSSY[-1]]
+    # as they are, if they are not much larger than they are shown: text in them stays sharp
+    whole = [(longest, _LOSSY[0][1])] if longest <= _LOSSY[0][0] else []
+    for side, quality in [*whole, *smaller]:
         # a few tell whether all would fit
         sample = sum(len(_webp(_shrunk(image, side), quality)) for image in some) / len(some)
         if sample * len(images) <= budget or side == _LOSSY[-1][0]:
             pictures = [_webp(_shrunk(image, side), quality) for image in images]
             if sum(map(len, pictures)) <= 1.1 * budget or side == _LOSSY[-1][0]:
                 break
-    return Thumbnails(files, pictures, width, height, False, side < max(width, height))
+    return Thumbnails(files, pictures, width, height, False, side < longest)
 
 
 def _shrunk(image: Image.Image, side: int) -> Image.Image:

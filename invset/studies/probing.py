@@ -13,8 +13,9 @@ from tqdm import tqdm
 from invset.analysis.reference import Reference
 from invset.core.reach import LEVELS, Reach, percentiles, reach, rounded
 from invset.core.space import Region
-from invset.files.images import to_float
-from invset.problem.problem import Problem, read
+from invset.files.medium import Medium
+from invset.problem.neuron import read
+from invset.problem.problem import Problem
 
 #: What `LEVELS` are called.
 COLUMNS = tuple(f"p{100 * level:g}" for level in LEVELS)
@@ -149,22 +150,22 @@ def _reach(
 
 
 @torch.no_grad()
-def of_images(
-    problem: Problem, region: Region, images: Tensor, probing: Probing
+def of_inputs(
+    problem: Problem, region: Region, medium: Medium, inputs: Tensor, probing: Probing
 ) -> list[Populations]:
-    """Of each neuron, activations of 8-bit images, with shape (N, 3, H, W), and of what the
-    generator makes of their encodings where those are codes.
+    """Of each neuron, activations of inputs in their stored form, and of what the generator makes
+    of their encodings where those are codes.
     """
     batches = tqdm(
-        images.split(_BATCH),
-        desc="real images",
+        inputs.split(_BATCH),
+        desc=f"real {medium.noun}s",
         unit="batch",
         delay=1,
         leave=False,
         disable=not probing.progress,
     )
     device = problem.network.device
-    looked = [problem.look(to_float(batch).to(device)) for batch in batches]
+    looked = [problem.look(medium.restore(batch.to(device))) for batch in batches]
     f, e = (torch.cat(parts) for parts in zip(*looked, strict=True))
     populations = [{REAL: column} for column in f.cpu().T]
     if e.shape[1] == problem.generator.code_dim and problem.generator.start is None:
@@ -187,15 +188,8 @@ def of_reference(problem: Problem, reference: Reference | None) -> list[Populati
             populations.append({})
             continue
         f = reference.activations[neuron.layer]
-        populations.append({REAL: read(f, index, "center", neuron.direction)})
+        populations.append({REAL: read(f, (), index, neuron.direction)})
     return populations
-
-
-@torch.no_grad()
-def side(problem: Problem) -> int:
-    """Side in pixels of the generator's images."""
-    code = torch.zeros(1, problem.generator.code_dim, device=problem.network.device)
-    return problem.generator(code).shape[-1]
 
 
 @torch.no_grad()

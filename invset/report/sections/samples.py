@@ -17,12 +17,14 @@ def section(shown: Shown) -> dict[str, Any] | None:
     run = shown.run
     if not shown.cards:
         return None
-    width = shown.thumbs.width
     return {
         "cards": shown.cards,
         "rows": _rows(shown) if run.is_grid else None,
         "orders": _orders(shown),
-        "cell": max(1, round(_SMALL / width)) * width if shown.thumbs.pixelated else _LARGE,
+        "cell": _cell(shown),
+        "saved": run.medium.get("saved", "8-bit file") + "s",
+        "legend": run.medium.get("legend"),
+        "noun": run.medium.get("noun"),
         "names": run.names,
         "is_display": run.summary.get("picture") is not None,
         "shown": len(shown.samples),
@@ -30,6 +32,14 @@ def section(shown: Shown) -> dict[str, Any] | None:
         "outside": sum(not s.in_range for s in run.samples),
         "shrunk": shown.thumbs.shrunk,
     }
+
+
+def _cell(shown: Shown) -> int:
+    """Width of a picture on the page, in pixels."""
+    width = shown.thumbs.width
+    if shown.thumbs.pixelated:
+        return max(1, round(_SMALL / width)) * width
+    return width if shown.run.table else _LARGE
 
 
 def _orders(shown: Shown) -> list[tuple[str, str]]:

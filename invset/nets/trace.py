@@ -1,0 +1,115 @@
+"""What one pass through a module tells of it: in which order its parts run, and which of them makes
+what it returns.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+#: Folders whose frames are not a user's own.
+_NOT_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One pass.
+
+    Attributes:
+        maker: path of the innermost module whose tensor the module returns, unchanged but for axes
+            of length 1; None: no module made it.
+        linear: path of the linear layer whose input is the last encoding: `maker` if it is linear,
+            else the linear layer that ran last; None: none ran, or that one runs several times.
+        before: path of the part that ended last before `maker` began to count; None: there is none.
+    """
+
+    maker: str | None
+    linear: str | None
+    before: str | None
+
+
+@torch.no_grad()
+def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
+    """Take one pass and follow it.
+
+    Args:
+        modules: path -> module, the whole under the empty path, as `named_modules` gives them.
+        blank: an input.
+
+    Raises:
+        Exception: whatever the module raises.
+    """
+    # tensors are kept, as the number of one that is freed may be another's; with its version, which
+    # work in place would raise
+    ended: list[tuple[str, Tensor, int]] = []
+    handles = []
+
+    def note(path: str) -> Any:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                ended.append((path, output, _version(output)))
+
+        return hook
+
+    try:
+        for path, module in modules.items():
+            if path:
+                handles.append(module.register_forward_hook(note(path)))
+        returned = modules[""](blank)
+    finally:
+        for handle in handles:
+            handle.remove()
+    made = [i for i, one in enumerate(ended) if _same(returned, *one[1:])]
+    maker = ended[made[0]][0] if made else None
+    parts = {path for path, module in modules.items() if not any(module.children())}
+    earlier = [path for path, *_ in ended[: made[0] if made else None] if path in parts]
+    return Trace(maker, _linear(modules, ended, maker), earlier[-1] if earlier else None)
+
+
+def _same(returned: object, output: Tensor, version: int) -> bool:
+    """Whether a module's output, as it was then, is what was returned."""
+    return (
+        isinstance(returned, Tensor)
+        and returned.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
+        and _version(output) == version
+        and _layout(returned) == _layout(output)
+    )
+
+
+def _version(x: Tensor) -> int:
+    """How often a tensor was worked on in place; not known of what an inference mode made."""
+    return 0 if x.is_inference() else x._version
+
+
+def _layout(x: Tensor) -> tuple[object, ...]:
+    """Where the numbers lie in memory, whatever axes of length 1 there are beside the first."""
+    axes = [axis for axis in zip(x.shape, x.stride(), strict=True) if axis[0] != 1]
+    return (x.storage_offset(), *axes)
+
+
+def _linear(
+    modules: Mapping[str, nn.Module], ended: list[tuple[str, Tensor, int]], maker: str | None
+) -> str | None:
+    if maker is not None and isinstance(modules[maker], nn.Linear):
+        return maker
+    ran = [path for path, *_ in ended if isinstance(modules[path], nn.Linear)]
+    return ran[-1] if ran and ran.count(ran[-1]) == 1 else None
+
+
+def told(error: BaseException) -> str:
+    """An error of somebody's module in words, with the file and line of their own that it came
+    from: ``ValueError: too dark (my_network.py, line 12, in forward)``.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((*_NOT_OWN, "<"))]
+    first = str(error).strip().split("\n")[0].rstrip(".")
+    words = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    if not own:
+        return words
+    return f"{words} ({Path(own[-1].filename).name}, line {own[-1].lineno}, in {own[-1].name})"

@@ -1,0 +1,131 @@
+"""One pass through everything before anything is sampled, so that what does not fit is told in one
+sentence.
+
+The codes are those that sampling may start at: of the generator's own start or natural region, and
+zeros where it has neither, since zeros are no code of some generators (one that normalises its
+code divides by zero).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from invset.errors import InvsetError, is_out_of_memory
+from invset.files.medium import Medium
+from invset.nets.generator import Generator
+from invset.nets.network import Network
+from invset.nets.trace import told
+
+#: Codes of the pass: two, so that an axis of the batch is told from one of length 1.
+_CODES = 2
+
+T = TypeVar("T")
+
+
+@torch.no_grad()
+def first_inputs(generator: Generator, medium: Medium, device: torch.device) -> Tensor:
+    """G of two codes, as the network sees them.
+
+    Raises:
+        InvsetError: the generator raises, or what it makes are no inputs of this medium.
+    """
+    name = generator.name
+    if type(generator.medium) is not type(medium):
+        raise InvsetError(
+            f"generator {name} makes {generator.medium.noun}s, but the network takes"
+            f" {medium.noun}s; choose another generator="
+        )
+    codes = _first_codes(generator).to(device)
+    hint = f"generator.code_dim={codes.shape[1]} says how many numbers a code has"
+    raw = _called(
+        lambda: generator.module(codes),
+        f"generator {name} can't take float32 codes of shape {tuple(codes.shape)}",
+        hint,
+    )
+    if not isinstance(raw, Tensor):
+        raise InvsetError(f"generator {name} gives {type(raw).__name__}, not one tensor")
+    if raw.shape[:1] != (_CODES,):
+        raise InvsetError(
+            f"generator {name} gives values of shape {tuple(raw.shape)} for {_CODES} codes, not one"
+            f" {medium.noun} for each"
+        )
+    if not raw.isfinite().all():
+        raise InvsetError(
+            f"generator {name} gives values that are infinite or not a number, at codes of the kind"
+            " that sampling starts at"
+        )
+    misfit = medium.misfit(raw)
+    if misfit:
+        raise InvsetError(f"generator {name} {misfit}")
+    return medium.clamp(raw.to(codes))
+
+
+@torch.no_grad()
+def first_activations(
+    network: Network, x: Tensor, layers: Iterable[str], generator: str
+) -> dict[str, Tensor]:
+    """Activations of some layers at first inputs.
+
+    Args:
+        network: that looks.
+        x: from `first_inputs`.
+        layers: their names.
+        generator: the name of what made x.
+
+    Raises:
+        InvsetError: the network raises, or a layer's activations are no finite rows, one an input.
+    """
+    wanted = network.medium.shape
+    shape = tuple(x.shape[1:])
+    noun = network.medium.noun
+    what = f"network {network.name} can't take float32 {noun}s of {_times(shape)}"
+    hint = network.medium.hint
+    if wanted is not None and wanted != shape:
+        what = (
+            f"network {network.name} takes {noun}s of {_times(wanted)}, and {generator} makes"
+            f" {_times(shape)}, which don't fit"
+        )
+        hint = "leave generator= out for the network's own, or give both the same size"
+    taps = _called(lambda: network.taps(x, layers), what, hint)
+    for layer, value in taps.items():
+        where = f"layer {layer} of {network.name}"
+        if value.shape[:1] != x.shape[:1]:
+            raise InvsetError(
+                f"{where} gives activations of shape {tuple(value.shape)} for {len(x)} inputs, not"
+                " a row for each; choose another layer"
+            )
+        if not value.isfinite().all():
+            raise InvsetError(
+                f"{where} gives activations that are infinite or not a number, at the first"
+                f" {noun}s that {generator} makes"
+            )
+    return taps
+
+
+def _first_codes(generator: Generator) -> Tensor:
+    rng = torch.Generator().manual_seed(0)
+    if generator.start is not None:
+        return generator.start(_CODES, rng)
+    if generator.prior is not None:
+        return generator.prior.decode(generator.prior.sample(_CODES, rng))
+    return torch.zeros(_CODES, generator.code_dim)
+
+
+def _called(call: Callable[[], T], what: str, hint: str) -> T:
+    """What `call` gives; what somebody's module raises is told in one sentence."""
+    try:
+        return call()
+    except InvsetError:
+        raise
+    except Exception as error:  # whatever a user's module raises
+        if is_out_of_memory(error):
+            raise
+        raise InvsetError(f"{what}: {told(error)}; {hint}") from error
+
+
+def _times(shape: Iterable[int]) -> str:
+    return "x".join(map(str, shape))
