@@ -18,7 +18,7 @@ from invset.analysis.discover import figures, measure
 from invset.analysis.record import value_of
 from invset.analysis.reference import Reference
 from invset.config import build
-from invset.config.compose import compose
+from invset.config.compose import compose, own_dir
 from invset.config.real_images import load_reference
 from invset.config.validate import check_components, several
 from invset.errors import InvsetError
@@ -122,7 +122,7 @@ def _neurons(cfg: DictConfig) -> list[tuple[str, int | str]]:
 def _method(cfg: DictConfig, name: str) -> DictConfig:
     """``invset run sampler=NAME`` as it would be, with what `cfg` says of n and of its options."""
     options = [f"sampler.{key}={value}" for key, value in (cfg.options.get(name) or {}).items()]
-    method = compose("run", [f"sampler={name}", f"n={cfg.n}", *options])
+    method = compose("run", [f"sampler={name}", f"n={cfg.n}", *options], more=own_dir())
     check_components(method)
     return method
 
