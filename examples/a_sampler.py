@@ -38,7 +38,8 @@ class Chains:
 class Metropolis(Sampler[Chains]):
     """K Markov chains with the density of natural codes times exp(-energy / temperature).
 
-    The energy is the squared distance of the activations from their ranges, in widths.
+    The energy is the squared distance of the activations from their ranges, in widths. Samples are
+    codes that a chain has just moved to, so that none comes twice.
 
     Attributes:
         share: share of a fresh draw in a proposal, in (0, 1].
