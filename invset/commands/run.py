@@ -61,6 +61,8 @@ class _Run:
         self.reference = load_reference(cfg, self.problem)
         self.target = self.problem.target(self.region)
         self.study.check(self.target)
+        # a run that is resumed may be older than the option
+        self.limits = hydra.utils.instantiate(cfg.get("limits"))
         self.state: Any = None
         self.rows: list[list[float]] = []
         if resume:
@@ -81,7 +83,7 @@ class _Run:
         from tqdm import tqdm
 
         from invset.problem.result import finish
-        from invset.samplers.base import Limits, Status
+        from invset.samplers.base import Status
 
         about = (
             f"{self.problem.network.name}, {self.problem.generator.name}, prior={self.region.name}"
@@ -101,9 +103,8 @@ class _Run:
                 if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
                     self._save()
 
-            limits = Limits(**self.cfg.get("limits", {}))
             try:
-                ended = self.study.run(self.target, self.rng, self.state, on_look, limits)
+                ended = self.study.run(self.target, self.rng, self.state, on_look, self.limits)
             finally:
                 signal.signal(signal.SIGTERM, previous)
         if ended.status is Status.INTERRUPTED:
