@@ -61,7 +61,7 @@ def columns(sampler: Sampler[Any] | type[Sampler[Any]], p: int) -> tuple[Column,
         else [(f"f{j + 1}", f"activation {j + 1}") for j in range(p)]
     )
     extent = [Column(f"{f}_{end}", f"{word} {title}") for f, title in named for end, word in ends]
-    counts = (Column("inside", "codes in range"), Column("kept", "samples"))
+    counts = (Column("inside", "codes: in range"), Column("kept", "codes: kept"))
     return (*extent, *sampler.columns, *counts)
 
 
