@@ -227,7 +227,7 @@ def test_what_it_cannot_do_is_told() -> None:
         run(everything(), replace(target(), layer=Layer(lambda c: (c, c[:, :2]), UNIT)))
     with pytest.raises(InvsetError, match="n=2000"):
         PPGN(K=10, n=2001)
-    with pytest.raises(InvsetError, match="spread or last or all"):
+    with pytest.raises(InvsetError, match="spread, last or all"):
         PPGN(pick="some")
 
 

@@ -163,7 +163,7 @@ def test_ctrl_c_may_come_at_any_time(
 
     with monkeypatch.context() as patch:
         if when == "between two rounds":
-            patch.setattr("invset.commands.run._Run._progress", late)
+            patch.setattr("invset.commands.run_job.Job._progress", late)
         else:
             patch.setattr(kind, "step", ctrl_c)
         assert run(patch, tmp_path / "cut", *words) == 130

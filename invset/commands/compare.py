@@ -127,10 +127,10 @@ def _check_options(cfg: DictConfig) -> None:
     form = "options= holds those of samplers: 'options={stream: {walk: 0.8}}'"
     if not isinstance(cfg.options, DictConfig):
         raise InvsetError(f"{form}, not {cfg.options}")
-    for name, options in cfg.options.items():
+    for name, options in ((str(key), value) for key, value in cfg.options.items()):
         if name not in cfg.use:
             raise InvsetError(
-                f"options= names {name}, which use= does not.{did_you_mean(str(name), cfg.use)} It"
+                f"options= names {name}, which use= does not.{did_you_mean(name, cfg.use)} It"
                 f" has {', '.join(cfg.use)}"
             )
         if not isinstance(options, DictConfig):

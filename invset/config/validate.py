@@ -165,7 +165,9 @@ def check_given(one: Any, labels: Sequence[str] | None) -> None:
 
 def ends(one: Any) -> tuple[float, float]:
     """z1 and z2, given as two numbers or as one ``range=[z1,z2]``."""
-    z1, z2, pair = one.get("z1"), one.get("z2"), one.get("range")
+    z1 = one.get("z1")
+    z2 = one.get("z2")
+    pair = one.get("range")
     if pair is not None:
         if z1 is not None or z2 is not None:
             raise InvsetError("give z1= and z2=, or range=[z1,z2], not both")

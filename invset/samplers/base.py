@@ -67,7 +67,8 @@ class Column:
 
     Attributes:
         name: in ``optimization.csv``.
-        title: of its chart, with the unit.
+        title: of its chart, with the unit; columns whose titles begin with the same words and a
+            colon share one.
     """
 
     name: str
