@@ -22,7 +22,7 @@ from invset.files.rundir import RunDir
 from invset.problem.result import Result, finish
 from invset.report.run_folder import Ended, write_run
 from invset.report.run_page import write_report
-from invset.samplers.base import Limits, Status
+from invset.samplers.base import Status
 from invset.studies.study import loaded, saved, study_of
 
 #: Numbers in all pictures from which on writing them takes seconds, so that it is announced.
@@ -54,6 +54,8 @@ class Job:
         self.reference = load_reference(cfg, self.problem)
         self.target = self.problem.target(self.region)
         self.study.check(self.target)
+        # a run that is resumed may be older than the option
+        self.limits = hydra.utils.instantiate(cfg.get("limits"))
         self.state: Any = None
         self.rows: list[list[float]] = []
         if resume:
@@ -89,9 +91,8 @@ class Job:
                 if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
                     self._save()
 
-            limits = Limits(**self.cfg.get("limits", {}))
             try:
-                ended = self.study.run(self.target, self.rng, self.state, on_look, limits)
+                ended = self.study.run(self.target, self.rng, self.state, on_look, self.limits)
             finally:
                 signal.signal(signal.SIGTERM, previous)
         if ended.status is Status.INTERRUPTED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from types import NoneType
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -21,6 +22,12 @@ def check_config(cfg: DictConfig) -> None:
         _check_rungs(cfg.sampler)
     _check_problem(cfg, ranged=True)
     _check_values(cfg, RunOptions)
+    # a run that is resumed may be older than the option
+    if not isinstance(cfg.get("limits"), (DictConfig, NoneType)):
+        raise InvsetError(
+            "limits has several options; type for example limits.seconds=60 or"
+            " limits.code_steps=5000"
+        )
     if "K" in cfg.sampler and "n" in cfg.sampler:
         check_batch(cfg.sampler.K, cfg.sampler.n)
 

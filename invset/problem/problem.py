@@ -2,7 +2,7 @@
 ranges?
 
 problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
-result = TargetSampler(k=10, n=500).run(problem, seed=0)
+result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
 """
 
 from __future__ import annotations
