@@ -23,8 +23,10 @@ from invset.files.medium import File, Medium
 from invset.nets.custom import module_generator, module_network
 from invset.progress import Progress, quiet
 
-#: Samples of a sound, and samples a second: bands are 20 Hz apart.
-LENGTH, RATE = 400, 8000
+#: Samples of a sound.
+LENGTH = 400
+#: Samples a second: bands are RATE / LENGTH = 20 Hz apart.
+RATE = 8000
 #: Bands that the ear hears: 20 to 800 Hz.
 BANDS = 40
 #: The largest number of 16 bits.

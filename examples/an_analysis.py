@@ -1,7 +1,8 @@
 """An analysis of one's own: do the samples lie evenly in their range?
 
-In the package the file has the name of its function, ``invset/analysis/place.py``, and its template
-block lies beside the others, ``invset/report/templates/sections/place.html.jinja``.
+In the package the file is called as its function, ``place.py`` among the others of
+``invset/analysis``, and its template block is ``place.html.jinja`` in
+``invset/report/templates/sections``.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from invset.nets.caffe.caffenet import (
 )
 from invset.nets.caffe.load import caffe_network
 from invset.nets.fast import BlockConv2d, ChannelNorm, accelerate
+from invset.nets.generator import Generator
 from invset.nets.network import Network
 from invset.problem.problem import Neuron, Problem
 
@@ -271,7 +272,9 @@ def test_fc6_is_read_after_its_relu_or_before(weights: Path) -> None:
 def test_a_channel_of_conv5_is_read_before_its_relu_at_the_centre(weights: Path) -> None:
     network = caffe_network(weights=weights, labels=None)
     x = rgb(photographs(227))
-    problem = Problem(network, nn.Identity(), neurons=[Neuron("conv5", 7, (0, 1))])  # type: ignore[arg-type]
+    codes = 3 * 227 * 227
+    generator = Generator(nn.Unflatten(1, (3, 227, 227)), codes, name="pixels")
+    problem = Problem(network, generator, neurons=[Neuron("conv5", 7, (0, 1))])
     conv5 = network.taps(x, ["conv5"])["conv5"]
     assert conv5.shape[2:] == (13, 13)
     assert torch.equal(problem.look(x)[0][:, 0], conv5[:, 6, 6, 6])  # PPGN's xy=6

@@ -211,6 +211,26 @@ MISTAKES = {
     "no option sampler.spar. Did you mean sampler.spare?": ["sampler=ladder", "sampler.spar=2"],
     "no option sampler.n. Did you mean sampler.K": ["neuron=1", "sampler=ladder", "sampler.n=7"],
     "no option runtime.autocst. Did you mean runtime.autocast?": ["runtime.autocst=bf16"],
+    "no option limits.second. Did you mean limits.seconds?": ["limits.second=60"],
+    "no option limit. Did you mean limits?": ["limit.seconds=60"],
+    "limits.patience must be a whole number of at least 1, or null, not 0; for example limits": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "limits.patience=0",
+    ],
+    "limits.seconds must be a number of at least 0, or null, not -1.0": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "limits.seconds=-1",
+    ],
+    "limits has several options; type for example limits.seconds=60": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "limits=60",
+    ],
     "sampler.walk must be a number above 0 and at most 1, not 2.0; for example sampler.walk=0.85": [
         "neuron=1",
         "z1=3",

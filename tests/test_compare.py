@@ -69,6 +69,41 @@ def test_means_are_over_the_runs_that_reached_n() -> None:
     assert line == "| stream | fc8 | low | 2 of 3 | 4 ± 0 | 5.00 ± 1.41 (2.00) |"
 
 
+def test_options_of_a_sampler_that_is_compared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    one = "neurons=[{layer: fc8, neuron: horse}]"
+    [plain] = compare(monkeypatch, tmp_path / "a", one)
+    [never] = compare(monkeypatch, tmp_path / "b", one, "options={stream: {diversity: 0}}")
+    # without the diversity a step has one backward pass less
+    forwards, backwards = (float(never[f"meter.{word}"]) for word in ("forwards", "backwards"))
+    assert forwards == backwards
+    assert float(plain["meter.backwards"]) == 2 * float(plain["meter.forwards"])
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("options={strem: {walk: 0.8}}", "names strem, which use= does not. Did you mean stream?"),
+        ("options={stream: 0.8}", "options= holds those of samplers: 'options={stream: {walk: 0.8"),
+        ("options=0.8", "options= holds those of samplers: 'options={stream: {walk: 0.8}}', not"),
+        ("options={stream: {wlak: 0.8}}", "no option sampler.wlak. Did you mean sampler.walk?"),
+        ("options={stream: {walk: 8}}", "sampler.walk must be a number above 0 and at most 1"),
+    ],
+)
+def test_options_that_no_sampler_has(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    word: str,
+    message: str,
+) -> None:
+    assert typed(monkeypatch, "compare", "use=[stream]", f"out={tmp_path}/a", word) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
 def test_runs_of_an_older_version_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

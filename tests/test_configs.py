@@ -136,6 +136,12 @@ def test_the_default_run() -> None:
         "report": True,
         "progress": True,
         "checkpoint_seconds": 30,
+        "limits": {
+            "_target_": "invset.samplers.base.Limits",
+            "code_steps": None,
+            "patience": None,
+            "seconds": None,
+        },
         "runtime": {
             "_target_": "invset.problem.runtime.Runtime",
             "autocast": "off",

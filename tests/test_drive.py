@@ -221,6 +221,13 @@ def test_a_budget_of_code_steps(sampler_name: str) -> None:
     assert all(spent < limit for spent in seen[:-1])
 
 
+def test_what_is_left_of_limits() -> None:
+    left = Limits(code_steps=10, patience=3, seconds=2).less(Meter(3, 6), 0.5)
+    assert left == Limits(code_steps=5, patience=3, seconds=1.5)
+    # a run that goes on with smaller limits than before has nothing left
+    assert Limits(code_steps=4, seconds=0.1).less(Meter(3, 6), 0.5) == Limits(0, None, 0)
+
+
 def test_a_budget_of_seconds(sampler_name: str) -> None:
     looks = []
     result = found(

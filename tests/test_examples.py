@@ -67,7 +67,8 @@ def test_samples_of_a_script_are_in_range_when_measured_again(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = script(name, monkeypatch)
-    problem, result = made["problem"], made["result"]
+    problem = made["problem"]
+    result = made["result"]
     assert len(result) >= 4
     assert capsys.readouterr().out
     stored = problem.medium.restore(result.inputs)

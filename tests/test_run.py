@@ -163,7 +163,7 @@ def test_ctrl_c_may_come_at_any_time(
 
     with monkeypatch.context() as patch:
         if when == "between two rounds":
-            patch.setattr("invset.commands.run._Run._progress", late)
+            patch.setattr("invset.commands.run_job.Job._progress", late)
         else:
             patch.setattr(kind, "step", ctrl_c)
         assert run(patch, tmp_path / "cut", *words) == 130
@@ -390,6 +390,23 @@ def test_intersections_hidden_neurons_and_ladders(
     f = load_file(tmp_path / "b" / "samples.safetensors")["activations"][:, 0]
     assert ((f[:2] >= 1) & (f[:2] <= 3)).all()
     assert ((f[2:] >= 4) & (f[2:] <= 6)).all()
+
+
+@pytest.mark.parametrize("limit", ["limits.code_steps=60", "limits.seconds=0.001"])
+def test_a_limit_ends_a_run_with_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str
+) -> None:
+    words = ["network=mini", "neuron=horse", "z1=0", "z2=8", "n=90", "progress=false", limit]
+    words += ["report=false", "animation=false"]
+    assert run(monkeypatch, tmp_path / "a", *words) == 3
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert summary["status"] == "budget"
+    assert 0 < summary["counts"]["saved"] < 90
+    assert summary["counts"]["in_range"] == summary["counts"]["saved"]
+    if limit == "limits.code_steps=60":
+        # 10 codes, 5 steps between two looks, a step of one forward and two backward passes
+        assert 60 <= summary["meter"]["code_steps"] < 60 + 10 * 5 * 5 / 3
+    assert not (tmp_path / "a" / "state.pt").exists()
 
 
 def test_a_ladder_with_a_rung_out_of_reach_has_a_blank_row(

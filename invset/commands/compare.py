@@ -22,7 +22,7 @@ from invset.config import build
 from invset.config.compose import compose, own_dir
 from invset.config.real_images import load_reference
 from invset.config.validate import check_components, several
-from invset.errors import InvsetError
+from invset.errors import InvsetError, did_you_mean
 from invset.files.rundir import RunDir
 from invset.problem.problem import Neuron, Problem
 from invset.problem.result import finish
@@ -34,6 +34,7 @@ KEY = ("method", "layer", "neuron", "range", "seed")
 
 def main(cfg: DictConfig) -> None:
     """Run what is not in ``runs.csv`` yet, then summarise all of it."""
+    _check_options(cfg)
     methods = {name: _method(cfg, name) for name in cfg.use}
     jobs = _jobs(cfg)
     device = build.choose_device(cfg.device)
@@ -119,9 +120,27 @@ def _neurons(cfg: DictConfig) -> list[tuple[str, int | str]]:
     ]
 
 
+def _check_options(cfg: DictConfig) -> None:
+    """Raise `InvsetError` for options of a sampler that is not compared, or for no options."""
+    if cfg.options is None:
+        return
+    form = "options= holds those of samplers: 'options={stream: {walk: 0.8}}'"
+    if not isinstance(cfg.options, DictConfig):
+        raise InvsetError(f"{form}, not {cfg.options}")
+    for name, options in ((str(key), value) for key, value in cfg.options.items()):
+        if name not in cfg.use:
+            raise InvsetError(
+                f"options= names {name}, which use= does not.{did_you_mean(name, cfg.use)} It"
+                f" has {', '.join(cfg.use)}"
+            )
+        if not isinstance(options, DictConfig):
+            raise InvsetError(f"{form}, not {{{name}: {options}}}")
+
+
 def _method(cfg: DictConfig, name: str) -> DictConfig:
     """``invset run sampler=NAME`` as it would be, with what `cfg` says of n and of its options."""
-    options = [f"sampler.{key}={value}" for key, value in (cfg.options.get(name) or {}).items()]
+    given = (cfg.options or {}).get(name, {})
+    options = [f"sampler.{key}={value}" for key, value in given.items()]
     method = compose("run", [f"sampler={name}", f"n={cfg.n}", *options], more=own_dir())
     check_components(method)
     return method

@@ -36,7 +36,8 @@ def listing() -> str:
     """What can be fetched, under which licence, and what is there already."""
     lines = ["usage: invset fetch NAME ...", ""]
     for name, entry in WEIGHTS.items():
-        path, goal = present(entry), cache_folder() / entry.sources[0].file
+        path = present(entry)
+        goal = cache_folder() / entry.sources[0].file
         where = f"in the cache: {path}" if path else f"not in the cache; goes to {goal}"
         lines += [
             f"  {name:<15} {entry.about}",

@@ -51,7 +51,8 @@ def main(cfg: DictConfig) -> None:
     check_choice("the word behind `invset list`", what, KINDS)
     words = [str(word) for word in cfg.words]
     if what == "options" and words[:1] == ["train"]:
-        cfg, words = _training(words[1:2]), words[2:]
+        cfg = _training(words[1:2])
+        words = words[2:]
     lines = _LISTS.get(what, group)(cfg)
     kept = [line for line in lines if all(word.lower() in line.lower() for word in words)]
     if not kept:

@@ -22,7 +22,8 @@ from invset.training.classification import accuracy, train_network
 
 def main(cfg: DictConfig) -> None:
     """Train, fold the batch norm, and write ``network.safetensors``."""
-    out, device = RunDir(cfg.out).path, build.choose_device(cfg.device)
+    out = RunDir(cfg.out).path
+    device = build.choose_device(cfg.device)
     settings = hydra.utils.instantiate(cfg.settings)
     train, val = (read_pictures(cfg.data[part], cfg.data.size) for part in ("train", "val"))
     labels = class_names(

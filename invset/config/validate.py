@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from types import NoneType
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -21,6 +22,12 @@ def check_config(cfg: DictConfig) -> None:
         _check_rungs(cfg.sampler)
     _check_problem(cfg, ranged=True)
     _check_values(cfg, RunOptions)
+    # a run that is resumed may be older than the option
+    if not isinstance(cfg.get("limits"), (DictConfig, NoneType)):
+        raise InvsetError(
+            "limits has several options; type for example limits.seconds=60 or"
+            " limits.code_steps=5000"
+        )
     if "K" in cfg.sampler and "n" in cfg.sampler:
         check_batch(cfg.sampler.K, cfg.sampler.n)
 
@@ -158,7 +165,9 @@ def check_given(one: Any, labels: Sequence[str] | None) -> None:
 
 def ends(one: Any) -> tuple[float, float]:
     """z1 and z2, given as two numbers or as one ``range=[z1,z2]``."""
-    z1, z2, pair = one.get("z1"), one.get("z2"), one.get("range")
+    z1 = one.get("z1")
+    z2 = one.get("z2")
+    pair = one.get("range")
     if pair is not None:
         if z1 is not None or z2 is not None:
             raise InvsetError("give z1= and z2=, or range=[z1,z2], not both")

@@ -61,7 +61,8 @@ def check_position(position: Any) -> str | int | tuple[int, int]:
     try:
         y, x = position
     except (TypeError, ValueError):
-        y, x = None, None
+        y = None
+        x = None
     if not (_is_index(y) and _is_index(x)):
         raise InvsetError(
             f"position is a word, one whole number (a token's) or two whole numbers [y, x], from 0,"

@@ -57,7 +57,8 @@ def reach(
         length: of a step, in root mean square over the coordinates, in units of the region's scale.
         on_step: called after every step with the number of codes that took it.
     """
-    count, step = len(u), length * region.scale * math.sqrt(u.shape[1])
+    count = len(u)
+    step = length * region.scale * math.sqrt(u.shape[1])
     sign = torch.ones(2 * count, 1, device=u.device, dtype=u.dtype)
     sign[:count] = -1  # the first half goes down
     u = torch.cat([u, u])

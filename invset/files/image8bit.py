@@ -101,7 +101,8 @@ class Image8Bit:
                 f" pictures with {self.channels} channels, (N, {self.channels}, height, width);"
                 " network.channels= says how many"
             )
-        low, high = x.min().item(), x.max().item()
+        low = x.min().item()
+        high = x.max().item()
         outside = ((x < -_SLACK) | (x > 1 + _SLACK)).float().mean().item()
         # a tanh ends at -1 and 1, and whatever it shows, about half of it lies below 0
         tanh = outside > 0.2 and -1 <= low < -0.5 and high <= 1

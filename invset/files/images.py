@@ -120,7 +120,8 @@ def decode(data: bytes, size: int | tuple[int, int] | None) -> np.ndarray:
             (max(width, round(image.width * scale)), max(height, round(image.height * scale))),
             Image.Resampling.BICUBIC,
         )
-        left, top = (image.width - width) // 2, (image.height - height) // 2
+        left = (image.width - width) // 2
+        top = (image.height - height) // 2
         image = image.crop((left, top, left + width, top + height))
     return np.asarray(image)
 

@@ -13,11 +13,15 @@ from invset.files.font import font
 #: Width of a picture in pixels.
 WIDTH = 144
 #: Height of a column's bar: with its name and value on it, and of one that is too small for them.
-_TALL, _THIN = 16, 3
+_TALL = 16
+_THIN = 3
 #: Most columns that are named.
 _NAMED = 40
 _GAP = 1
-_BAR, _TRACK, _INK, _PAPER = (150, 190, 226), (234, 237, 241), (25, 25, 30), (255, 255, 255)
+_BAR = (150, 190, 226)
+_TRACK = (234, 237, 241)
+_INK = (25, 25, 30)
+_PAPER = (255, 255, 255)
 
 
 @dataclass(frozen=True)

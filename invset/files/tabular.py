@@ -150,7 +150,8 @@ class Table:
     def _where(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """`low`, `high` and `whole` on a device, copied there once: a step would wait for it."""
         if device not in self._copies:
-            low, high = self.low.to(device), self.high.to(device)
+            low = self.low.to(device)
+            high = self.high.to(device)
             self._copies[device] = (low, high, self.whole.to(device))
         return self._copies[device]
 

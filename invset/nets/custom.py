@@ -149,7 +149,9 @@ class FromRange(nn.Module):
 
     def __init__(self, module: nn.Module, low: float, high: float) -> None:
         super().__init__()
-        self.module, self.low, self.high = module, low, high
+        self.module = module
+        self.low = low
+        self.high = high
 
     def forward(self, codes: Tensor) -> Tensor:
         return (self.module(codes) - self.low) / (self.high - self.low)

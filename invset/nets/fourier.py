@@ -49,7 +49,8 @@ class Fourier(nn.Module):
         super().__init__()
         self.size = size
         self.code_dim = 6 * size * (size // 2 + 1)
-        vertical, horizontal = torch.fft.fftfreq(size), torch.fft.rfftfreq(size)
+        vertical = torch.fft.fftfreq(size)
+        horizontal = torch.fft.rfftfreq(size)
         frequency = torch.hypot(vertical[:, None], horizontal[None, :])
         scale = frequency.clamp_min(1 / size) ** -decay
         # pixel variance that one complex coefficient of unit deviations gives: a column that stands

@@ -58,7 +58,8 @@ def table_generator(
         )
     if not 0 < share <= 1:
         raise InvsetError(f"generator.share must be above 0 and at most 1, not {share}")
-    low, high = medium.low, medium.high
+    low = medium.low
+    high = medium.high
     count = len(medium.columns)
     if rows is None:
 

@@ -63,7 +63,8 @@ class _Replay(torch.autograd.Function):
         recording.codes.copy_(codes)
         recording.forward()
         recording.passes += 1
-        ctx.recording, ctx.number = recording, recording.passes
+        ctx.recording = recording
+        ctx.number = recording.passes
         f, e = (x.detach().clone() for x in recording.outputs)
         return f, e
 
@@ -94,7 +95,8 @@ class Recorded:
     """
 
     def __init__(self, function: Evaluate, record: Recorder = record_cuda) -> None:
-        self.function, self.record = function, record
+        self.function = function
+        self.record = record
         self._seen: Counter[torch.Size] = Counter()
         self._recordings: dict[torch.Size, _Recording] = {}
 

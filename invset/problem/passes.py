@@ -39,7 +39,8 @@ class Passes:
 
     def __init__(self, evaluate: Evaluate, runtime: Runtime, device: torch.device) -> None:
         runtime.check_device(device)
-        self.runtime, self.device = runtime, device
+        self.runtime = runtime
+        self.device = device
         self._plain = evaluate
         self._step: Evaluate = _compiled(evaluate) if runtime.compile else evaluate
         if runtime.cuda_graphs:
@@ -99,7 +100,8 @@ def tf32(device: torch.device, allowed: bool) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    cudnn = torch.backends.cudnn
+    matmul = torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32
     cudnn.allow_tf32 = matmul.allow_tf32 = allowed
     try:

@@ -2,7 +2,7 @@
 ranges?
 
 problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
-result = TargetSampler(k=10, n=500).run(problem, seed=0)
+result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Problem:
     ) -> None:
         if not neurons:
             raise InvsetError("no neuron was given; type for example neuron=8 z1=3 z2=4")
-        self.network, self.generator = network, generator
+        self.network = network
+        self.generator = generator
         self.encoder_network = encoder_network or network
         self.medium = network.medium
         self.encoder = encoder or self.encoder_network.encoder
@@ -97,7 +98,8 @@ class Problem:
             if index is None:
                 continue
             unit = (neuron.layer, index, place.at)
-            (a, b), (z1, z2) = seen.get(unit, ANY), neuron.range
+            (a, b) = seen.get(unit, ANY)
+            (z1, z2) = neuron.range
             if max(a, z1) > min(b, z2):
                 raise InvsetError(
                     f"neuron {index + 1} of layer {neuron.layer} can't be in [{a:g}, {b:g}] and in"

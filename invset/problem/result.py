@@ -78,7 +78,10 @@ class Result:
 def finish(problem: Problem, region: Region, found: Found, batch_size: int = 64) -> Result:
     """Make the inputs of a study's samples and measure them again, as they are saved."""
     codes = region.decode(found.u)
-    inputs, before, after, encodings = [], [], [], []
+    inputs = []
+    before = []
+    after = []
+    encodings = []
     for batch in codes.split(min(batch_size, problem.runtime.micro_batch or batch_size)):
         with tf32(codes.device, False):
             x = problem.generator(batch)

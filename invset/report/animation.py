@@ -17,7 +17,9 @@ from invset.report.grid import FAINT, INK, PAPER, enlarge, font
 #: Side of a frame's picture in pixels, about; small pictures are enlarged by a whole factor.
 SIDE = 192
 #: Seconds that an animation lasts, about, and the fewest and most milliseconds of a frame.
-_LASTS, _SHORTEST, _LONGEST = 25, 50, 400
+_LASTS = 25
+_SHORTEST = 50
+_LONGEST = 400
 #: Most frames of a GIF whose pictures are not small: each takes tens of kilobytes.
 _MOST_LARGE = 200
 _BAR = 24
@@ -79,7 +81,9 @@ def save_mp4(path: Path, images: Tensor, captions: Sequence[str]) -> None:
                 stream = film.add_stream(
                     "libx264", rate=round(1000 / milliseconds(len(images))), options=options
                 )
-                stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
+                stream.width = frame.width
+                stream.height = frame.height
+                stream.pix_fmt = "yuv420p"
             film.mux(stream.encode(VideoFrame.from_image(frame)))
         if stream is not None:
             film.mux(stream.encode())
@@ -91,13 +95,17 @@ def _frames(
     """Pictures with a line of text below; sides are multiples of 16, the blocks that H.264 works
     in.
     """
-    small, large, digits = font(11), font(14), len(str(len(images)))
+    small = font(11)
+    large = font(14)
+    digits = len(str(len(images)))
     for i in chosen:
         picture = enlarge(images[i], SIDE)
-        width, height = _up(picture.width), _up(picture.height + _BAR)
+        width = _up(picture.width)
+        height = _up(picture.height + _BAR)
         frame = Image.new("RGB", (width, height), PAPER)
         frame.paste(picture, ((width - picture.width) // 2, 0))
-        draw, middle = ImageDraw.Draw(frame), (picture.height + height) / 2
+        draw = ImageDraw.Draw(frame)
+        middle = (picture.height + height) / 2
         draw.text(
             (6, middle), f"{i + 1:>{digits}}/{len(images)}", fill=FAINT, font=small, anchor="lm"
         )

@@ -80,10 +80,8 @@ def histogram(
     height: float = 2.4,
 ) -> str:
     """Histogram of activations, with the range or ranges as bands."""
-    low, high = (
-        min(values.min(), *(r[0] for r in ranges)),
-        max(values.max(), *(r[1] for r in ranges)),
-    )
+    low = min(values.min(), *(r[0] for r in ranges))
+    high = max(values.max(), *(r[1] for r in ranges))
     margin = 0.04 * (high - low)
     if len(ranges) == 1:
         bins = np.linspace(low, high, min(40, max(10, round(2 * len(values) ** 0.5))) + 1)

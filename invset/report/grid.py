@@ -12,8 +12,11 @@ from invset.files.font import font
 
 #: Side in pixels that small images are enlarged to, by a whole factor, without blurring.
 SIDE = 96
-_GAP, _MARGIN = 4, 10
-INK, FAINT, PAPER = (25, 25, 30), (110, 110, 120), (255, 255, 255)
+_GAP = 4
+_MARGIN = 10
+INK = (25, 25, 30)
+FAINT = (110, 110, 120)
+PAPER = (255, 255, 255)
 
 
 def enlarge(image: Tensor, side: int = SIDE) -> Image.Image:
@@ -47,7 +50,9 @@ def label_grid(
         side: of a cell in pixels.
         footer: below the grid.
     """
-    normal, small, large = font(14), font(11), font(17)
+    normal = font(14)
+    small = font(11)
+    large = font(17)
     columns = max(len(images) for _, images, _ in rows)
     probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     left = _MARGIN + max(

@@ -56,7 +56,8 @@ def text(strip: Strip) -> list[str]:
     for name, (count, q) in strip.rows.items():
         lines.append(f"  {name:<{label}}  {count:>5}" + "".join(f"{v:>9.{digits}f}" for v in q))
     low, high = strip.ends
-    left, right = f"{low:.{digits}f}", f"{high:.{digits}f}"
+    left = f"{low:.{digits}f}"
+    right = f"{high:.{digits}f}"
     lines += ["", f"  {'':<{label}}  {left}{right:>{_WIDTH - len(left)}}"]
     lines += [f"  {name:<{label}}  {_drawn(q, low, high)}" for name, (_, q) in strip.rows.items()]
     lines.append(f"  {'':<{label}}  . p0 to p100   - p1 to p99   = p10 to p90   | p50")

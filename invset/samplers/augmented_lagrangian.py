@@ -68,8 +68,8 @@ class AugmentedLagrangian(Sampler[S]):
     columns: ClassVar[tuple[Column, ...]] = (
         Column("objective", "objective, eq. (6)"),
         Column("penalty", "penalty term of eq. (9)"),
-        Column("lambda_mean", "mean multiplier λ"),
-        Column("mu", "penalty μ"),
+        Column("lambda_mean", "multipliers: λ, mean"),
+        Column("mu", "multipliers: μ"),
     )
 
     def start(self, target: Target, count: int, rng: torch.Generator) -> Tensor:

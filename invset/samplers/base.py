@@ -67,7 +67,8 @@ class Column:
 
     Attributes:
         name: in ``optimization.csv``.
-        title: of its chart, with the unit.
+        title: of its chart, with the unit; columns whose titles begin with the same words and a
+            colon share one.
     """
 
     name: str
@@ -106,17 +107,21 @@ class Offer:
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run gives up.
+    """When a run gives up. It looks at its limits every few steps, so it may end a little later.
 
     Attributes:
-        code_steps: forward-and-backward passes of one code, of the whole run; None: no limit.
-        patience: steps in a row without a new sample; None: no limit.
-        seconds: of sampling; None: no limit.
+        code_steps: forward-and-backward passes of one code, of the whole run; None: the sampler's
+            own limit, if it has one.
+        patience: steps in a row without a new sample; None: the sampler's own limit, if it has one.
+        seconds: time of sampling; None: no limit.
     """
 
-    code_steps: float | None = None
-    patience: int | None = None
-    seconds: float | None = None
+    code_steps: float | None = option(None, at_least=0)
+    patience: int | None = option(None, at_least=1)
+    seconds: float | None = option(None, at_least=0)
+
+    def __post_init__(self) -> None:
+        check_options(self, "limits")
 
     def past(self, meter: Meter, waited: int, seconds: float) -> bool:
         """Whether one of the limits is reached, `waited` steps after the latest new sample."""
@@ -131,7 +136,7 @@ class Limits:
         """What is left of these after some passes and some time."""
         code_steps = None if self.code_steps is None else self.code_steps - meter.code_steps
         left = None if self.seconds is None else self.seconds - seconds
-        return Limits(code_steps, self.patience, left)
+        return Limits(_at_least_0(code_steps), self.patience, _at_least_0(left))
 
     def tightened(self, other: Limits) -> Limits:
         """These, where `other` says nothing."""
@@ -140,6 +145,10 @@ class Limits:
             self.patience if other.patience is None else other.patience,
             self.seconds if other.seconds is None else other.seconds,
         )
+
+
+def _at_least_0(left: float | None) -> float | None:
+    return None if left is None else max(0.0, left)
 
 
 @dataclass(frozen=True)

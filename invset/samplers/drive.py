@@ -62,7 +62,7 @@ def columns(sampler: Sampler[Any] | type[Sampler[Any]], p: int) -> tuple[Column,
         else [(f"f{j + 1}", f"activation {j + 1}") for j in range(p)]
     )
     extent = [Column(f"{f}_{end}", f"{word} {title}") for f, title in named for end, word in ends]
-    counts = (Column("inside", "codes in range"), Column("kept", "samples"))
+    counts = (Column("inside", "codes: in range"), Column("kept", "codes: kept"))
     return (*extent, *sampler.columns, *counts)
 
 
@@ -212,7 +212,9 @@ def _read(sampler: Sampler[S], run: Run[S], finite: Tensor) -> Run[S]:
     count = finite.new_zeros((), dtype=torch.long) if run.kept is None else run.kept.count
     done = torch.as_tensor(sampler.done(run.state), device=count.device)
     numbers = torch.stack([finite.long(), count, done.long()]).tolist()
-    sound, found, ended = bool(numbers[0]), numbers[1], bool(numbers[2])
+    sound = bool(numbers[0])
+    found = numbers[1]
+    ended = bool(numbers[2])
     arrived_at = run.steps if found > run.count else run.arrived_at
     run = replace(run, count=found, arrived_at=arrived_at)
     if not sound:

@@ -34,7 +34,8 @@ SEEDS_LOOK = 10
 #: Sampling steps that there are on top of `max_sampling`.
 SPARE = 10
 
-SEED, SAMPLE = 0, 1
+SEED = 0
+SAMPLE = 1
 
 
 @dataclass(frozen=True)

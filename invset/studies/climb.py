@@ -47,7 +47,7 @@ class Climb(Sampler[ClimbState]):
     max_age: int = 40
 
     origins: ClassVar[tuple[str, ...]] = ("rung",)
-    columns: ClassVar[tuple[Column, ...]] = (Column("on_the_way", "codes on their way"),)
+    columns: ClassVar[tuple[Column, ...]] = (Column("on_the_way", "codes: on their way"),)
 
     def init(self, target: Target, rng: torch.Generator) -> ClimbState:
         level = target.range.z1 + (MARGIN + (1 - 2 * MARGIN) * self.place) * target.range.width

@@ -45,7 +45,8 @@ def cutout(images: Tensor, side: int, rng: torch.Generator) -> Tensor:
     n, _, h, w = images.shape
     top = torch.randint(h, (n, 1), generator=rng) - side // 2
     left = torch.randint(w, (n, 1), generator=rng) - side // 2
-    y, x = torch.arange(h), torch.arange(w)
+    y = torch.arange(h)
+    x = torch.arange(w)
     hole = ((y >= top) & (y < top + side)).unsqueeze(2) & (
         (x >= left) & (x < left + side)
     ).unsqueeze(1)
@@ -67,8 +68,10 @@ def random_zoom(images: Tensor, area: float, rng: torch.Generator) -> Tensor:
     share, ratio, x, y = torch.rand(4, n, generator=rng).unbind()
     side = (area + (1 - area) * share).sqrt()
     stretch = (4 / 3) ** (ratio - 0.5)
-    width, height = (side * stretch).clamp(max=1) * w, (side / stretch).clamp(max=1) * h
-    left, top = x * (w - width), y * (h - height)
+    width = (side * stretch).clamp(max=1) * w
+    height = (side / stretch).clamp(max=1) * h
+    left = x * (w - width)
+    top = y * (h - height)
     boxes = torch.stack(
         [torch.arange(n, dtype=images.dtype), left, top, left + width, top + height], dim=1
     )

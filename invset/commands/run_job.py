@@ -1,0 +1,163 @@
+"""One job of ``invset run``: it builds the question, samples, shows how far it is, and writes the
+folder. Its module imports torch; `invset.commands.run` does not.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from invset.config import build
+from invset.config.real_images import load_reference
+from invset.files.rundir import RunDir
+from invset.problem.result import Result, finish
+from invset.report.run_folder import Ended, write_run
+from invset.report.run_page import write_report
+from invset.samplers.base import Status
+from invset.studies.study import loaded, saved, study_of
+
+#: Numbers in all pictures from which on writing them takes seconds, so that it is announced.
+_MUCH = 20_000_000
+
+
+class Job:
+    """A run from its configuration to its folder.
+
+    Args:
+        cfg: ``configs/run.yaml``, checked.
+        folder: the run's folder.
+        resume: go on with the run in `folder`.
+
+    Raises:
+        InvsetError: the parts of the configuration do not fit.
+    """
+
+    def __init__(self, cfg: DictConfig, folder: Path, resume: bool) -> None:
+        self.cfg = cfg
+        self.rundir = RunDir(folder)
+        self.rng = torch.Generator().manual_seed(cfg.seed)
+        self.problem = build.problem(cfg)
+        self.study = study_of(hydra.utils.instantiate(cfg.sampler))
+        clip = build.bounds(cfg.clip, self.problem.generator.code_dim)
+        plain = self.study.space == "codes"
+        self.region = self.problem.region(cfg.prior, self.rng, clip, plain)
+        # a file that can't be read is told before, not after, sampling
+        self.reference = load_reference(cfg, self.problem)
+        self.target = self.problem.target(self.region)
+        self.study.check(self.target)
+        # a run that is resumed may be older than the option
+        self.limits = hydra.utils.instantiate(cfg.get("limits"))
+        self.state: Any = None
+        self.rows: list[list[float]] = []
+        if resume:
+            held = self.rundir.load_state()
+            self.rng.set_state(held["rng"])
+            self.rows = held["rows"]
+            if held["state"] is not None:  # None: interrupted before the first look
+                state = _to(held["state"], self.problem.network.device)
+                self.state = loaded(self.study, state)
+        else:
+            self.rundir.clear()
+        # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
+        # its own random numbers alone
+        self.last = (self.state, self.rng.get_state(), self.rows)
+        self.saved_at = time.monotonic()
+
+    def run(self) -> int:
+        about = (
+            f"{self.problem.network.name}, {self.problem.generator.name}, prior={self.region.name}"
+        )
+        print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
+        # a cluster's time is up: end as with Ctrl-C
+        previous = signal.signal(signal.SIGTERM, _interrupt)
+        names = [column.name for column in self.study.columns(len(self.problem.neurons))]
+        with tqdm(
+            total=self.study.n, desc="sampling", unit="sample", disable=not self.cfg.progress
+        ) as bar:
+
+            def on_look(state: Any, rows: list[list[float]], count: int) -> None:
+                self.last = (state, self.rng.get_state(), self.last[2] + rows)
+                bar.update(count - bar.n)
+                bar.set_postfix_str(self._progress(dict(zip(names, rows[-1], strict=True))))
+                if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
+                    self._save()
+
+            try:
+                ended = self.study.run(self.target, self.rng, self.state, on_look, self.limits)
+            finally:
+                signal.signal(signal.SIGTERM, previous)
+        if ended.status is Status.INTERRUPTED:
+            self._save()
+        result = finish(self.problem, self.region, self.study.found(self.target, ended))
+        self._write(result)
+        if ended.status is not Status.INTERRUPTED:
+            self.rundir.finish()
+        return self._say(result)
+
+    def _wanted(self) -> str:
+        rows = self.study.rows(self.target)
+        if len(rows) == 1:
+            return self.problem.question
+        listed = ", ".join(f"[{z1:g}, {z2:g}]" for ((z1, z2),) in rows)
+        return f"{self.problem.names[0]} in {listed}"
+
+    def _progress(self, row: dict[str, float]) -> str:
+        # of the last pass, which may have had more codes than are wanted
+        return f"step {len(self.last[2])}, {row['inside']:.0f} in range"
+
+    def _save(self) -> None:
+        state, rng, rows = self.last
+        self.rundir.save_state({"state": saved(state), "rng": rng, "rows": rows})
+        self.saved_at = time.monotonic()
+
+    def _write(self, result: Result) -> None:
+        if result.inputs.numel() > _MUCH:
+            print(
+                f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
+                file=sys.stderr,
+            )
+        ended = Ended(
+            self.problem,
+            self.region,
+            self.reference,
+            result,
+            self.last[2],
+            self.cfg.seed,
+            self.cfg.animation,
+        )
+        write_run(self.rundir, ended)
+        # a run that is resumed may be older than the option
+        if self.cfg.get("report", False):
+            write_report(self.rundir.path)
+
+    def _say(self, result: Result) -> int:
+        summary = json.loads((self.rundir / "summary.json").read_text())
+        for line in summary["sentences"]:
+            print(line)
+        if len(result):
+            print(self.rundir / "samples.png")
+        if (self.rundir / "report.html").exists():
+            print(self.rundir / "report.html")
+        return {Status.REACHED: 0, Status.INTERRUPTED: 130}.get(result.status, 3)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _to(value: Any, device: Any) -> Any:
+    """Move every tensor in nested dictionaries and lists."""
+    if isinstance(value, dict):
+        return {k: _to(v, device) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_to(v, device) for v in value]
+    return value.to(device) if hasattr(value, "to") else value
