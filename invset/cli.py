@@ -174,14 +174,23 @@ def start(name: str, rest: list[str]) -> int:
     return launch(lambda: importlib.import_module(module).main, config, name, rest)
 
 
+#: What a folder is named behind.
+_FOLDER = ("--config-dir", "-cd", "--config-path", "-cp")
+
+
 def _listed(rest: list[str]) -> list[str]:
     """``labels volc network=mini`` as Hydra takes it: ``what=labels 'words=["volc"]'
     network=mini``.
     """
-    plain = [word for word in rest if "=" not in word and not word.startswith("-")]
-    words = [json.dumps(word, ensure_ascii=False) for word in plain]
+    named = {i + 1 for i, word in enumerate(rest) if word in _FOLDER}
+    plain = {
+        i: word
+        for i, word in enumerate(rest)
+        if "=" not in word and not word.startswith("-") and i not in named
+    }
+    words = [json.dumps(word, ensure_ascii=False) for word in plain.values()]
     return [
-        *(word for word in rest if word not in plain),
+        *(word for i, word in enumerate(rest) if i not in plain),
         *(f"what={word}" for word in words[:1]),
         f"words=[{','.join(words[1:])}]",
     ]

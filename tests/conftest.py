@@ -1,8 +1,13 @@
-"""What the tests share: every sampler and study, found by the options of ``sampler=``."""
+"""What the tests share: every sampler and study, found by the options of ``sampler=``; and that of
+``examples/``.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,19 +15,33 @@ import pytest
 from invset.config.catalogue import sampler_class, sampler_names
 from invset.studies.study import Study, study_of
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+#: A sampler outside of the package, as a person writes one.
+OUTSIDE = "a_sampler.Metropolis"
+
 #: Ranges for studies that take several.
 RANGES = [(0.3, 0.6), (0.9, 1.2)]
 
 
 def study(name: str, **options: Any) -> Study:
-    """A small study by the option of ``sampler=`` that names it; options it lacks are left out."""
-    kind = sampler_class(name)
+    """A small study by the option of ``sampler=`` that names it, or by file.Name of its class;
+    options it lacks are left out.
+    """
+    module, _, inside = name.rpartition(".")
+    kind = getattr(import_module(module), inside) if module else sampler_class(name)
     known = {field.name for field in fields(kind)}
     asked = {"K": 5, "n": 30, "ranges": RANGES, **options}
     return study_of(kind(**{key: value for key, value in asked.items() if key in known}))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sampler", help="a class of your own, file.Name, to test in their place")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with an argument ``sampler_name`` is run for every option of ``sampler=``."""
     if "sampler_name" in metafunc.fixturenames:
-        metafunc.parametrize("sampler_name", sampler_names())
+        own = metafunc.config.getoption("--sampler")
+        metafunc.parametrize("sampler_name", [own] if own else [*sampler_names(), OUTSIDE])

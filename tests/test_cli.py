@@ -156,7 +156,30 @@ MISTAKES = {
         "generator.prior=garbage.safetensors",
     ],
     "generator.weights is missing": ["neuron=1", "z1=3", "z2=4", "generator=upconv"],
-    "Error locating target 'nowhere.build'": [
+    "sampler invset.samplers.ppgn.PPGN has no mu0; leave mu0=9 out": [
+        "neuron=1",
+        "sampler._target_=invset.samplers.ppgn.PPGN",
+        "mu0=9",
+    ],
+    "there is no Nobody in invset.errors; _target_= takes file.Name": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "sampler._target_=invset.errors.Nobody",
+    ],
+    "broken.A can't be loaded: ZeroDivisionError: division by zero (broken.py, line 2, in A)": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "sampler._target_=broken.A",
+    ],
+    "unfinished.A can't be loaded: SyntaxError: invalid syntax (unfinished.py, line 1)": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "sampler._target_=unfinished.A",
+    ],
+    "there is no nowhere.build: neither a file nowhere.py in this directory": [
         "neuron=1",
         "z1=3",
         "z2=4",
@@ -268,6 +291,10 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "garbage.safetensors").write_bytes(b"these are no weights" * 9)
+    (tmp_path / "broken.py").write_text("class A:\n    x = 1 / 0\n")
+    (tmp_path / "unfinished.py").write_text("class A(:\n")
+    before = {p.name for p in tmp_path.iterdir()}
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     assert run(monkeypatch, "run", *MISTAKES[message]) == 2
     err = capsys.readouterr().err
     assert err.splitlines()[-1].startswith("invset: ")
@@ -275,7 +302,7 @@ def test_mistakes_are_one_sentence(
     # how much memory there is shows when sampling has begun
     assert len(err.strip().splitlines()) == 1 or message == "not enough memory"
     left = {p.name for p in tmp_path.rglob("*")}
-    assert left <= {"garbage.safetensors", "outputs"}  # bad input leaves nothing behind
+    assert left <= before | {"outputs"}  # bad input leaves nothing behind
 
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from conftest import EXAMPLES
 from typed import typed
 
 from invset.commands.compare import summarize
@@ -44,6 +45,14 @@ def test_the_neurons_that_are_typed_and_no_others(
     again = compare(monkeypatch, tmp_path, NEURONS, "seeds=[0,1]")
     assert [row["status"] for row in again] == ["kept"] * 3 + ["reached"] * 3
     assert [row["seed"] for row in again] == ["0"] * 3 + ["1"] * 3
+
+
+def test_a_sampler_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = ["--config-dir", str(EXAMPLES), "use=[metropolis]"]
+    (row,) = compare(monkeypatch, tmp_path, "neurons=[{layer: fc8, neuron: 8}]", *words)
+    assert (row["method"], row["status"], row["counts.in_range"]) == ("metropolis", "reached", "4")
+    assert row["meter.backwards"] == "0"
+    assert "metropolis" in (tmp_path / "summary.md").read_text()
 
 
 def test_means_are_over_the_runs_that_reached_n() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,6 +58,19 @@ def test_every_option_that_is_listed_composes(kind: str, listed: Listed) -> None
             f"say in brackets behind the first line of {group}/{option}.yaml what it is"
         )
         assert compose("run", [f"{group}={option}"])
+
+
+def test_options_of_a_folder_of_ones_own(listed: Listed, tmp_path_factory: Any) -> None:
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "sampler").mkdir()
+    (folder / "sampler/mine.yaml").write_text(
+        "# invset run sampler=mine    (my own)\n_target_: invset.samplers.full.Full\nmu0: 7\n"
+    )
+    rows = listed("--config-dir", str(folder), "samplers")
+    assert [row for row in rows if row.startswith("mine ")] == [f"{'mine':<16}  my own"]
+    assert len(rows) == len(listed("samplers")) + 1
+    [row] = listed("options", f"--config-dir={folder}", "sampler=mine", "sampler.mu0")
+    assert row.startswith("sampler.mu0=7 ")
 
 
 def test_options_of_a_sampler(listed: Listed) -> None:

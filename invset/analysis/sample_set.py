@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from invset.core.space import Region
 from invset.core.target import ActivationRange
+
+if TYPE_CHECKING:
+    from invset.problem.problem import Problem
+    from invset.problem.result import Result
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,42 @@ class SampleSet:
     closest: Tensor | None
     region: Region
     effort: Effort | None
+
+    @classmethod
+    def of(cls, problem: Problem, region: Region, found: Result) -> SampleSet:
+        """The samples of a result.
+
+        Args:
+            problem: what was sampled.
+            region: where codes might lie.
+            found: the result.
+        """
+        held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
+        effort = Effort(
+            found.asked,
+            found.steps,
+            found.meter.forwards,
+            found.meter.backwards,
+            found.meter.code_steps,
+            found.seconds,
+        )
+        return cls(
+            codes=found.codes,
+            encodings=found.encodings,
+            activations=found.activations.cpu(),
+            ranges=found.ranges,
+            row=found.row.cpu(),
+            origins=found.origins,
+            origin=found.origin.cpu(),
+            step=found.step.cpu(),
+            units=[
+                (neuron.layer, index) if centred and index is not None else None
+                for neuron, index, centred in held
+            ],
+            closest=found.best,
+            region=region,
+            effort=effort,
+        )
 
     def __len__(self) -> int:
         return len(self.codes)

@@ -17,15 +17,15 @@ from tqdm import tqdm
 from invset.analysis.discover import figures, measure
 from invset.analysis.record import value_of
 from invset.analysis.reference import Reference
+from invset.analysis.sample_set import SampleSet
 from invset.config import build
-from invset.config.compose import compose
+from invset.config.compose import compose, own_dir
 from invset.config.real_images import load_reference
 from invset.config.validate import check_components, several
 from invset.errors import InvsetError, did_you_mean
 from invset.files.rundir import RunDir
 from invset.problem.problem import Neuron, Problem
 from invset.problem.result import finish
-from invset.report.run_folder import sample_set
 from invset.report.table import Line, markdown
 from invset.studies.study import study_of
 
@@ -141,7 +141,7 @@ def _method(cfg: DictConfig, name: str) -> DictConfig:
     """``invset run sampler=NAME`` as it would be, with what `cfg` says of n and of its options."""
     given = (cfg.options or {}).get(name, {})
     options = [f"sampler.{key}={value}" for key, value in given.items()]
-    method = compose("run", [f"sampler={name}", f"n={cfg.n}", *options])
+    method = compose("run", [f"sampler={name}", f"n={cfg.n}", *options], more=own_dir())
     check_components(method)
     return method
 
@@ -155,7 +155,7 @@ def _run(
     study = study_of(hydra.utils.instantiate(method.sampler))
     target = problem.target(region)
     result = finish(problem, region, study.found(target, study.run(target, rng)))
-    measured = measure(sample_set(problem, region, result), reference).summary
+    measured = measure(SampleSet.of(problem, region, result), reference).summary
     values = {one.key: value_of(measured, one.key) for one in figures()}
     return {"status": result.status.value, **values}
 

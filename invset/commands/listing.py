@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from invset.config.compose import components, compose, config_dir, options_of
+from invset.config.compose import components, compose, config_dir, options_of, own_dir
 from invset.config.published import is_published
 from invset.core.checks import check_choice
 from invset.errors import InvsetError, did_you_mean
@@ -105,23 +105,21 @@ def _shown(value: Any) -> str | None:
 
 
 def group(cfg: DictConfig) -> list[str]:
-    """The options of a group of configs, each with what its first line says in brackets, or with
-    its command.
+    """The options of a group of configs, ours and those of ``--config-dir``, each with what its
+    first line says in brackets, or with its command.
     """
-    folder = config_dir() / cfg.what.removesuffix("s")
-    return _table(
-        (path.relative_to(folder).with_suffix("").as_posix(), about(path))
-        for path in sorted(folder.rglob("*.yaml"))
-    )
+    found = {}
+    for folder in filter(None, (config_dir(), own_dir())):
+        shelf = folder / cfg.what.removesuffix("s")
+        for path in shelf.rglob("*.yaml"):
+            found[path.relative_to(shelf).with_suffix("").as_posix()] = about(path)
+    return _table(sorted(found.items()))
 
 
 def about(path: Path) -> str:
     """``# invset run …    (what it is)`` to ``what it is``; without brackets, the command."""
-    first = next(
-        line
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if not line.startswith("# @package")
-    )
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next((line for line in lines if not line.startswith("# @package")), "")
     command, _, rest = first.removeprefix("# ").partition("    (")
     return rest.removesuffix(")") or command
 

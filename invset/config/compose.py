@@ -19,6 +19,7 @@ from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.default_element import ResultDefault
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
@@ -30,6 +31,9 @@ from invset.errors import InvsetError
 #: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
 SHORT = ("K", "n", "mu0", "alpha", "inner_steps", "constraint")
 
+#: What Hydra calls where the folder of ``--config-dir`` comes from.
+_OWN = "command-line"
+
 
 def config_dir() -> Path:
     """configs/ lies inside an installed package, and beside it in a checkout."""
@@ -38,22 +42,38 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
-def compose(config: str, overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
+def own_dir() -> Path | None:
+    """The folder of ``--config-dir`` of the command that runs, or None."""
+    hydra = GlobalHydra.instance()
+    if not hydra.is_initialized():
+        return None
+    paths = hydra.config_loader().get_search_path().get_path()
+    own = [one.path for one in paths if one.provider == _OWN]
+    return Path(own[0].removeprefix("file://")) if own else None
+
+
+def compose(
+    config: str,
+    overrides: Sequence[str] = (),
+    with_hydra: bool = False,
+    more: Path | None = None,
+) -> DictConfig:
     """The configuration of a command, as its words would make it.
 
     Args:
         config: name of a file of ``configs/``, for example "run".
         overrides: words such as ``sampler=full``.
         with_hydra: keep Hydra's own part.
+        more: another folder of options.
     """
-    cfg = loader().load_configuration(config, list(overrides), RunMode.RUN)
+    cfg = loader(more=more).load_configuration(config, list(overrides), RunMode.RUN)
     if not with_hydra:
         with open_dict(cfg):
             del cfg["hydra"]
     return cfg
 
 
-def loader(folder: str | None = None, more: str | None = None) -> Loader:
+def loader(folder: str | None = None, more: str | Path | None = None) -> Loader:
     """A loader of ``configs/``.
 
     Args:
@@ -65,7 +85,7 @@ def loader(folder: str | None = None, more: str | None = None) -> Loader:
     path = create_config_search_path(str(Path(folder or config_dir()).resolve()))
     if more is not None:
         folder = f"file://{Path(more).resolve()}"
-        path.prepend("command-line", folder, SearchPathQuery(provider="schema"))
+        path.prepend(_OWN, folder, SearchPathQuery(provider="schema"))
     return Loader(path)
 
 
@@ -95,7 +115,7 @@ class Loader(ConfigLoaderImpl):
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
         if run_mode is RunMode.RUN and "sampler" in cfg:
-            _hand_down(cfg)
+            _hand_down(cfg, self._targets.get("sampler"))
         return cfg
 
     def _compose_config_from_defaults_list(
@@ -185,8 +205,13 @@ def _target(part: DictConfig) -> str | None:
     return str(part["_target_"])
 
 
-def _hand_down(cfg: DictConfig) -> None:
-    """Move what was given at the top level to the sampler; null is the sampler's own."""
+def _hand_down(cfg: DictConfig, typed: str | None) -> None:
+    """Move what was given at the top level to the sampler; null is the sampler's own.
+
+    Args:
+        cfg: the configuration.
+        typed: the sampler's class, where it was typed itself.
+    """
     sampler = cfg.sampler
     for key in SHORT:
         value = cfg.get(key)
@@ -194,7 +219,7 @@ def _hand_down(cfg: DictConfig) -> None:
             continue
         options = options_of(sampler)
         if options is not None and key not in options:
-            raise InvsetError(_refusal(cfg, key, value))
+            raise InvsetError(_refusal(cfg, typed, key, value))
         with open_dict(sampler):  # a class that can't be read says itself what it has
             sampler[key] = value
     if cfg.get("n") and cfg.get("K") is None and sampler.get("K", 0) > sampler.n >= 1:
@@ -204,8 +229,8 @@ def _hand_down(cfg: DictConfig) -> None:
             cfg[key] = None
 
 
-def _refusal(cfg: DictConfig, key: str, value: Any) -> str:
-    name = cfg.hydra.runtime.choices.get("sampler") or cfg.sampler._target_
+def _refusal(cfg: DictConfig, typed: str | None, key: str, value: Any) -> str:
+    name = typed or cfg.hydra.runtime.choices.get("sampler") or cfg.sampler._target_
     have = [option for option, options in samplers().items() if key in (options or ())]
     return (
         f"sampler {name} has no {key}; leave {key}={value} out, or type sampler= and one that has"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.errors import (
+    ConfigCompositionException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -39,9 +44,12 @@ def one_sentence(error: Exception, command: str) -> str:
     """
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.partition("/")
-        return _no_option(group, option)
+        return _no_option(group, option, error.options or ())
     if isinstance(error, OverrideParseException):
         return _no_override(error.override)
+    located = re.match(r"Error locating target '([^']+)'", str(error))
+    if isinstance(error, InstantiationException) and located:
+        return _no_target(located[1], list(_causes(error))[-1])
     composing = isinstance(error, ConfigCompositionException)
     for cause in _causes(error):
         if isinstance(cause, MissingMandatoryValue) and cause.full_key:
@@ -71,11 +79,31 @@ def _no_override(word: str) -> str:
     )
 
 
-def _no_option(group: str, option: str) -> str:
-    known = sorted(
+def _no_target(target: str, error: BaseException) -> str:
+    """Why the class or function that ``_target_`` names can't be had."""
+    module, _, name = target.rpartition(".")
+    absent = error.name if isinstance(error, ModuleNotFoundError) else None
+    if absent == target:
+        return (
+            f"there is no {name} in {module}; _target_= takes file.Name, as it stands in the file"
+        )
+    if absent is not None and f"{module}.".startswith(f"{absent}."):
+        return (
+            f"there is no {target}: neither a file {module.replace('.', '/')}.py in this directory"
+            " nor an installed package; _target_= takes file.Name"
+        )
+    from invset.nets.trace import told  # which imports torch
+
+    return f"{target} can't be loaded: {told(error)}"
+
+
+def _no_option(group: str, option: str, more: Sequence[str]) -> str:
+    """`more` are those of the folder of ``--config-dir`` and of ours, without folders in them."""
+    ours = {
         p.relative_to(config_dir() / group).with_suffix("").as_posix()
         for p in (config_dir() / group).rglob("*.yaml")
-    )
+    }
+    known = sorted(ours | set(more))
     same = [name for name in known if name.endswith(f"/{option}")]  # experiment=fig1
     hint = f" Did you mean {', '.join(same)}?" if same else did_you_mean(option, known)
     names = (

@@ -11,13 +11,19 @@ import types
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from torch import Tensor
+
 from invset.errors import InvsetError
 
 T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses become dictionaries by field; tensors and plain values stay."""
+    """Dataclasses become dictionaries by field; tensors and plain values stay.
+
+    Raises:
+        InvsetError: a value of another type, which no file could hold without pickle.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: to_plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, enum.Enum):
@@ -26,7 +32,12 @@ def to_plain(value: Any) -> Any:
         return [to_plain(one) for one in value]
     if isinstance(value, dict):
         return {key: to_plain(one) for key, one in value.items()}
-    return value
+    if value is None or isinstance(value, (Tensor, bool, int, float, str)):
+        return value
+    raise InvsetError(
+        "a state holds tensors, numbers, texts, lists, dictionaries and dataclasses of these, no"
+        f" {type(value).__name__}"
+    )
 
 
 def from_plain(kind: type[T], value: Any) -> T:

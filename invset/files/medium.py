@@ -23,7 +23,7 @@ class Medium(Protocol):
     """What the inputs of a network are.
 
     Inputs x are float tensors with shape (N, …) between generator and network; stored they are what
-    a file holds.
+    a file holds. A class of your own that names this as its base has what is given here.
     """
 
     @property
@@ -34,12 +34,12 @@ class Medium(Protocol):
     @property
     def saved(self) -> str:
         """What messages call one as it is saved."""
-        ...
+        return f"{self.noun} file"
 
     @property
     def hint(self) -> str:
         """What to look at where a network can't take one."""
-        ...
+        return "network.medium= says what it takes, and its weights are to be float32"
 
     @property
     def rounding(self) -> str:
@@ -54,18 +54,24 @@ class Medium(Protocol):
     @property
     def cell(self) -> int | None:
         """Side of one picture in a grid of samples, in pixels; None: no matter."""
-        ...
+        return None
 
     @property
     def legend(self) -> str:
         """What pictures of samples show, in words; empty where they are the samples themselves."""
-        ...
+        return ""
 
     def about(self) -> dict[str, Any]:
         """What ``summary.json`` says of it: its kind, what it is called, what it is rounded to, its
         legend, and what belongs to the kind.
         """
-        ...
+        return {
+            "kind": type(self).__name__.lower(),
+            "noun": self.noun,
+            "saved": self.saved,
+            "rounding": self.rounding,
+            "legend": self.legend,
+        }
 
     def blank(self) -> Tensor:
         """One input without content, on the CPU."""

@@ -107,6 +107,8 @@ def told(error: BaseException) -> str:
     from: ``ValueError: too dark (my_network.py, line 12, in forward)``.
     """
     frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError):  # which says itself where
+        frames = traceback.StackSummary()
     own = [frame for frame in frames if not frame.filename.startswith((*_NOT_OWN, "<"))]
     first = str(error).strip().split("\n")[0].rstrip(".")
     words = f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from invset.analysis.discover import Measured, measure
 from invset.analysis.reference import Reference
-from invset.analysis.sample_set import Effort, SampleSet
+from invset.analysis.sample_set import SampleSet
 from invset.core.space import Region
 from invset.files.rundir import RunDir
 from invset.problem.problem import Problem
@@ -45,41 +45,11 @@ class Ended:
     animation: bool
 
 
-def sample_set(problem: Problem, region: Region, found: Result) -> SampleSet:
-    """A result as analyses see it."""
-    held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
-    effort = Effort(
-        found.asked,
-        found.steps,
-        found.meter.forwards,
-        found.meter.backwards,
-        found.meter.code_steps,
-        found.seconds,
-    )
-    return SampleSet(
-        codes=found.codes,
-        encodings=found.encodings,
-        activations=found.activations.cpu(),
-        ranges=found.ranges,
-        row=found.row.cpu(),
-        origins=found.origins,
-        origin=found.origin.cpu(),
-        step=found.step.cpu(),
-        units=[
-            (neuron.layer, index) if centred and index is not None else None
-            for neuron, index, centred in held
-        ],
-        closest=found.best,
-        region=region,
-        effort=effort,
-    )
-
-
 def write_run(rundir: RunDir, run: Ended) -> None:
     """Write every file of the run but its state and page."""
     problem = run.problem
     found = as_shown(problem, run.found)
-    samples = sample_set(problem, run.region, found)
+    samples = SampleSet.of(problem, run.region, found)
     measured = measure(samples, run.reference)
     rundir.write_samples(problem.medium, found.inputs)
     rundir.write_tensors("samples.safetensors", _tensors(found, measured))

@@ -82,16 +82,27 @@ class Offer:
     Attributes:
         seen: what the step's pass saw.
         chosen: the rows to keep, a boolean with shape (B,); None: none.
-        parent: row of the batch, or number of the seed, that each came from, with shape (B,).
-        log: the numbers of `Sampler.columns`, with shape (columns,).
+        parent: row of the batch, or number of the seed, that each came from, with shape (B,); None:
+            the row.
+        log: the numbers of `Sampler.columns`, with shape (columns,); None where it has none.
         origin: number from 0 of the word in `Sampler.origins`.
     """
 
     seen: Seen
     chosen: Tensor | None
-    parent: Tensor
-    log: Tensor
+    parent: Tensor | None = None
+    log: Tensor | None = None
     origin: int = 0
+
+    def rows(self) -> Tensor:
+        """`parent`, or the rows of the batch."""
+        if self.parent is None:
+            return torch.arange(len(self.seen.u), device=self.seen.u.device)
+        return self.parent
+
+    def numbers(self) -> Tensor:
+        """`log`, or no numbers."""
+        return self.seen.f.new_zeros(0) if self.log is None else self.log
 
 
 @dataclass(frozen=True)
@@ -172,7 +183,7 @@ class Sampler(Generic[S]):
             )
 
     def check(self, target: Target) -> None:
-        """Raise `InvsetError` for a target that this sampler can't sample."""
+        """Raise `InvsetError` for a target that this sampler can't sample; called before `init`."""
 
     def init(self, target: Target, rng: torch.Generator) -> S:
         """The first state."""

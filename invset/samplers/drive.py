@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
 from invset.core.kept import Kept
+from invset.core.plain import from_plain, to_plain
 from invset.core.target import Meter, Target
 from invset.errors import InvsetError
 from invset.samplers.base import Column, Limits, Offer, Sampler, Status
@@ -65,6 +66,22 @@ def columns(sampler: Sampler[Any] | type[Sampler[Any]], p: int) -> tuple[Column,
     return (*extent, *sampler.columns, *counts)
 
 
+def state_type(sampler: Sampler[Any]) -> Any:
+    """The class of a sampler's states, which `init` says that it returns.
+
+    Raises:
+        InvsetError: it does not say.
+    """
+    found = get_type_hints(type(sampler).init).get("return")
+    if not is_dataclass(get_origin(found) or found):
+        name = type(sampler).__name__
+        raise InvsetError(
+            f"the state of a sampler is a frozen dataclass, which a run goes on from: {name}.init"
+            " must say which one it returns, as in `def init(self, target, rng) -> MyState`"
+        )
+    return found
+
+
 def drive(
     sampler: Sampler[S],
     target: Target,
@@ -89,8 +106,7 @@ def drive(
     stop = sampler.limits().tightened(limits or Limits())
     try:
         if run is None:
-            target.meter.set(Meter())
-            run = Run(sampler.init(target, rng), None, None, target.meter.copy())
+            run = _begun(sampler, target, rng)
         else:
             target.meter.set(run.meter)
         started = time.monotonic() - run.seconds
@@ -114,6 +130,16 @@ def drive(
     return run
 
 
+def _begun(sampler: Sampler[S], target: Target, rng: torch.Generator) -> Run[S]:
+    """The run before the first step; a state that no file could hold is told now, not after it."""
+    kind = state_type(sampler)
+    sampler.check(target)
+    target.meter.set(Meter())
+    state = sampler.init(target, rng)
+    from_plain(kind, to_plain(state))
+    return Run(state, None, None, target.meter.copy())
+
+
 def _round(
     sampler: Sampler[S], target: Target, rng: torch.Generator, run: Run[S]
 ) -> tuple[Run[S], Tensor]:
@@ -125,6 +151,7 @@ def _round(
     rows = []
     for number in range(sampler.stride(state, sampler.n - run.count)):
         state, offer = sampler.step(target, state, rng)
+        _check(sampler, offer)
         seen = offer.seen
         finite = torch.isfinite(seen.f).all(1) & torch.isfinite(seen.u).all(1)
         kept = _keep(sampler, kept, offer, finite, run.steps + number)
@@ -141,6 +168,24 @@ def _round(
     return _read(sampler, after, torch.stack(sound).all()), torch.stack(rows)
 
 
+def _check(sampler: Sampler[Any], offer: Offer) -> None:
+    """Raise `InvsetError` for an offer of other shapes than the contract's."""
+    name = type(sampler).__name__
+    rows = (len(offer.seen.u),)
+    chosen = offer.chosen
+    if chosen is not None and (chosen.shape != rows or chosen.dtype is not torch.bool):
+        raise InvsetError(
+            f"{name}.step offers `chosen` of shape {tuple(chosen.shape)} and type {chosen.dtype};"
+            f" of {rows[0]} codes it must be a boolean of shape {rows}"
+        )
+    wanted = (len(sampler.columns),)
+    if offer.numbers().shape != wanted:
+        raise InvsetError(
+            f"{name}.step gives a log of shape {tuple(offer.numbers().shape)}, but {name}.columns"
+            f" names {wanted[0]}: it must be of shape {wanted}"
+        )
+
+
 def _keep(
     sampler: Sampler[S], kept: Kept | None, offer: Offer, finite: Tensor, step: int
 ) -> Kept | None:
@@ -148,7 +193,7 @@ def _keep(
     if offer.chosen is None:
         return kept
     before = Kept.empty(sampler.n, offer.seen) if kept is None or sampler.replaces else kept
-    after = before.add(offer.chosen & finite, offer.seen, offer.parent, step, offer.origin)
+    after = before.add(offer.chosen & finite, offer.seen, offer.rows(), step, offer.origin)
     return after.or_more(kept) if sampler.replaces and kept is not None else after
 
 
@@ -159,7 +204,7 @@ def _row(sampler: Sampler[S], target: Target, offer: Offer, kept: Kept | None) -
     inside = target.range.contains(f) if not sampler.holds_range else sampler.accepts(target, f)
     inside = inside.sum()
     counts = torch.stack([inside, torch.zeros_like(inside) if kept is None else kept.count])
-    return torch.cat([extent, offer.log.detach().to(f), counts.to(f)])
+    return torch.cat([extent, offer.numbers().detach().to(f), counts.to(f)])
 
 
 def _read(sampler: Sampler[S], run: Run[S], finite: Tensor) -> Run[S]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar, get_type_hints, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 
 from invset.core.plain import from_plain, to_plain
 from invset.core.target import Target
 from invset.samplers.base import Column, Limits, S, Sampler, Status
-from invset.samplers.drive import Run, columns, drive
+from invset.samplers.drive import Run, columns, drive, state_type
 from invset.samplers.found import Found
 
 #: Called after every look with the state to go on from, the new rows of the log, with shape (steps,
@@ -99,7 +99,7 @@ class Sampling(Generic[S]):
     @property
     def state_type(self) -> Any:
         """A run of the sampler."""
-        return Run[get_type_hints(type(self.sampler).init)["return"]]  # type: ignore[misc]
+        return Run[state_type(self.sampler)]  # type: ignore[misc]
 
     def columns(self, p: int) -> tuple[Column, ...]:
         return columns(self.sampler, p)
