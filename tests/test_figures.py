@@ -236,7 +236,8 @@ def test_a_figure_is_sampled_and_drawn(
         "-m",
         f"experiment=figures/mini/{figure}",
         *LITTLE,
-        *([] if "PPGN" in methods else ["inner_steps=2"]),  # it has none
+        # PPGN has no inner steps
+        *(["limits.code_steps=60"] if "PPGN" in methods else ["inner_steps=2"]),
         *words,
         f"hydra.sweep.dir={folder}",
     ) in (0, 3)
