@@ -27,7 +27,7 @@ class InverseSetSampler:
 
     Args:
         k: codes at a time (the paper's K); None: 10, or n if that is less.
-        n: samples.
+        n: samples; None: 100.
         sampler: an option of ``sampler=``: "stream" (default), "two_stage" (published), "full"
             (eq. 6 for all n together), "ppgn" (Nguyen et al. 2017), "ladder" (several ranges); or
             a `Sampler` or a `Study`, whose own K and n then count.
@@ -42,7 +42,7 @@ class InverseSetSampler:
     def __init__(
         self,
         k: int | None = None,
-        n: int = 100,
+        n: int | None = None,
         sampler: str | Sampler[Any] | Study = "stream",
         prior: str | Region = "auto",
         limits: Limits | None = None,
@@ -51,8 +51,15 @@ class InverseSetSampler:
         self.prior = prior
         self.limits = limits
         if not isinstance(sampler, str):
+            given = [*options, *(key for key, value in (("k", k), ("n", n)) if value is not None)]
+            if given:
+                raise InvsetError(
+                    f"{given[0]} is an option of a sampler that is named; give it to"
+                    f" {type(sampler).__name__} itself, whose own options count"
+                )
             self.sampler: Sampler[Any] | Study = sampler
             return
+        n = 100 if n is None else n
         check_choice("sampler", sampler, sampler_names())
         kind = sampler_class(sampler)
         known = [field.name for field in fields(kind)]

@@ -138,3 +138,9 @@ def test_nothing_found_is_an_empty_result() -> None:
 def test_mistakes(message: str, options: dict[str, object]) -> None:
     with pytest.raises(InvsetError, match=message):
         InverseSetSampler(**options).run(problem())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"n": 7}, {"k": 3}, {"walk": 0.5}, {"nonsense": 1}])
+def test_options_beside_a_sampler_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(InvsetError, match="whose own options count"):
+        InverseSetSampler(sampler=Stream(K=5, n=20), **options)  # type: ignore[arg-type]

@@ -95,12 +95,49 @@ class Choosy(Draws):
         (Untyped, r"Untyped\.init must say which one it returns"),
         (NoDataclass, r"a frozen dataclass.* NoDataclass\.init"),
         (HoldsRandomness, "and dataclasses of these, no Generator"),
-        (Numbers, r"`chosen` of shape \(4,\) and type torch.int64; of 4 codes it must be a bool"),
-        (TwoAxes, r"`chosen` of shape \(4, 1\).* of shape \(4,\)"),
-        (NoLog, r"a log of shape \(0,\), but NoLog\.columns names 1: it must be of shape \(1,\)"),
+        (Numbers, r"`chosen` of shape \(4,\) and type torch.int64; it must be a boolean"),
+        (TwoAxes, r"`chosen` of shape \(4, 1\).*, with shape \(4,\)"),
+        (NoLog, "offers no `log`; it must hold a"),
         (Choosy, "not this one"),
     ],
 )
 def test_what_breaks_the_contract_is_told(kind: type[Draws], message: str) -> None:
     with pytest.raises(InvsetError, match=message):
         run(kind(K=4, n=10), everything())
+
+
+def bad(offer: Any) -> Sampler[Where]:
+    """A sampler whose step gives what `offer` makes of the state and of what was seen."""
+
+    class Bad(Draws):
+        def step(self, target: Target, state: Where, rng: torch.Generator) -> Any:
+            return offer(state, target.look(state.u))
+
+    return Bad(K=4, n=10)
+
+
+ALL = torch.ones(4, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("offer", "sentence"),
+    [
+        (lambda state, seen: state, "must return a pair"),
+        (lambda state, seen: (state, ALL), "must return a pair"),
+        (lambda state, seen: (state, Offer(seen.u, ALL)), "not what target.look gave"),
+        (lambda state, seen: (state, Offer(seen, ALL, torch.arange(3))), "`parent` of shape"),
+        (lambda state, seen: (state, Offer(seen, ALL, torch.ones(4))), "whole numbers"),
+        (lambda state, seen: (state, Offer(seen, ALL, origin=7)), "`origin` 7"),
+        (lambda state, seen: (state, Offer(seen, ALL, origin=True)), "`origin` True"),
+    ],
+)
+def test_what_a_step_may_not_give(offer: Any, sentence: str) -> None:
+    with pytest.raises(InvsetError, match=sentence):
+        run(bad(offer), everything())
+
+
+def test_what_is_chosen_outside_of_the_range_is_not_kept() -> None:
+    target = plain_set(lambda c: c[:, :1], [(0.8, 1.0)], cube())
+    ended = run(Draws(K=4, n=10), target)  # it chooses all above one half
+    assert ended.kept is not None
+    assert (ended.kept.trimmed()["f"] >= 0.8).all()

@@ -509,3 +509,39 @@ def test_other_generators_and_regions(
         "budget",
         "unreachable",
     )
+
+
+def test_an_analysis_that_fails_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, tmp_path / "whole", *HORSE) == 0
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a defect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("invset.analysis.discover.analyses", lambda: {"lean": broken})
+        assert run(patch, tmp_path / "cut", *HORSE) == 2
+    assert "the analysis lean failed: ZeroDivisionError: a defect" in capsys.readouterr().err
+    assert resume(monkeypatch, tmp_path / "cut") == 0
+    assert contents(tmp_path / "whole") == contents(tmp_path / "cut")
+
+
+def test_a_step_that_fails_late_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert run(monkeypatch, tmp_path / "whole", *HORSE) == 0
+    step, calls = Stream.step, []
+
+    def broken(self: Any, *rest: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 8:
+            raise ZeroDivisionError("a defect")
+        return step(self, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stream, "step", broken)
+        with pytest.raises(ZeroDivisionError):
+            run(patch, tmp_path / "cut", *HORSE)
+    assert resume(monkeypatch, tmp_path / "cut") == 0
+    assert contents(tmp_path / "whole") == contents(tmp_path / "cut")

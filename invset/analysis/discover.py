@@ -8,6 +8,7 @@ of a run is to show more than its figures.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -27,6 +28,7 @@ from invset.analysis.record import (
 )
 from invset.analysis.reference import Reference
 from invset.analysis.sample_set import SampleSet
+from invset.errors import InvsetError
 
 Analysis = Callable[[SampleSet, Reference | None], Any]
 
@@ -89,12 +91,30 @@ def measure(samples: SampleSet, reference: Reference | None) -> Measured:
             }
             for ranges, part in zip(samples.ranges, samples.rows(), strict=True)
         ]
-    tensors = [per_sample_of(name, record) for name, record in records.items()]
-    return Measured(summary, {name: value for part in tensors for name, value in part.items()})
+    tensors: dict[str, Tensor] = {}
+    for name, record in records.items():
+        tensors |= per_sample_of(name, record)
+    for name, value in tensors.items():
+        if len(value) != len(samples.codes):
+            raise InvsetError(
+                f"{name} holds {len(value)} rows; `per_sample` holds one for each of the"
+                f" {len(samples.codes)} samples"
+            )
+    # in memory of their own: a file can't hold a part of another tensor
+    return Measured(summary, {name: value.clone() for name, value in tensors.items()})
 
 
 def _records(samples: SampleSet, reference: Reference | None) -> dict[str, Any]:
-    made = {name: analysis(samples, reference) for name, analysis in analyses().items()}
+    made = {}
+    for name, analysis in analyses().items():
+        try:
+            made[name] = analysis(samples, reference)
+        except Exception as error:
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            raise InvsetError(
+                f"the analysis {name} failed: {type(error).__name__}: {error} ({at.filename}, line"
+                f" {at.lineno}); mend it, and go on with invset run --resume and the run's folder"
+            ) from error
     return {name: record for name, record in made.items() if record is not None}
 
 

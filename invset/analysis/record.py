@@ -183,7 +183,9 @@ def per_sample_of(name: str, record: Any) -> dict[str, Any]:
 
 
 def finite(value: Any) -> Any:
-    """JSON has no nan: null says that there is no such number."""
+    """JSON has no nan: null says that there is no such number. A tensor of one number is one."""
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
     if isinstance(value, dict):
         return {k: finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -93,10 +93,14 @@ class Job:
 
             try:
                 ended = self.study.run(self.target, self.rng, self.state, on_look, self.limits)
+            except Exception:
+                if self.last[0] is not None:
+                    self._save()  # what was found is not lost: --resume goes on from it
+                raise
             finally:
                 signal.signal(signal.SIGTERM, previous)
-        if ended.status is Status.INTERRUPTED:
-            self._save()
+        # also of a run that has ended: if an analysis fails or the disk is full, --resume writes it
+        self._save()
         result = finish(self.problem, self.region, self.study.found(self.target, ended))
         self._write(result)
         if ended.status is not Status.INTERRUPTED:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from invset.core.kept import Kept
 from invset.core.plain import from_plain, to_plain
-from invset.core.target import Meter, Target
+from invset.core.target import Meter, Seen, Target
 from invset.errors import InvsetError
 from invset.samplers.base import Column, Limits, Offer, Sampler, Status
 
@@ -150,11 +150,11 @@ def _round(
     sound = []
     rows = []
     for number in range(sampler.stride(state, sampler.n - run.count)):
-        state, offer = sampler.step(target, state, rng)
-        _check(sampler, offer)
+        state, offer = _checked(sampler, sampler.step(target, state, rng))
         seen = offer.seen
         finite = torch.isfinite(seen.f).all(1) & torch.isfinite(seen.u).all(1)
-        kept = _keep(sampler, kept, offer, finite, run.steps + number)
+        allowed = finite & sampler.accepts(target, seen.f)
+        kept = _keep(sampler, kept, offer, allowed, run.steps + number)
         best = closest(target, seen.f[0] if best is None else best, seen.f)
         sound.append(finite.all())
         rows.append(_row(sampler, target, offer, kept))
@@ -168,32 +168,53 @@ def _round(
     return _read(sampler, after, torch.stack(sound).all()), torch.stack(rows)
 
 
-def _check(sampler: Sampler[Any], offer: Offer) -> None:
-    """Raise `InvsetError` for an offer of other shapes than the contract's."""
-    name = type(sampler).__name__
+def _checked(sampler: Sampler[S], given: object) -> tuple[S, Offer]:
+    """What a step gives, if it is what the contract says.
+
+    Raises:
+        InvsetError: it gives something else, or numbers of other shapes or types.
+    """
+    name = f"{type(sampler).__name__}.step"
+    if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[1], Offer):
+        raise InvsetError(f"{name} must return a pair: the next state, and an Offer")
+    state: S = given[0]
+    offer: Offer = given[1]
+    if not isinstance(offer.seen, Seen):
+        raise InvsetError(f"{name} offers `seen` that is not what target.look gave")
     rows = (len(offer.seen.u),)
-    chosen = offer.chosen
-    if chosen is not None and (chosen.shape != rows or chosen.dtype is not torch.bool):
+    wanted = (
+        ("chosen", offer.chosen, rows, "a boolean"),
+        ("parent", offer.parent, rows, "whole numbers"),
+        ("log", offer.log, (len(sampler.columns),), "a number for each of its columns"),
+    )
+    for key, value, shape, what in wanted:
+        if value is None:
+            continue
+        typed = {"chosen": value.dtype is torch.bool, "parent": value.dtype is torch.long}
+        if value.shape != shape or not typed.get(key, True):
+            raise InvsetError(
+                f"{name} offers `{key}` of shape {tuple(value.shape)} and type {value.dtype}; it"
+                f" must be {what}, with shape {shape}"
+            )
+    if offer.log is None and sampler.columns:
+        names = ", ".join(column.name for column in sampler.columns)
+        raise InvsetError(f"{name} offers no `log`; it must hold {names}")
+    if type(offer.origin) is not int or not 0 <= offer.origin < len(sampler.origins):
         raise InvsetError(
-            f"{name}.step offers `chosen` of shape {tuple(chosen.shape)} and type {chosen.dtype};"
-            f" of {rows[0]} codes it must be a boolean of shape {rows}"
+            f"{name} offers `origin` {offer.origin!r}; it must be the number of one of the"
+            f" {len(sampler.origins)} origins {', '.join(sampler.origins)}, from 0"
         )
-    wanted = (len(sampler.columns),)
-    if offer.numbers().shape != wanted:
-        raise InvsetError(
-            f"{name}.step gives a log of shape {tuple(offer.numbers().shape)}, but {name}.columns"
-            f" names {wanted[0]}: it must be of shape {wanted}"
-        )
+    return state, offer
 
 
 def _keep(
-    sampler: Sampler[S], kept: Kept | None, offer: Offer, finite: Tensor, step: int
+    sampler: Sampler[S], kept: Kept | None, offer: Offer, allowed: Tensor, step: int
 ) -> Kept | None:
     """The samples after an offer."""
     if offer.chosen is None:
         return kept
     before = Kept.empty(sampler.n, offer.seen) if kept is None or sampler.replaces else kept
-    after = before.add(offer.chosen & finite, offer.seen, offer.rows(), step, offer.origin)
+    after = before.add(offer.chosen & allowed, offer.seen, offer.rows(), step, offer.origin)
     return after.or_more(kept) if sampler.replaces and kept is not None else after
 
 
