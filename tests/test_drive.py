@@ -435,6 +435,8 @@ def test_kept_drops_what_comes_after_the_last() -> None:
         ({"n": 2.5}, "n must be a whole number"),
         ({"mu0": 0}, "mu0 must be a number above 0"),
         ({"alpha": 1}, "alpha must be a number above 1"),
+        ({"mu0": float("inf")}, "mu0 must be a number above 0 and below"),
+        ({"alpha": float("inf")}, "alpha must be a number above 1 and below"),
         ({"K": True}, "K must be"),
     ],
 )

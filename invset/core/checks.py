@@ -97,18 +97,3 @@ def check_batch(K: int, n: int) -> None:
             f"K={K} codes at a time are more than the n={n} samples asked for; type K={n} or a"
             " larger n"
         )
-
-
-def check_counts(K: Any, n: Any, mu0: Any, alpha: Any) -> None:
-    """Raise `InvsetError` unless 1 <= K <= n are whole numbers, mu0 > 0 and alpha > 1."""
-    for name, value in (("K", K), ("n", n)):
-        if not is_whole(value, 1):
-            raise InvsetError(
-                f"{name} must be a whole number of at least 1, not {value}; for example {name}=10"
-            )
-    check_batch(K, n)
-    for name, value, low in (("mu0", mu0, 0), ("alpha", alpha, 1)):
-        if not is_number(value) or not low < value < math.inf:
-            raise InvsetError(
-                f"{name} must be a number above {low}, not {value}; for example {name}=10"
-            )

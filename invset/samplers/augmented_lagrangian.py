@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -49,8 +50,8 @@ class AugmentedLagrangian(Sampler[S]):
         step_rule: how a gradient becomes a step.
     """
 
-    mu0: float = option(1.0, above=0)
-    alpha: float = option(3.0, above=1)
+    mu0: float = option(1.0, above=0, below=math.inf)
+    alpha: float = option(3.0, above=1, below=math.inf)
     inner_steps: int = option(10, at_least=1)
     max_outer: int = option(40, at_least=1)
     mu_max: float = option(300.0, above=0)

@@ -19,9 +19,9 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from invset.core.checks import check_batch
 from invset.core.options import check_options, option
 from invset.core.target import MARGIN, Meter, Seen, Target
-from invset.errors import InvsetError
 
 S = TypeVar("S")
 
@@ -176,11 +176,7 @@ class Sampler(Generic[S]):
 
     def __post_init__(self) -> None:
         check_options(self, "sampler")
-        if self.n < self.K:
-            raise InvsetError(
-                f"K={self.K} codes at a time are more than the n={self.n} samples asked for; type"
-                f" K={self.n} or a larger n"
-            )
+        check_batch(self.K, self.n)
 
     def check(self, target: Target) -> None:
         """Raise `InvsetError` for a target that this sampler can't sample; called before `init`."""

@@ -153,11 +153,12 @@ def _round(
         state, offer = _checked(sampler, sampler.step(target, state, rng))
         seen = offer.seen
         finite = torch.isfinite(seen.f).all(1) & torch.isfinite(seen.u).all(1)
-        allowed = finite & sampler.accepts(target, seen.f)
-        kept = _keep(sampler, kept, offer, allowed, run.steps + number)
+        allowed = sampler.accepts(target, seen.f)
+        kept = _keep(sampler, kept, offer, finite & allowed, run.steps + number)
         best = closest(target, seen.f[0] if best is None else best, seen.f)
         sound.append(finite.all())
-        rows.append(_row(sampler, target, offer, kept))
+        inside = allowed if sampler.holds_range else target.range.contains(seen.f)
+        rows.append(_row(offer, inside, kept))
     if not target.exact and not sampler.replaces and kept is not None:
         accepts = partial(sampler.accepts, target)
         kept = kept.confirmed(target, run.count, sampler.K, accepts)
@@ -218,13 +219,12 @@ def _keep(
     return after.or_more(kept) if sampler.replaces and kept is not None else after
 
 
-def _row(sampler: Sampler[S], target: Target, offer: Offer, kept: Kept | None) -> Tensor:
-    """The numbers of `columns` for one step."""
+def _row(offer: Offer, inside: Tensor, kept: Kept | None) -> Tensor:
+    """The numbers of `columns` for one step; `inside` says which codes are in range."""
     f = offer.seen.f.detach()
     extent = torch.stack([f.amin(0), f.mean(0), f.amax(0)], 1).flatten()
-    inside = target.range.contains(f) if not sampler.holds_range else sampler.accepts(target, f)
-    inside = inside.sum()
-    counts = torch.stack([inside, torch.zeros_like(inside) if kept is None else kept.count])
+    count = inside.sum()
+    counts = torch.stack([count, torch.zeros_like(count) if kept is None else kept.count])
     return torch.cat([extent, offer.numbers().detach().to(f), counts.to(f)])
 
 

@@ -100,8 +100,8 @@ class Stream(Sampler[StreamState]):
         mu_max: largest penalty.
     """
 
-    mu0: float = option(10.0, above=0)
-    alpha: float = option(10.0, above=1)
+    mu0: float = option(10.0, above=0, below=math.inf)
+    alpha: float = option(10.0, above=1, below=math.inf)
     inner_steps: int = option(10, at_least=1)
     tolerance: float = option(0.1, above=0)
     walk: float = option(0.85, above=0, at_most=1)

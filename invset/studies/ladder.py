@@ -90,7 +90,7 @@ class Ladder:
 
     K: int = option(20, at_least=1)
     ranges: Sequence[Sequence[float]] = ()
-    mu0: float = option(1e3, above=0)
+    mu0: float = option(1e3, above=0, below=math.inf)
     tolerance: float = option(0.25, above=0)
     longest: float = option(0.4, above=0)
     max_age: int = option(40, at_least=1)
