@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from invset.core.options import option
-from invset.core.space import send
+from invset.core.ball import send
 from invset.core.target import Target
 from invset.errors import InvsetError
 from invset.samplers.base import LOOK, Column, Offer, Sampler
