@@ -14,6 +14,7 @@ from invset.core.space import Region
 from invset.core.target import ActivationRange
 
 if TYPE_CHECKING:
+    from invset.problem.in_views import Scales
     from invset.problem.problem import Problem
     from invset.problem.result import Result
 
@@ -55,6 +56,7 @@ class SampleSet:
             hold, such as a direction.
         closest: activations that came closest to the ranges, with shape (p,); None for a part.
         region: where codes may lie.
+        scales: activations in views and in the whole, where neurons are robust; else None.
         effort: what the whole set took; None for a part of it.
     """
 
@@ -70,6 +72,7 @@ class SampleSet:
     closest: Tensor | None
     region: Region
     effort: Effort | None
+    scales: Scales | None = None
 
     @classmethod
     def of(cls, problem: Problem, region: Region, found: Result) -> SampleSet:
@@ -105,6 +108,7 @@ class SampleSet:
             closest=found.best,
             region=region,
             effort=effort,
+            scales=found.scales.cpu() if found.scales is not None else None,
         )
 
     def __len__(self) -> int:
@@ -143,4 +147,5 @@ class SampleSet:
             step=self.step[here],
             closest=None,
             effort=None,
+            scales=None if self.scales is None else self.scales.rows(here),
         )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import hydra
 from omegaconf import DictConfig
 
 from invset.analysis.reference import Reference
 from invset.commands.pictures import look_at, read_inputs
 from invset.config import build
-from invset.files.image8bit import of_size
+from invset.files.image8bit import Image8Bit, of_size
 from invset.files.rundir import RunDir
 from invset.nets.network import Network
+from invset.problem.encode import in_views
+from invset.progress import bar
 
 
 def main(cfg: DictConfig) -> None:
@@ -23,19 +27,29 @@ def main(cfg: DictConfig) -> None:
     layers = list(dict.fromkeys([*(cfg.layers or _neuron_layers(network)), *keep]))
     seen = look_at(network, data, layers)
     encodings = look_at(network, data, [encoder], flatten=[encoder])[encoder]
-    about = {
+    about: dict[str, Any] = {
         "network": network.name,
         "encoder": encoder,
         "data": Path(cfg.data).name,
         "images": len(data),
     }
-    reference = Reference.fit(encodings, seen, keep, cfg.variance, about)
+    views = None
+    robust = hydra.utils.instantiate(cfg.robust).resolved(True, _has_views(network))
+    if robust is not None:
+        about["robust"] = robust.about()
+        with bar(f"{network.name} looks at views", network.medium.noun) as progress:
+            views = in_views(network, data, keep, robust, progress=progress)
+    reference = Reference.fit(encodings, seen, keep, cfg.variance, about, views)
     out = Path(cfg.out)
     RunDir(out.parent).write(out.name, reference.save)
     print(
         f"{len(data)} {network.medium.noun}s, {len(layers)} layers, encodings in"
         f" {reference.encodings.shape[1]} directions\n{out}"
     )
+
+
+def _has_views(network: Network) -> bool:
+    return isinstance(network.medium, Image8Bit)
 
 
 def _neuron_layers(network: Network) -> list[str]:

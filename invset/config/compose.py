@@ -102,6 +102,7 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
+        overrides = [spelled_out(word) for word in overrides]
         parsed, _ = self._parse_overrides_and_create_caching_repo(config_name, overrides)
         self._targets = {}
         for one in parsed:
@@ -137,6 +138,12 @@ class Loader(ConfigLoaderImpl):
                     " over them needs -m"
                 )
         ConfigLoaderImpl.validate_sweep_overrides_legal(overrides, run_mode, from_shell)
+
+
+def spelled_out(word: str) -> str:
+    """``robust=8`` is short for ``robust.M=8``."""
+    key, equals, value = word.partition("=")
+    return f"{key}.M{equals}{value}" if key == "robust" else word
 
 
 def fill_in(node: DictConfig, targets: dict[str, str], path: str = "") -> None:

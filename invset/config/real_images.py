@@ -11,11 +11,20 @@ from invset.problem.problem import Problem
 
 
 def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
-    """The file of ``reference=``, or the embedded one that fits; None where there is none.
+    """The file of ``reference=``, or the embedded one that fits; None where there is none. Of
+    robust neurons it holds what has to lie in the ranges, in views or in the whole.
 
     Raises:
         InvsetError: a file that can't be read, or that was made with another encoder.
     """
+    reference = _load(cfg, problem)
+    robust = problem.robust
+    if reference is None or robust is None or robust.range != "views":
+        return reference
+    return reference.in_views(robust.about())
+
+
+def _load(cfg: DictConfig, problem: Problem) -> Reference | None:
     if cfg.reference is None:
         return None
     if cfg.reference == "auto":

@@ -12,7 +12,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-
 #: Share of a fresh draw in the code that follows a sample, where a region knows no better one.
 WALK = 0.85
 

@@ -171,8 +171,10 @@ class Box:
 
     def to(self, device: str | torch.device) -> Box:
         """The same on another device."""
-        ends = (one.to(device) if isinstance(one, Tensor) else one for one in (self.low, self.high))
-        return Box(*ends, self.start.to(device))
+        low, high = (
+            end.to(device) if isinstance(end, Tensor) else end for end in (self.low, self.high)
+        )
+        return Box(low, high, self.start.to(device))
 
     @cached_property
     def middle(self) -> Tensor:

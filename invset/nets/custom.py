@@ -26,18 +26,8 @@ from invset.nets.labels import read_labels
 from invset.nets.mini import Normalize
 from invset.nets.natural import load_prior
 from invset.nets.network import Network
+from invset.nets.resize import Resize
 from invset.nets.weights import load_state
-
-
-class Resize(nn.Module):
-    """Images of any size, with shape (N, channels, H, W), to that of a medium."""
-
-    def __init__(self, medium: Image8Bit) -> None:
-        super().__init__()
-        self.medium = medium
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.medium.fit(x)
 
 
 def module_network(

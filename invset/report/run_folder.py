@@ -100,9 +100,11 @@ def _activations(
     names = problem.names
     before = [f"{name} before {problem.medium.rounding}" for name in names]
     header = ["sample", "origin", "step", "parent", *before, *names, "in_range"]
+    on_scales, scales = _scales(names, found)
+    header += on_scales
     rows = [
-        [i + 1, found.origins[origin], step, parent, *map(_short, f0), *map(_short, f), held]
-        for i, (origin, step, parent, f0, f, held) in enumerate(
+        [i + 1, found.origins[origin], step, parent, *map(_short, [*f0, *f]), held, *more]
+        for i, (origin, step, parent, f0, f, held, more) in enumerate(
             zip(
                 found.origin.tolist(),
                 found.step.tolist(),
@@ -110,11 +112,21 @@ def _activations(
                 found.activations_before.tolist(),
                 found.activations.tolist(),
                 inside.tolist(),
+                scales,
                 strict=True,
             )
         )
     ]
     return header, rows
+
+
+def _scales(names: list[str], found: Result) -> tuple[list[str], list[list[str]]]:
+    """Header and columns of robust neurons on both scales."""
+    if found.scales is None:
+        return [], [[] for _ in range(len(found))]
+    header = [f"{name} {where}" for where in ("in views", "in the whole") for name in names]
+    both = torch.cat([found.scales.views, found.scales.whole], dim=1).tolist()
+    return header, [[_short(value) for value in row] for row in both]
 
 
 def _numbered(rows: list[list[float]]) -> Iterator[list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ def summarize(
         "prior": region.name,
         "neurons": neurons,
         "ranges": found.ranges,
+        "robust": None if problem.robust is None else asdict(problem.robust),
         **records,
         "figures": figures_as_json(figures()),
         "columns": figures_as_json(columns()),
