@@ -51,6 +51,9 @@ class InBall:
     def ways(self, rows: Tensor) -> Tensor:
         return rows
 
+    def calm(self, u: Tensor) -> Tensor:
+        return u
+
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         u = torch.randn(count, self.dim, generator=rng, device=rng.device)
         return self.project(send(u, self.radius.device))

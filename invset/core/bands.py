@@ -4,15 +4,15 @@ Coordinates are Fourier coefficients in units of their standard deviation over p
 photographs have a root mean square of about 1 in every band. One ball for all of them would let a
 step spend the power of all bands in the lowest; a ball for each band keeps the spectrum natural.
 
-A picture begins quiet, at a small part of the natural power, because nothing takes away what the
-neuron does not need. Steps go along the slopes evened out over the bands: as they are they move
-low frequencies alone, and a picture has form and colour but no detail; with equal strength in every
-band it has fine lines but no form.
+A picture begins quiet, at a small part of the natural power, and fades a little in every step, so
+that what the neuron does not need goes away. Steps go along the slopes evened out over the bands:
+as they are they move low frequencies alone, and a picture has form and colour but no detail; with
+equal strength in every band it has fine lines but no form.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -33,6 +33,7 @@ class Bands:
         evening: exponent in [0, 1] by which the strength of slopes is evened out over bands: 0
             leaves them as they are, 1 gives every band the same strength.
         scale: the unit of step lengths.
+        fading: share of itself that a code loses in every step.
     """
 
     band: Tensor
@@ -41,6 +42,7 @@ class Bands:
     start: float
     evening: float
     scale: float
+    fading: float
     name: ClassVar[str] = "natural"
     plain: ClassVar[bool] = False
     #: A picture that goes on from another one keeps what that one needed.
@@ -52,9 +54,7 @@ class Bands:
 
     def to(self, device: str | torch.device) -> Bands:
         """The same on another device."""
-        band = self.band.to(device)
-        counts = self.counts.to(device)
-        return Bands(band, counts, self.radius, self.start, self.evening, self.scale)
+        return replace(self, band=self.band.to(device), counts=self.counts.to(device))
 
     def rms(self, u: Tensor) -> Tensor:
         """Root mean square of each band: (…, dim) to (…, bands)."""
@@ -89,6 +89,9 @@ class Bands:
         # a band without any slope stays without: it is not lifted out of rounding errors
         strength = (rms / largest).clamp_min(1e-3) ** -self.evening
         return rows * strength[..., self.band]
+
+    def calm(self, u: Tensor) -> Tensor:
+        return (1 - self.fading) * u
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         u = self.start * torch.randn(count, self.dim, generator=rng, device=rng.device)

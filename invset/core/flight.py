@@ -1,10 +1,12 @@
-"""What is known of codes that are on their way to a level."""
+"""What is known of codes that are on their way to a level, and what a step sees of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
 from torch import Tensor
+
+from invset.core.target import Seen
 
 
 @dataclass(frozen=True)
@@ -32,3 +34,22 @@ class Flight:
     def rows(self, chosen: Tensor) -> Flight:
         """Some of the codes, by their row numbers."""
         return Flight(*(getattr(self, one.name)[chosen] for one in fields(self)))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a step sees.
+
+    Attributes:
+        seen: coordinates, activations and encodings, with their graph.
+        u: the coordinates without it, with shape (K, dim).
+        place: activations as places in the ranges (0: z1, 1: z2), with shape (K, p).
+        slopes: of the places for a move by the region's scale, with shape (K, p, dim).
+        push: gradient of the diversity, with shape (K, dim).
+    """
+
+    seen: Seen
+    u: Tensor
+    place: Tensor
+    slopes: Tensor
+    push: Tensor | None

@@ -1,8 +1,9 @@
 """Between moving and fixed views of robust neurons: what one promised, and what the other shows.
 
 Steps on moving views aim for a level of the fixed ones, which alone decide. The two differ by
-chance, and by much more where moving views are smaller: then all codes miss by about the same,
-which is measured whenever views come to rest and aimed for on top. None of this costs a pass.
+chance, and by much more where moving views are smaller: f̄ is then some multiple of what it is in
+fixed views. The ratio is measured whenever views come to rest, from all codes together, and costs
+no pass.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from invset.core.walk import Walk, change
+#: How far one measurement may change the ratio, either way.
+_MOST = 4.0
 
 
 @dataclass(frozen=True)
@@ -20,41 +22,60 @@ class Gap:
     """The gap so far.
 
     Attributes:
-        mean: of the places in fixed views less those promised.
-        promised: place in moving views that the latest step of each code was to end at, with shape
-            (K, p).
+        ratio: of f̄ in fixed views to that in moving views, with shape (p,); 1 before it is known.
+        promised: f̄ in fixed views that the latest step of each code was to end at, with shape (K,
+            p).
+        slopes: of that step, with shape (K, p, dim); (K, p, 0) where views never move.
     """
 
-    mean: Walk
+    ratio: Tensor
     promised: Tensor
+    slopes: Tensor
 
     @classmethod
-    def empty(cls, count: int, p: int, like: Tensor) -> Gap:
-        return cls(Walk.empty(p, like), like.new_zeros(count, p))
+    def empty(cls, u: Tensor, p: int, moves: bool) -> Gap:
+        """Before the first step.
+
+        Args:
+            u: coordinates, with shape (K, dim).
+            p: neurons.
+            moves: whether views move.
+        """
+        slopes = u.new_zeros(len(u), p, u.shape[1] if moves else 0)
+        return cls(u.new_ones(p), u.new_zeros(len(u), p), slopes)
 
     def rows(self, chosen: Tensor) -> Gap:
         """Some of the codes, by their row numbers."""
-        return replace(self, promised=self.promised[chosen])
+        return replace(self, promised=self.promised[chosen], slopes=self.slopes[chosen])
 
-    def bridged(self, place: Tensor) -> Tensor:
-        """Places in moving views, with shape (K, p), as fixed views are likely to show them."""
-        return place + self.mean.miss
-
-    def measured(self, place: Tensor, known: Tensor) -> Gap:
-        """With the places in fixed views, with shape (K, p), of the codes with a promise, a boolean
-        with shape (K,).
-        """
-        return replace(self, mean=self.mean.seen(known, place, self.promised))
-
-    def after(self, place: Tensor, rows: Tensor, move: Tensor) -> Gap:
-        """With what a step on moving views promises.
+    def averaged(self, slopes: Tensor, momentum: float, known: Tensor) -> Tensor:
+        """Slopes of f̄ in fixed views, evened out over steps, each of which has views of its own.
 
         Args:
-            place: bridged places before the step, with shape (K, p).
-            rows: slopes of the places for a move by the region's scale, with shape (K, p, dim).
-            move: the step in the region's scale, with shape (K, dim).
+            slopes: of this step in moving views, with shape (K, p, dim).
+            momentum: share of the earlier ones.
+            known: the codes that have earlier ones, a boolean with shape (K,).
         """
-        return replace(self, promised=place - self.mean.miss + change(rows, move))
+        mean = torch.where(known.view(-1, 1, 1), slopes.lerp(self.slopes, momentum), slopes)
+        return mean * self.ratio.unsqueeze(1)
+
+    def after(self, promised: Tensor, slopes: Tensor) -> Gap:
+        """After a step on moving views; `slopes` are those of f̄ in fixed views."""
+        return replace(self, promised=promised, slopes=slopes / self.ratio.unsqueeze(1))
+
+    def measured(self, f: Tensor, known: Tensor) -> Gap:
+        """After a look at fixed views.
+
+        Args:
+            f: f̄ in fixed views, with shape (K, p).
+            known: the codes with a promise, a boolean with shape (K,).
+        """
+        promised = self.promised * known.unsqueeze(1)
+        square = promised.square().sum(0)
+        # the line through the origin that fits best
+        change = (f * promised).sum(0) / square.clamp_min(1e-30)
+        change = torch.where(square > 0, change.clamp(1 / _MOST, _MOST), 1.0)
+        return replace(self, ratio=self.ratio * change)
 
 
 def at_rest(steps: int, moving: int, fixed: int) -> bool:

@@ -85,6 +85,12 @@ class Region(Protocol):
         """
         ...
 
+    def calm(self, u: Tensor) -> Tensor:
+        """Where a step begins: u, or a little nearer to the middle, so that what the neuron does
+        not need goes away.
+        """
+        ...
+
     def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
         """Coordinates between u (share 0) and `fresh` (share 1) that spread as these do; they may
         lie outside of the region.
@@ -203,6 +209,9 @@ class Box:
 
     def ways(self, rows: Tensor) -> Tensor:
         return rows
+
+    def calm(self, u: Tensor) -> Tensor:
+        return u
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         # without replacement: two equal codes would move together for ever

@@ -125,6 +125,7 @@ def spectrum_generator(
     start: float = 0.2,
     evening: float = 0.4,
     step: float = 0.05,
+    fading: float = 0.02,
     device: str | torch.device = "cpu",
 ) -> Generator:
     """Images by their Fourier coefficients, as strong as photographs have them at most.
@@ -136,19 +137,22 @@ def spectrum_generator(
         start: root mean square that codes begin at, in (0, radius].
         evening: how far slopes are evened out over the bands, in [0, 1]; see `Bands`.
         step: the unit of step lengths, root mean square.
+        fading: share of itself that a code loses in every step, in [0, 1).
         device: where the images are.
 
     Raises:
         InvsetError: bad numbers, or no such file.
     """
-    if not 0 < start <= radius or not 0 <= evening <= 1 or not step > 0:
+    shares = 0 <= evening <= 1 and 0 <= fading < 1
+    if not 0 < start <= radius or not step > 0 or not shares:
         raise InvsetError(
-            "a spectrum needs 0 < start <= radius, evening from 0 to 1 and a step above 0, not"
-            f" start={start} radius={radius} evening={evening} step={step}"
+            "a spectrum needs 0 < start <= radius, a step above 0, evening from 0 to 1 and fading"
+            f" from 0 to below 1, not start={start} radius={radius} step={step} evening={evening}"
+            f" fading={fading}"
         )
     module = Spectrum(_amplitudes(amplitudes), *_sides(size))
     band = module.bands()
-    region = Bands(band, band.bincount().float(), radius, start, evening, step)
+    region = Bands(band, band.bincount().float(), radius, start, evening, step, fading)
     return Generator(
         module,
         module.code_dim,

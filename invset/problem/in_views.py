@@ -86,7 +86,7 @@ class InViews:
     @property
     def moving_passes(self) -> int:
         """The same of moving views."""
-        return self.robust.count + (self.robust.range != "views")
+        return self.robust.moving + (self.robust.range != "views")
 
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What has to lie in the ranges, with shape (B, p), and encodings, with shape (B, d)."""

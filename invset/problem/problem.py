@@ -97,8 +97,8 @@ class Problem:
                 "views of robust neurons change from step to step, which no recorded or compiled"
                 " step can do; type robust=0, or leave runtime.compile and runtime.cuda_graphs out"
             )
-        x = torch.full((1, *self.input_shape), 0.5, device=self.network.device)
-        return InViews.of(whole, self.robust, self.range, x)
+        grey = torch.full((1, *self.input_shape), 0.5, device=self.network.device)
+        return InViews.of(whole, self.robust, self.range, grey)
 
     def _first_shapes(self) -> dict[str, tuple[int, ...]]:
         """Take one pass, and return the shape of one input's activations in each layer."""
@@ -154,7 +154,7 @@ class Problem:
 
     @property
     def centred(self) -> list[bool]:
-        """Whether each neuron is read where a `Reference` reads it: a channel at the centre."""
+        """Whether each is read where a `Reference` reads it: a channel at the centre."""
         return [neuron.position == "center" for neuron in self.neurons]
 
     @property

@@ -41,6 +41,7 @@ class Robust:
             of the whole picture, of which f̄ gives the slopes; "both".
         smallest: side of the smallest view, a share of the picture's shorter side.
         largest: side of the largest view.
+        moving: views of a step, drawn anew; many steps on few views find more than few on many.
         size: side of moving views in pixels, for networks that take any size; None: the network's
             own. Small views are quick, but their activations are on a scale of their own.
         noise: standard deviation of the noise in a view, of pixels in [0, 1].
@@ -54,6 +55,7 @@ class Robust:
     range: str = option("views", words=("views", "whole", "both"))
     smallest: float = option(0.25, above=0, at_most=1)
     largest: float = option(1.0, above=0, at_most=1)
+    moving: int = option(4, at_least=1)
     size: int | None = option(None, at_least=8)
     noise: float = option(0.05, at_least=0)
     seed: int = option(0, at_least=0)
@@ -102,9 +104,9 @@ class Robust:
 
     def boxes(self, number: int | None = None) -> list[Box]:
         """The fixed views, or those of step `number`; their sides are spread evenly."""
-        rng = self._rng(number)
-        part, top, left = torch.rand(3, self.count, generator=rng)
-        share = (torch.arange(self.count) + part) / self.count
+        count = self._count(number)
+        part, top, left = torch.rand(3, count, generator=self._rng(number))
+        share = (torch.arange(count) + part) / count
         side = self.smallest + (self.largest - self.smallest) * share
         return list(zip(top.tolist(), left.tolist(), side.tolist(), strict=True))
 
@@ -118,7 +120,7 @@ class Robust:
             size: (height, width) of the views in pixels.
             number: of a step.
         """
-        shape = (self.count, x.shape[1], *size)
+        shape = (self._count(number), x.shape[1], *size)
         noise = _fixed_noise(self, shape) if number is None else self._noise(shape, number)
         noise = noise.to(x)
         for i, box in enumerate(self.boxes(number)):
@@ -126,8 +128,11 @@ class Robust:
 
     def _noise(self, shape: tuple[int, ...], number: int | None) -> Tensor:
         rng = self._rng(number)
-        torch.rand(3, self.count, generator=rng)  # the boxes'
+        torch.rand(3, self._count(number), generator=rng)  # the boxes'
         return self.noise * torch.randn(shape, generator=rng)
+
+    def _count(self, number: int | None) -> int:
+        return self.count if number is None else self.moving
 
     def _rng(self, number: int | None) -> torch.Generator:
         step = 0 if number is None else number + 1

@@ -19,14 +19,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from invset.core.flight import Flight
+from invset.core.flight import Flight, Look
 from invset.core.gap import Gap, at_rest, comes_to_rest, none_of
 from invset.core.gauss_newton import along, gauss_newton_step
 from invset.core.levels import Levels, goal
 from invset.core.moments import Moments, cross, pairwise
 from invset.core.options import option
 from invset.core.target import Seen, Target
-from invset.core.walk import Walk
+from invset.core.walk import Walk, change
 from invset.samplers.base import LOOK, Column, Limits, Offer, Sampler
 
 
@@ -81,6 +81,7 @@ class Stream(Sampler[StreamState]):
         mu_max: largest penalty.
         moving: steps of robust neurons on moving views, before `fixed` on those that decide.
         fixed: steps on fixed views, which alone give samples; then views move again.
+        momentum: share of the earlier slopes in those of a step on moving views, in [0, 1).
     """
 
     mu0: float = option(10.0, above=0, below=math.inf)
@@ -95,8 +96,9 @@ class Stream(Sampler[StreamState]):
     budget: float = option(200.0, above=0)
     patience: int = option(5, at_least=1)
     mu_max: float = option(1e6, above=0)
-    moving: int = option(16, at_least=0)
-    fixed: int = option(4, at_least=1)
+    moving: int = option(13, at_least=0)
+    fixed: int = option(1, at_least=1)
+    momentum: float = option(0.5, at_least=0, below=1)
 
     origins: ClassVar[tuple[str, ...]] = ("stream",)
     columns: ClassVar[tuple[Column, ...]] = (
@@ -125,7 +127,7 @@ class Stream(Sampler[StreamState]):
         moments = Moments.none(u)
         next_ticket = torch.tensor(self.K, device=u.device)
         walk = Walk.empty(target.p, u)
-        gap = Gap.empty(self.K, target.p, u)
+        gap = Gap.empty(u, target.p, target.moving is not None)
         return StreamState(u, flight, levels, next_ticket, walk, moments, 0, gap)
 
     def step(
@@ -136,31 +138,38 @@ class Stream(Sampler[StreamState]):
         look = self._look(target, state, moves)
         gap = self._gap(state, look)
         residual = look.place - goal(flight.level)
-        old = flight.age + 1 >= self.max_age
+        old = flight.age + 1 >= self._oldest(target)
         arrived = self._arrived(target, state, look, residual, old)
         mu = self._penalty(flight.age)
         moved = self._move(target, look, residual, mu, flight.age)
-        if moves:
-            gap = gap.after(look.place, look.slopes, (moved - look.u) / target.space.scale)
         after = self._replaced(target, state, look, arrived, moved, rng)
-        log = torch.stack([residual.abs().mean(), mu.mean()])
+        if moves:
+            rise = change(look.slopes, moved - look.u) / target.space.scale
+            gap = gap.after(target.range.z1 + target.range.width * (look.place + rise), look.slopes)
         after = replace(after, steps=state.steps + 1, gap=gap)
+        log = torch.stack([residual.abs().mean(), mu.mean()])
         return after, Offer(look.seen.detached(), arrived, flight.draw, log)
 
-    def _look(self, target: Target, state: StreamState, moves: bool) -> _Look:
+    def _look(self, target: Target, state: StreamState, moves: bool) -> Look:
         """One forward pass, and a backward pass for each neuron and for the diversity."""
         seen = target.look(state.u, grad=True, moving=moves)
-        place = ((seen.f.detach() - target.range.z1) / target.range.width).to(seen.u.dtype)
         push = self._push(target, seen, state.moments) if self._length(target) else None
         slopes = target.slopes(seen) / target.range.width.unsqueeze(1) * target.space.scale
-        bridged = state.gap.bridged(place) if moves else place
-        return _Look(seen, seen.u.detach(), bridged, slopes, push)
+        f = seen.f.detach() * state.gap.ratio if moves else seen.f.detach()
+        place = ((f - target.range.z1) / target.range.width).to(seen.u.dtype)
+        if moves:
+            slopes = state.gap.averaged(slopes, self.momentum, state.flight.age > 0)
+        return Look(seen, seen.u.detach(), place, slopes, push)
 
-    def _gap(self, state: StreamState, look: _Look) -> Gap:
+    def _oldest(self, target: Target) -> int:
+        """Steps after which a code is given up: on fixed views only, as moving views give none."""
+        return self.max_age + (0 if target.moving is None else 2 * self.moving)
+
+    def _gap(self, state: StreamState, look: Look) -> Gap:
         """The gap, measured where views have come to rest."""
         if look.seen.moving or not comes_to_rest(state.steps, self.moving, self.fixed):
             return state.gap
-        return state.gap.measured(look.place, state.flight.age > 0)
+        return state.gap.measured(look.seen.f.detach(), state.flight.age > 0)
 
     def _length(self, target: Target) -> float:
         """Of the first step along the level set."""
@@ -178,7 +187,7 @@ class Stream(Sampler[StreamState]):
         return target.pull(seen, objective / mean_square, keep=True)
 
     def _arrived(
-        self, target: Target, state: StreamState, look: _Look, residual: Tensor, old: Tensor
+        self, target: Target, state: StreamState, look: Look, residual: Tensor, old: Tensor
     ) -> Tensor:
         """Codes to keep: at their level; or where samples are wanted; or, at the end of their time,
         anywhere in the range.
@@ -194,10 +203,12 @@ class Stream(Sampler[StreamState]):
         return (self.mu0 * growth).clamp_max(self.mu_max)
 
     def _move(
-        self, target: Target, look: _Look, residual: Tensor, mu: Tensor, age: Tensor
+        self, target: Target, look: Look, residual: Tensor, mu: Tensor, age: Tensor
     ) -> Tensor:
         """The codes after one Gauss-Newton step towards their levels."""
         rows = target.space.tangent(look.slopes, look.u)
+        calm = target.space.calm(look.u)
+        residual = residual + change(look.slopes, calm - look.u) / target.space.scale
         far = 1 + (self.relaxation - 1) * residual.abs().clamp_max(1)
         ways = target.space.ways(rows)
         delta = gauss_newton_step(rows, far * residual, mu, self.longest, ways)
@@ -206,13 +217,13 @@ class Stream(Sampler[StreamState]):
             # at its level
             length = (self._length(target) * 0.5**age).unsqueeze(1)
             delta = delta + length * along(rows, look.push)
-        return target.space.project(look.u + target.space.scale * delta)
+        return target.space.project(calm + target.space.scale * delta)
 
     def _replaced(
         self,
         target: Target,
         state: StreamState,
-        look: _Look,
+        look: Look,
         arrived: Tensor,
         moved: Tensor,
         rng: torch.Generator,
@@ -221,7 +232,7 @@ class Stream(Sampler[StreamState]):
         anew for the same level, once, and then give it up.
         """
         flight = state.flight
-        old = flight.age + 1 >= self.max_age
+        old = flight.age + 1 >= self._oldest(target)
         leaves = arrived | old
         passes_on = arrived | (old & flight.failed)
         levels = state.levels.taken(look.place, arrived)
@@ -254,7 +265,7 @@ class Stream(Sampler[StreamState]):
         self,
         target: Target,
         walk: Walk,
-        look: _Look,
+        look: Look,
         fresh: Tensor,
         level: Tensor,
         share: float,
@@ -277,22 +288,3 @@ class Stream(Sampler[StreamState]):
         stay = oldest[:wanted].sort().values
         flight = state.flight.rows(stay)
         return replace(state, u=state.u[stay], flight=flight, gap=state.gap.rows(stay))
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What a step sees.
-
-    Attributes:
-        seen: coordinates, activations and encodings, with their graph.
-        u: the coordinates without it, with shape (K, dim).
-        place: activations as places in the ranges (0: z1, 1: z2), with shape (K, p).
-        slopes: of the places for a move by the region's scale, with shape (K, p, dim).
-        push: gradient of the diversity, with shape (K, dim).
-    """
-
-    seen: Seen
-    u: Tensor
-    place: Tensor
-    slopes: Tensor
-    push: Tensor | None
