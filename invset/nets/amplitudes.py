@@ -73,7 +73,7 @@ class Amplitudes:
             raise InvsetError("amplitudes need pictures that are not all of one colour")
         table = table.clamp_min(table.max() * 1e-7)
         level = torch.cat(levels).square().mean(0).sqrt()
-        return cls(mean, directions, level, table.float(), _decay(table))
+        return cls(mean, directions, level, table.float(), _decay(table[0]))
 
     @classmethod
     def load(cls, path: str | Path) -> Amplitudes:
@@ -163,12 +163,14 @@ def _colours(pictures: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _decay(table: Tensor) -> float:
-    """Exponent of 1/frequency between a fifth and the trusted part of the highest frequency."""
-    size = table.shape[1]
+    """Exponent of 1/frequency of the strongest colour, with shape (size, size // 2 + 1), between a
+    fifth and the trusted part of the highest frequency.
+    """
+    size = len(table)
     vertical = torch.fft.fftfreq(size) * size
-    radius = torch.hypot(vertical[:, None], torch.arange(table.shape[2])[None, :])
+    radius = torch.hypot(vertical[:, None], torch.arange(table.shape[1])[None, :])
     known = (radius >= size / 10) & (radius <= _TRUSTED * size / 2)
     x = radius[known].double().log()
-    y = table.log().mean(0)[known]
+    y = table.log()[known]
     x = x - x.mean()
     return float(-(x * (y - y.mean())).sum() / x.square().sum())

@@ -74,9 +74,12 @@ class InViews:
         """
         own = whole.network.medium.shape or tuple(x.shape[1:])
         size = (own[1], own[2])
-        moving_size = size if robust.size is None else (robust.size, robust.size)
-        moving = whole if moving_size == size else _smaller(whole, robust, x, moving_size)
-        return cls(whole, moving, robust, range_, size, moving_size)
+        fixed_place = any(not isinstance(neuron.position, str) for neuron in whole.neurons)
+        side = robust.size or (None if fixed_place else whole.network.view_size)
+        if side is None or (side, side) == size:
+            return cls(whole, whole, robust, range_, size, size)
+        moving = _smaller(whole, robust, x, side)
+        return cls(whole, moving, robust, range_, size, (side, side))
 
     @property
     def passes(self) -> int:
@@ -123,16 +126,16 @@ class InViews:
         return self.robust.decided(f, whole, self.range), e
 
 
-def _smaller(whole: Readout, robust: Robust, x: Tensor, size: tuple[int, int]) -> Readout:
+def _smaller(whole: Readout, robust: Robust, x: Tensor, side: int) -> Readout:
     """The readout of views of another size than the network's own."""
-    sentence = f"network {whole.network.name} takes no views of {robust.size} pixels"
+    sentence = f"network {whole.network.name} takes no views of {side} pixels"
     if any(not isinstance(neuron.position, str) for neuron in whole.neurons):
         raise InvsetError(
             f"{sentence} for a neuron at a position of the network's own size; leave robust.size="
             " out, or type position=center, max or mean"
         )
     layers = {neuron.layer for neuron in whole.neurons}
-    view = next(robust.views(x, size))
+    view = next(robust.views(x, (side, side)))
     try:
         with torch.no_grad(), as_given():
             taps = whole.network.taps(view, layers)

@@ -42,8 +42,9 @@ class Robust:
         smallest: side of the smallest view, a share of the picture's shorter side.
         largest: side of the largest view.
         moving: views of a step, drawn anew; many steps on few views find more than few on many.
-        size: side of moving views in pixels, for networks that take any size; None: the network's
-            own. Small views are quick, but their activations are on a scale of their own.
+        size: side of moving views in pixels, for networks that take any size; None: what the
+            network says (`Network.view_size`), else its own. Small views are quick, but their
+            activations are on a scale of their own.
         noise: standard deviation of the noise in a view, of pixels in [0, 1].
         seed: of the views.
 
