@@ -132,6 +132,7 @@ def test_the_default_run() -> None:
         "seed": 0,
         "device": "auto",
         "reference": "auto",
+        "judge": "auto",
         "animation": True,
         "report": True,
         "progress": True,

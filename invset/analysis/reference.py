@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from invset.analysis.judged import Judged
 from invset.analysis.neighbours import nearest_neighbours
 from invset.core.components import principal_components
 from invset.core.target import ActivationRange
@@ -44,6 +45,7 @@ class Comparison:
         encodings: of as many of them as there are samples (or all, if fewer), with shape (M, k).
         threshold: half the median nearest-neighbour distance: samples farther apart than that are
             distinct.
+        judged: what a judge sees in the same images; None where that is not stored.
     """
 
     in_range: int
@@ -51,6 +53,7 @@ class Comparison:
     kind: str
     encodings: Tensor
     threshold: float
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,14 @@ class Reference:
         activations: layer -> with shape (N, units); convolutional layers at the centre.
         quantiles: layer -> activations at `LEVELS`, with shape (51, units).
         about: network, encoder, data.
+        judged: what another network, the judge, sees in the images; None where none looked.
     """
 
     encodings: Tensor
     activations: dict[str, Tensor]
     quantiles: dict[str, Tensor]
     about: dict[str, Any]
+    judged: Judged | None = None
 
     @classmethod
     def fit(
@@ -116,16 +121,19 @@ class Reference:
                 " fit reference"
             )
         tensors = {name: tensor.float() for name, tensor in stored.items()}
-        parts: dict[str, dict[str, Tensor]] = {"activations": {}, "quantiles": {}}
+        parts: dict[str, dict[str, Tensor]] = {"activations": {}, "quantiles": {}, "judge": {}}
         for name, tensor in tensors.items():
             kind, _, layer = name.partition("/")
             if layer:
                 parts[kind][layer] = tensor
+        held = json.loads(about["reference"])
+        judge = held.pop("judge", None)
         return cls(
             tensors["encodings"] * tensors["scale"],
             parts["activations"],
             parts["quantiles"],
-            json.loads(about["reference"]),
+            held,
+            None if judge is None else Judged.unpacked(parts["judge"], judge),
         )
 
     def save(self, path: str | Path) -> None:
@@ -138,7 +146,11 @@ class Reference:
             tensors |= {f"{kind}/{layer}": f for layer, f in getattr(self, kind).items()}
         small = {k: v.half() for k, v in tensors.items()}
         small |= {"encodings": (self.encodings / scale).round().to(torch.int8), "scale": scale}
-        write_tensors(path, small, {"reference": json.dumps(self.about)})
+        about = dict(self.about)
+        if self.judged is not None:
+            packed, about["judge"] = self.judged.packed()
+            small |= {f"judge/{name}": tensor for name, tensor in packed.items()}
+        write_tensors(path, small, {"reference": json.dumps(about)})
 
     def knows(self, layer: str) -> bool:
         """Whether the activations of `layer` are stored image by image."""
@@ -165,7 +177,8 @@ class Reference:
             else outside.argsort(stable=True)[: min(samples, NEAREST)]
         )
         spread = torch.linspace(0, len(wanted) - 1, min(samples, len(wanted))).round().long()
-        e = self.encodings[wanted[spread]]
+        shown = wanted[spread]
+        e = self.encodings[shown]
         threshold = nearest_neighbours(e).median().item() / 2
         return Comparison(
             count,
@@ -173,6 +186,7 @@ class Reference:
             "in range" if enough else "nearest to the range",
             e,
             threshold,
+            None if self.judged is None else self.judged[shown],
         )
 
     def quantile(self, layer: str, index: int, level: float) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from invset.analysis.judged import Judged
 from invset.core.space import Region
 from invset.core.target import ActivationRange
 
@@ -56,6 +57,7 @@ class SampleSet:
         closest: activations that came closest to the ranges, with shape (p,); None for a part.
         region: where codes may lie.
         effort: what the whole set took; None for a part of it.
+        judged: what another network sees in the samples; None where none looked.
     """
 
     codes: Tensor
@@ -70,15 +72,19 @@ class SampleSet:
     closest: Tensor | None
     region: Region
     effort: Effort | None
+    judged: Judged | None = None
 
     @classmethod
-    def of(cls, problem: Problem, region: Region, found: Result) -> SampleSet:
+    def of(
+        cls, problem: Problem, region: Region, found: Result, judged: Judged | None = None
+    ) -> SampleSet:
         """The samples of a result.
 
         Args:
             problem: what was sampled.
             region: where codes might lie.
             found: the result.
+            judged: what another network sees in its inputs.
         """
         held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
         effort = Effort(
@@ -105,6 +111,7 @@ class SampleSet:
             closest=found.best,
             region=region,
             effort=effort,
+            judged=judged,
         )
 
     def __len__(self) -> int:
@@ -143,4 +150,5 @@ class SampleSet:
             step=self.step[here],
             closest=None,
             effort=None,
+            judged=None if self.judged is None else self.judged[here],
         )

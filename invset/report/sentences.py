@@ -45,7 +45,29 @@ def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[
     beside = summary["beside_real"]
     if beside["real"] and saved > 1:
         lines.append(_beside_real(beside))
+    if "judge" in summary:
+        lines.append(_judged(summary["judge"]))
     return lines
+
+
+def _judged(judge: dict[str, Any]) -> str:
+    """What another network sees in the samples, and in real images in brackets."""
+    real = judge["real"]
+    parts = []
+    if judge["samples"]:
+        for key, words in (("first", "first"), ("among_five", "among its first five")):
+            beside = f" ({real[key]:.0%})" if real else ""
+            parts.append(f"{words} in {judge['samples'][key]:.0%}{beside}")
+        told = f"puts the class {', '.join(parts)} of the samples"
+        if real:
+            told += f" (in brackets of {judge['images']} real images {judge['kind']})"
+    elif judge["classes"] == 0:
+        told = "looked, too, but knows no class of this name"
+    else:
+        told = "looked, too; it has classes for single neurons of the output alone"
+    distance = judge["kid"]
+    distant = "" if distance is None else f"; KID x 1000 to real images {distance:.3g}"
+    return f"Another network, {judge['network']}, {told}{distant}."
 
 
 def _beside_real(beside: dict[str, Any]) -> str:
