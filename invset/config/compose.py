@@ -136,7 +136,7 @@ class Loader(ConfigLoaderImpl):
         judge = self.load_configuration("list", [f"network={name}"], RunMode.RUN).network
         missing = sorted(OmegaConf.missing_keys(judge))
         if missing:
-            words = " ".join(f"judge.{path}=…" for path in missing)
+            words = " ".join(f"judge.{path.removeprefix('network.')}=…" for path in missing)
             raise InvsetError(
                 f"judge={name} needs more options: type +network@judge={name} {words}"
             )

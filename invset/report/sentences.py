@@ -52,15 +52,15 @@ def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[
 
 def _judged(judge: dict[str, Any]) -> str:
     """What another network sees in the samples, and in real images in brackets."""
+    ours = judge["samples"]
     real = judge["real"]
-    parts = []
-    if judge["samples"]:
-        for key, words in (("first", "first"), ("among_five", "among its first five")):
-            beside = f" ({real[key]:.0%})" if real else ""
-            parts.append(f"{words} in {judge['samples'][key]:.0%}{beside}")
-        told = f"puts the class {', '.join(parts)} of the samples"
-        if real:
-            told += f" (in brackets of {judge['images']} real images {judge['kind']})"
+    beside = ["", ""]
+    if real:
+        beside = [f" (real images {judge['kind']}: {real['first']:.0%})"]
+        beside += [f" ({real['among_five']:.0%})"]
+    if ours:
+        told = f"puts the class first in {ours['first']:.0%} of the samples{beside[0]}, among five"
+        told += f" in {ours['among_five']:.0%}{beside[1]}"
     elif judge["classes"] == 0:
         told = "looked, too, but knows no class of this name"
     else:
