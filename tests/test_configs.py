@@ -132,6 +132,7 @@ def test_the_default_run() -> None:
         "seed": 0,
         "device": "auto",
         "reference": "auto",
+        "judge": "auto",
         "animation": True,
         "report": True,
         "progress": True,
@@ -219,6 +220,7 @@ def test_the_custom_and_trained_options_instantiate(
         "custom",
         "table",
         "torchvision",
+        *LITE,
         *CAFFE["network"],
     }
     assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
@@ -240,23 +242,35 @@ OF_A_NETWORK = {
     "places205": "ppgn_generator",
     "alexnet": "ppgn_generator",
     "torchvision": "fourier",
+    "efficientnet_lite0": "fourier",
+    "efficientnet_lite1": "fourier",
 }
+
+#: Options of configs/network that are EfficientNet-Lites -> side of their pictures.
+LITE = {"efficientnet_lite0": 224, "efficientnet_lite1": 240}
 
 
 @pytest.mark.parametrize("option", OF_A_NETWORK)
 def test_a_network_brings_its_generator(option: str, small: Path) -> None:
-    words = (
-        ["network.name=squeezenet1_1", "network.weights=null"]
-        if option == "torchvision"
-        else [f"generator.weights={small}/g.caffemodel"]
-    )
+    words = {
+        "torchvision": ["network.name=squeezenet1_1", "network.weights=null"],
+        **{name: ["network.weights=null"] for name in LITE},
+    }.get(option, [f"generator.weights={small}/g.caffemodel"])
     cfg = config("run", f"network={option}", *words)
     assert hydra.utils.instantiate(cfg.generator, device="cpu").name == OF_A_NETWORK[option]
-    assert option != "torchvision" or cfg.generator.size == 224
+    assert cfg.generator.get("size") == {"torchvision": 224, **LITE}.get(option)
     assert (
         config("run", f"network={option}", "generator=pixels").generator._target_
         == "invset.nets.pixels.pixels_generator"
     )
+
+
+@pytest.mark.parametrize("option", LITE)
+def test_efficientnet_lite_instantiates(option: str) -> None:
+    cfg = config("run", f"network={option}", "network.weights=null")
+    network = hydra.utils.instantiate(cfg.network, device="cpu")
+    assert (network.name, network.image_size, network.output) == (option, LITE[option], "fc")
+    assert find(network, Neuron("fc", "volcano")).index == 980
 
 
 @pytest.mark.parametrize(("option", "size", "units"), [("mini", 32, 10), ("mini64", 64, 200)])

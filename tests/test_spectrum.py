@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from cases import normal, seeded
+from torch import Tensor
 
 from invset.core.ball import Ball
 from invset.core.bands import Bands
@@ -149,9 +149,7 @@ def test_a_full_band_gives_no_radial_part() -> None:
     region = bands()
     u = torch.tensor([[1.0, 0.1, 0.1, 0.1, 0.1]])
     rows = torch.ones(1, 1, 5)
-    torch.testing.assert_close(
-        region.tangent(rows, u), torch.tensor([[[0.0, 1.0, 1.0, 1.0, 1.0]]])
-    )
+    torch.testing.assert_close(region.tangent(rows, u), torch.tensor([[[0.0, 1.0, 1.0, 1.0, 1.0]]]))
 
 
 def test_codes_begin_quiet_and_fade() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from invset.analysis.judged import Judged
 from invset.analysis.neighbours import nearest_neighbours
 from invset.core.components import principal_components
 from invset.core.target import ActivationRange
@@ -44,6 +45,7 @@ class Comparison:
         encodings: of as many of them as there are samples (or all, if fewer), with shape (M, k).
         threshold: half the median nearest-neighbour distance: samples farther apart than that are
             distinct.
+        judged: what a judge sees in the same images; None where that is not stored.
     """
 
     in_range: int
@@ -51,6 +53,7 @@ class Comparison:
     kind: str
     encodings: Tensor
     threshold: float
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Reference:
         views: layer -> activations of robust neurons, the mean over fixed views, with shape (N,
             units); empty where none were measured.
         whole: layer -> activations in the whole of each image, where `activations` are others.
+        judged: what another network, the judge, sees in the images; None where none looked.
     """
 
     encodings: Tensor
@@ -73,6 +77,7 @@ class Reference:
     about: dict[str, Any]
     views: dict[str, Tensor] = field(default_factory=dict)
     whole: dict[str, Tensor] = field(default_factory=dict)
+    judged: Judged | None = None
 
     def in_views(self, robust: dict[str, Any]) -> Reference:
         """The same images for robust neurons, whose activations are those in views.
@@ -134,17 +139,21 @@ class Reference:
                 " fit reference"
             )
         tensors = {name: tensor.float() for name, tensor in stored.items()}
-        parts: dict[str, dict[str, Tensor]] = {"activations": {}, "quantiles": {}, "views": {}}
+        kinds = ("activations", "quantiles", "views", "judge")
+        parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in kinds}
         for name, tensor in tensors.items():
             kind, _, layer = name.partition("/")
             if layer:
                 parts[kind][layer] = tensor
+        held = json.loads(about["reference"])
+        judge = held.pop("judge", None)
         return cls(
             tensors["encodings"] * tensors["scale"],
             parts["activations"],
             parts["quantiles"],
-            json.loads(about["reference"]),
+            held,
             parts["views"],
+            judged=None if judge is None else Judged.unpacked(parts["judge"], judge),
         )
 
     def save(self, path: str | Path) -> None:
@@ -157,7 +166,11 @@ class Reference:
             tensors |= {f"{kind}/{layer}": f for layer, f in getattr(self, kind).items()}
         small = {k: v.half() for k, v in tensors.items()}
         small |= {"encodings": (self.encodings / scale).round().to(torch.int8), "scale": scale}
-        write_tensors(path, small, {"reference": json.dumps(self.about)})
+        about = dict(self.about)
+        if self.judged is not None:
+            packed, about["judge"] = self.judged.packed()
+            small |= {f"judge/{name}": tensor for name, tensor in packed.items()}
+        write_tensors(path, small, {"reference": json.dumps(about)})
 
     def knows(self, layer: str) -> bool:
         """Whether the activations of `layer` are stored image by image."""
@@ -178,7 +191,8 @@ class Reference:
         e = self.encodings[wanted]
         threshold = nearest_neighbours(e).median().item() / 2
         kind = "in range" if count >= min(ENOUGH, samples) else "nearest to the range"
-        return Comparison(count, len(inside), kind, e, threshold)
+        judged = None if self.judged is None else self.judged[wanted]
+        return Comparison(count, len(inside), kind, e, threshold, judged)
 
     def nearest(
         self, neurons: list[tuple[str, int]], range_: ActivationRange, samples: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import hydra
 from omegaconf import DictConfig
 
 from invset.analysis.reference import Reference
-from invset.commands.pictures import look_at, read_inputs
+from invset.commands.pictures import judged, look_at, read_inputs
 from invset.config import build
+from invset.config.judging import judging
 from invset.files.image8bit import Image8Bit, of_size
 from invset.files.rundir import RunDir
 from invset.nets.network import Network
@@ -21,6 +23,7 @@ from invset.progress import bar
 def main(cfg: DictConfig) -> None:
     """Look at the pictures and write one file."""
     network = build.network(cfg.network, build.choose_device(cfg.device))
+    judge = judging(cfg, network)
     encoder = cfg.encoder or network.encoder
     data = read_inputs(of_size(network.medium, cfg.size), cfg.data, cfg.limit)
     keep = list(cfg.keep or [network.output])
@@ -40,12 +43,15 @@ def main(cfg: DictConfig) -> None:
         with bar(f"{network.name} looks at views", network.medium.noun) as progress:
             views = in_views(network, data, keep, robust, progress=progress)
     reference = Reference.fit(encodings, seen, keep, cfg.variance, about, views)
+    reference = replace(reference, judged=judged(judge, data))
     out = Path(cfg.out)
     RunDir(out.parent).write(out.name, reference.save)
     print(
         f"{len(data)} {network.medium.noun}s, {len(layers)} layers, encodings in"
         f" {reference.encodings.shape[1]} directions\n{out}"
     )
+    if judge.why:
+        print(judge.why)
 
 
 def _has_views(network: Network) -> bool:

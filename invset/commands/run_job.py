@@ -16,7 +16,9 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from invset.commands.pictures import judged
 from invset.config import build
+from invset.config.judging import judging
 from invset.config.real_images import load_reference
 from invset.files.rundir import RunDir
 from invset.problem.result import Result, finish
@@ -52,6 +54,7 @@ class Job:
         self.region = self.problem.region(cfg.prior, self.rng, clip, plain)
         # a file that can't be read is told before, not after, sampling
         self.reference = load_reference(cfg, self.problem)
+        self.judging = judging(cfg, self.problem.network, self.problem.encoder_network)
         self.target = self.problem.target(self.region)
         self.study.check(self.target)
         # a run that is resumed may be older than the option
@@ -137,6 +140,8 @@ class Job:
             self.last[2],
             self.cfg.seed,
             self.cfg.animation,
+            judged(self.judging, result.inputs),
+            self.judging.why,
         )
         write_run(self.rundir, ended)
         # a run that is resumed may be older than the option

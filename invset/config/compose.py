@@ -26,7 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from invset.config import schema
-from invset.errors import InvsetError
+from invset.errors import InvsetError, did_you_mean
 
 #: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
 SHORT = ("K", "n", "mu0", "alpha", "inner_steps", "constraint")
@@ -122,7 +122,31 @@ class Loader(ConfigLoaderImpl):
         )
         if run_mode is RunMode.RUN and "sampler" in cfg:
             _hand_down(cfg, self._targets.get("sampler"))
+        if run_mode is RunMode.RUN and "judge" in cfg:
+            self._name_judge(cfg)
         return cfg
+
+    def _name_judge(self, cfg: DictConfig) -> None:
+        """Put what ``configs/network`` says of a judge in place of its name, so that a run that is
+        resumed finds it.
+        """
+        name = cfg.judge
+        if name is None or name == "auto" or isinstance(name, DictConfig):
+            return
+        known = self.repository.get_group_options("network")
+        if name not in known:
+            raise InvsetError(
+                f"judge={name} is no network.{did_you_mean(name, known)} There are auto, null,"
+                f" {', '.join(known)}"
+            )
+        judge = self.load_configuration("list", [f"network={name}"], RunMode.RUN).network
+        missing = sorted(OmegaConf.missing_keys(judge))
+        if missing:
+            words = " ".join(f"judge.{path.removeprefix('network.')}=…" for path in missing)
+            raise InvsetError(
+                f"judge={name} needs more options: type +network@judge={name} {words}"
+            )
+        cfg.judge = judge
 
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository

@@ -45,7 +45,29 @@ def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[
     beside = summary["beside_real"]
     if beside["real"] and saved > 1:
         lines.append(_beside_real(beside))
+    if "judge" in summary:
+        lines.append(_judged(summary["judge"]))
     return lines
+
+
+def _judged(judge: dict[str, Any]) -> str:
+    """What another network sees in the samples, and in real images in brackets."""
+    ours = judge["samples"]
+    real = judge["real"]
+    beside = ["", ""]
+    if real:
+        beside = [f" (real images {judge['kind']}: {real['first']:.0%})"]
+        beside += [f" ({real['among_five']:.0%})"]
+    if ours:
+        told = f"puts the class first in {ours['first']:.0%} of the samples{beside[0]}, among five"
+        told += f" in {ours['among_five']:.0%}{beside[1]}"
+    elif judge["classes"] == 0:
+        told = "looked, too, but knows no class of this name"
+    else:
+        told = "looked, too; it has classes for single neurons of the output alone"
+    distance = judge["kid"]
+    distant = "" if distance is None else f"; KID x 1000 to real images {distance:.3g}"
+    return f"Another network, {judge['network']}, {told}{distant}."
 
 
 def _beside_real(beside: dict[str, Any]) -> str:
