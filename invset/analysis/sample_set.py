@@ -1,0 +1,159 @@
+"""A set of samples as an analysis sees it: tensors, and the ranges that they were taken for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from invset.analysis.judged import Judged
+from invset.core.space import Region
+from invset.core.target import ActivationRange
+
+if TYPE_CHECKING:
+    from invset.problem.in_views import Scales
+    from invset.problem.problem import Problem
+    from invset.problem.result import Result
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a run took.
+
+    Attributes:
+        asked: samples asked for.
+        gradient_steps: of the sampler.
+        forwards, backwards: passes of one code.
+        code_steps: forwards / 3 + 2 backwards / 3.
+        seconds: of sampling, by the wall clock.
+    """
+
+    asked: int
+    gradient_steps: int
+    forwards: float
+    backwards: float
+    code_steps: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """n samples, in the order they were taken, measured as they are saved.
+
+    Attributes:
+        codes: with shape (n, code_dim).
+        encodings: with shape (n, d).
+        activations: raw units, with shape (n, p), on the CPU.
+        ranges: rows of the ranges (z1, z2) of the p neurons; a plain run has one row.
+        row: which of these each sample was taken for, with shape (n,), on the CPU.
+        origins: words for where samples come from, such as "seed".
+        origin: number of each sample's word, with shape (n,), on the CPU.
+        step: gradient step at which each was taken, with shape (n,), on the CPU.
+        units: layer and index from 0 of each neuron; None for a neuron that no `Reference` can
+            hold, such as a direction.
+        closest: activations that came closest to the ranges, with shape (p,); None for a part.
+        region: where codes may lie.
+        scales: activations in views and in the whole, where neurons are robust; else None.
+        effort: what the whole set took; None for a part of it.
+        judged: what another network sees in the samples; None where none looked.
+    """
+
+    codes: Tensor
+    encodings: Tensor
+    activations: Tensor
+    ranges: Sequence[Sequence[tuple[float, float]]]
+    row: Tensor
+    origins: tuple[str, ...]
+    origin: Tensor
+    step: Tensor
+    units: Sequence[tuple[str, int] | None]
+    closest: Tensor | None
+    region: Region
+    effort: Effort | None
+    scales: Scales | None = None
+    judged: Judged | None = None
+
+    @classmethod
+    def of(
+        cls, problem: Problem, region: Region, found: Result, judged: Judged | None = None
+    ) -> SampleSet:
+        """The samples of a result.
+
+        Args:
+            problem: what was sampled.
+            region: where codes might lie.
+            found: the result.
+            judged: what another network sees in its inputs.
+        """
+        held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
+        effort = Effort(
+            found.asked,
+            found.steps,
+            found.meter.forwards,
+            found.meter.backwards,
+            found.meter.code_steps,
+            found.seconds,
+        )
+        return cls(
+            codes=found.codes,
+            encodings=found.encodings,
+            activations=found.activations.cpu(),
+            ranges=found.ranges,
+            row=found.row.cpu(),
+            origins=found.origins,
+            origin=found.origin.cpu(),
+            step=found.step.cpu(),
+            units=[
+                (neuron.layer, index) if centred and index is not None else None
+                for neuron, index, centred in held
+            ],
+            closest=found.best,
+            region=region,
+            effort=effort,
+            scales=found.scales.cpu() if found.scales is not None else None,
+            judged=judged,
+        )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def range(self) -> ActivationRange | None:
+        """The ranges of the neurons; None where there are several rows of them."""
+        return ActivationRange.of(list(self.ranges[0])) if len(self.ranges) == 1 else None
+
+    @cached_property
+    def inside(self) -> Tensor:
+        """Which samples lie in the ranges that they were taken for; boolean, with shape (n,)."""
+        inside = torch.zeros(len(self), dtype=torch.bool)
+        for number, ranges in enumerate(self.ranges):
+            here = self.row == number
+            f = self.activations[here]
+            inside[here] = ActivationRange.of(list(ranges)).contains(f)
+        return inside
+
+    def rows(self) -> list[SampleSet]:
+        """The samples of each row of ranges by themselves."""
+        return [self._only(number) for number in range(len(self.ranges))]
+
+    def _only(self, number: int) -> SampleSet:
+        here = (self.row == number).nonzero().squeeze(1)
+        there = here.to(self.codes.device)
+        return replace(
+            self,
+            codes=self.codes[there],
+            encodings=self.encodings[there],
+            activations=self.activations[here],
+            ranges=[self.ranges[number]],
+            row=torch.zeros(len(here), dtype=torch.long),
+            origin=self.origin[here],
+            step=self.step[here],
+            closest=None,
+            effort=None,
+            scales=None if self.scales is None else self.scales.rows(here),
+            judged=None if self.judged is None else self.judged[here],
+        )

@@ -27,12 +27,12 @@ from torch.nn import functional as F
 from invset.errors import InvsetError, did_you_mean
 from invset.files.image8bit import Image8Bit
 from invset.files.readers import read_weights
-from invset.nets.custom import Resize
 from invset.nets.fast import accelerate, channels_last
 from invset.nets.labels import labels
 from invset.nets.lite_weights import folded, published
 from invset.nets.mini import Normalize
 from invset.nets.network import Network
+from invset.nets.resize import Resize
 from invset.nets.weights import load_state
 
 #: Pixels in [0, 1] become (255 x - 127) / 128.
@@ -85,6 +85,9 @@ class Variant:
             for kernel, stride, expansion, channels, blocks in [stage]
         ]
 
+
+#: Side in pixels of views that show enough of a picture, at a third of the cost.
+VIEW = 128
 
 #: By the names that networks are called by.
 VARIANTS = {
@@ -248,6 +251,7 @@ def efficientnet_lite(
         labels=labels("imagenet") if n_out == 1000 else None,
         output="fc",
         encoder="pool",
+        view_size=VIEW,
         device=device,
     )
 

@@ -124,7 +124,7 @@ def spectrum_generator(
     radius: float = 1.0,
     start: float = 0.2,
     evening: float = 0.4,
-    step: float = 0.05,
+    step: float = 0.085,
     fading: float = 0.02,
     device: str | torch.device = "cpu",
 ) -> Generator:

@@ -46,6 +46,8 @@ class Robust:
             network says (`Network.view_size`), else its own. Small views are quick, but their
             activations are on a scale of their own.
         noise: standard deviation of the noise in a view, of pixels in [0, 1].
+        jitter: how far contrast changes in a moving view, a share of it, of all colours together
+            and again of each; brightness changes half as far, of pixels in [0, 1].
         seed: of the views.
 
     Raises:
@@ -59,6 +61,7 @@ class Robust:
     moving: int = option(4, at_least=1)
     size: int | None = option(None, at_least=8)
     noise: float = option(0.05, at_least=0)
+    jitter: float = option(0.2, at_least=0, below=1)
     seed: int = option(0, at_least=0)
 
     def __post_init__(self) -> None:
@@ -103,14 +106,6 @@ class Robust:
             "seed": self.seed,
         }
 
-    def boxes(self, number: int | None = None) -> list[Box]:
-        """The fixed views, or those of step `number`; their sides are spread evenly."""
-        count = self._count(number)
-        part, top, left = torch.rand(3, count, generator=self._rng(number))
-        share = (torch.arange(count) + part) / count
-        side = self.smallest + (self.largest - self.smallest) * share
-        return list(zip(top.tolist(), left.tolist(), side.tolist(), strict=True))
-
     def views(
         self, x: Tensor, size: tuple[int, int], number: int | None = None
     ) -> Iterator[Tensor]:
@@ -121,16 +116,30 @@ class Robust:
             size: (height, width) of the views in pixels.
             number: of a step.
         """
-        shape = (self._count(number), x.shape[1], *size)
-        noise = _fixed_noise(self, shape) if number is None else self._noise(shape, number)
-        noise = noise.to(x)
-        for i, box in enumerate(self.boxes(number)):
-            yield crop(x, box, size) + noise[i]
-
-    def _noise(self, shape: tuple[int, ...], number: int | None) -> Tensor:
+        count = self._count(number)
         rng = self._rng(number)
-        torch.rand(3, self._count(number), generator=rng)  # the boxes'
-        return self.noise * torch.randn(shape, generator=rng)
+        boxes = self._boxes(count, rng)
+        if number is None:
+            noise = _fixed_noise(self, (count, x.shape[1], *size)).to(x)
+            yield from (crop(x, box, size) + one for box, one in zip(boxes, noise, strict=True))
+            return
+        contrast, brightness = self._jitter(count, x.shape[1], rng)
+        noise = self.noise * torch.randn(count, x.shape[1], *size, generator=rng)
+        shift = (brightness + noise).to(x)
+        for box, factor, other in zip(boxes, contrast.to(x), shift, strict=True):
+            yield (crop(x, box, size) - 0.5) * factor + 0.5 + other
+
+    def _boxes(self, count: int, rng: torch.Generator) -> list[Box]:
+        part, top, left = torch.rand(3, count, generator=rng)
+        share = (torch.arange(count) + part) / count
+        side = self.smallest + (self.largest - self.smallest) * share
+        return list(zip(top.tolist(), left.tolist(), side.tolist(), strict=True))
+
+    def _jitter(self, count: int, channels: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Factors and shifts of the colours, with shape (count, channels, 1, 1)."""
+        both, each, shift = 2 * torch.rand(3, count, channels, generator=rng) - 1
+        contrast = 1 + self.jitter * (both[:, :1] + each)
+        return contrast[..., None, None], (self.jitter / 2 * shift)[..., None, None]
 
     def _count(self, number: int | None) -> int:
         return self.count if number is None else self.moving
@@ -158,7 +167,9 @@ class Robust:
 
 @lru_cache(maxsize=2)
 def _fixed_noise(robust: Robust, shape: tuple[int, ...]) -> Tensor:
-    return robust._noise(shape, None)
+    rng = robust._rng(None)
+    torch.rand(3, robust.count, generator=rng)  # the boxes'
+    return robust.noise * torch.randn(shape, generator=rng)
 
 
 def crop(x: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
