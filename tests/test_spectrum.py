@@ -126,7 +126,8 @@ def test_bands_are_thirds_of_octaves(size: int | tuple[int, int]) -> None:
 
 
 def bands(**options: float) -> Bands:
-    values = {"radius": 1.0, "start": 0.2, "evening": 0.5, "scale": 0.05, "fading": 0.1, **options}
+    values = {"radius": 1.0, "start": 0.2, "evening": 0.5, "scale": 0.05, "fading": 0.1}
+    values |= {"slowing": 0.5, **options}
     return Bands(torch.tensor([0, 1, 1, 1, 1]), torch.tensor([1.0, 4.0]), **values)
 
 
@@ -157,6 +158,7 @@ def test_codes_begin_quiet_and_fade() -> None:
     u = region.sample(2000, seeded())
     assert region.rms(u).square().mean(0).sqrt() == pytest.approx([0.2, 0.2], rel=0.05)
     assert torch.equal(region.calm(u), 0.9 * u)
+    assert region.pace(torch.arange(4.0)).tolist() == [1, 0.5, 0.25, 0.25]
 
 
 def test_a_ball_of_a_million_numbers_stores_none() -> None:

@@ -54,6 +54,9 @@ class InBall:
     def calm(self, u: Tensor) -> Tensor:
         return u
 
+    def pace(self, age: Tensor) -> Tensor:
+        return torch.ones_like(age)
+
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         u = torch.randn(count, self.dim, generator=rng, device=rng.device)
         return self.project(send(u, self.radius.device))

@@ -20,6 +20,9 @@ from torch import Tensor
 
 from invset.core.ball import send
 
+#: Steps don't get shorter than this share of the longest.
+SLOWEST = 0.25
+
 
 @dataclass(frozen=True)
 class Bands:
@@ -34,6 +37,8 @@ class Bands:
             leaves them as they are, 1 gives every band the same strength.
         scale: the unit of step lengths.
         fading: share of itself that a code loses in every step.
+        slowing: share of its length that the longest step loses from step to step: first form, then
+            detail.
     """
 
     band: Tensor
@@ -43,6 +48,7 @@ class Bands:
     evening: float
     scale: float
     fading: float
+    slowing: float
     name: ClassVar[str] = "natural"
     plain: ClassVar[bool] = False
     #: A picture that goes on from another one keeps what that one needed.
@@ -92,6 +98,9 @@ class Bands:
 
     def calm(self, u: Tensor) -> Tensor:
         return (1 - self.fading) * u
+
+    def pace(self, age: Tensor) -> Tensor:
+        return ((1 - self.slowing) ** age).clamp_min(SLOWEST)
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         u = self.start * torch.randn(count, self.dim, generator=rng, device=rng.device)

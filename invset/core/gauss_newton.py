@@ -19,7 +19,11 @@ from torch import Tensor
 
 
 def gauss_newton_step(
-    rows: Tensor, residual: Tensor, mu: Tensor, longest: float, ways: Tensor | None = None
+    rows: Tensor,
+    residual: Tensor,
+    mu: Tensor,
+    longest: float | Tensor,
+    ways: Tensor | None = None,
 ) -> Tensor:
     """The step delta, no longer than `longest` standard deviations in root mean square.
 
@@ -27,7 +31,7 @@ def gauss_newton_step(
         rows: J, with shape (B, p, dim).
         residual: r, with shape (B, p).
         mu: penalty of each code, with shape (B,).
-        longest: limit of |delta| / sqrt(dim).
+        longest: limit of |delta| / sqrt(dim), or one of each code, with shape (B, 1).
         ways: directions H to go in, in place of J', with shape (B, p, dim): delta = -H' (J H' +
             I / mu)^-1 r; see `Region.ways`.
     """

@@ -91,6 +91,12 @@ class Region(Protocol):
         """
         ...
 
+    def pace(self, age: Tensor) -> Tensor:
+        """Share of the longest step that is allowed to codes that took so many already, with shape
+        (B,).
+        """
+        ...
+
     def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
         """Coordinates between u (share 0) and `fresh` (share 1) that spread as these do; they may
         lie outside of the region.
@@ -212,6 +218,9 @@ class Box:
 
     def calm(self, u: Tensor) -> Tensor:
         return u
+
+    def pace(self, age: Tensor) -> Tensor:
+        return torch.ones_like(age)
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         # without replacement: two equal codes would move together for ever

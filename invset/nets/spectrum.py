@@ -126,6 +126,7 @@ def spectrum_generator(
     evening: float = 0.4,
     step: float = 0.085,
     fading: float = 0.02,
+    slowing: float = 0.04,
     device: str | torch.device = "cpu",
 ) -> Generator:
     """Images by their Fourier coefficients, as strong as photographs have them at most.
@@ -138,21 +139,22 @@ def spectrum_generator(
         evening: how far slopes are evened out over the bands, in [0, 1]; see `Bands`.
         step: the unit of step lengths, root mean square.
         fading: share of itself that a code loses in every step, in [0, 1).
+        slowing: share of its length that the longest step loses from step to step, in [0, 1).
         device: where the images are.
 
     Raises:
         InvsetError: bad numbers, or no such file.
     """
-    shares = 0 <= evening <= 1 and 0 <= fading < 1
+    shares = 0 <= evening <= 1 and 0 <= fading < 1 and 0 <= slowing < 1
     if not 0 < start <= radius or not step > 0 or not shares:
         raise InvsetError(
-            "a spectrum needs 0 < start <= radius, a step above 0, evening from 0 to 1 and fading"
-            f" from 0 to below 1, not start={start} radius={radius} step={step} evening={evening}"
-            f" fading={fading}"
+            "a spectrum needs 0 < start <= radius, a step above 0, evening from 0 to 1, fading and"
+            f" slowing from 0 to below 1, not start={start} radius={radius} step={step}"
+            f" evening={evening} fading={fading} slowing={slowing}"
         )
     module = Spectrum(_amplitudes(amplitudes), *_sides(size))
     band = module.bands()
-    region = Bands(band, band.bincount().float(), radius, start, evening, step, fading)
+    region = Bands(band, band.bincount().float(), radius, start, evening, step, fading, slowing)
     return Generator(
         module,
         module.code_dim,

@@ -211,7 +211,8 @@ class Stream(Sampler[StreamState]):
         residual = residual + change(look.slopes, calm - look.u) / target.space.scale
         far = 1 + (self.relaxation - 1) * residual.abs().clamp_max(1)
         ways = target.space.ways(rows)
-        delta = gauss_newton_step(rows, far * residual, mu, self.longest, ways)
+        longest = self.longest * target.space.pace(age).unsqueeze(1)
+        delta = gauss_newton_step(rows, far * residual, mu, longest, ways)
         if look.push is not None:
             # halved at every step of a code: a push of constant length would keep it from settling
             # at its level
