@@ -121,7 +121,7 @@ class Phase(Spectral):
 def spectrum_generator(
     size: int | Sequence[int] = 224,
     amplitudes: str | Path | None = None,
-    radius: float = 1.0,
+    radius: float = 0.5,
     start: float = 0.2,
     evening: float = 0.4,
     step: float = 0.085,
