@@ -143,6 +143,18 @@ def test_the_default_run() -> None:
             "patience": None,
             "seconds": None,
         },
+        "robust": {
+            "_target_": "invset.problem.robust.Robust",
+            "M": None,
+            "range": "views",
+            "smallest": 0.25,
+            "largest": 1.0,
+            "moving": 4,
+            "size": None,
+            "noise": 0.05,
+            "jitter": 0.2,
+            "seed": 0,
+        },
         "runtime": {
             "_target_": "invset.problem.runtime.Runtime",
             "autocast": "off",
@@ -230,6 +242,8 @@ def test_the_custom_and_trained_options_instantiate(
         "upconv",
         "pixels",
         "fourier",
+        "spectrum",
+        "phase",
         *CAFFE["generator"],
         *OF_A_NETWORK,
     }
@@ -241,7 +255,7 @@ OF_A_NETWORK = {
     "caffenet": "ppgn_generator",
     "places205": "ppgn_generator",
     "alexnet": "ppgn_generator",
-    "torchvision": "fourier",
+    "torchvision": "spectrum",
     "efficientnet_lite0": "fourier",
     "efficientnet_lite1": "fourier",
 }

@@ -341,7 +341,7 @@ def test_a_run_tells_both_scales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert typed(monkeypatch, "run", *words) in (0, 3)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["robust"]["M"] == 3
-    rows = list(csv.DictReader((tmp_path / "activations.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "activations.csv").read_text().splitlines()))
     assert rows
     for row in rows:
         assert row["conv1:3 in views"] == row["conv1:3"]
