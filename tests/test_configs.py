@@ -373,7 +373,7 @@ def test_settings_of_training_instantiate() -> None:
         assert hydra.utils.instantiate(config(command).settings)
 
 
-@pytest.mark.parametrize("option", ["mini", "mini64", "pixels", "fourier"])
+@pytest.mark.parametrize("option", ["mini", "mini64", "pixels", "fourier", "spectrum", "phase"])
 def test_generators_instantiate(option: str) -> None:
     generator = hydra.utils.instantiate(
         config("run", f"generator={option}").generator, device="cpu"

@@ -18,7 +18,7 @@ from typed import typed
 from invset.analysis.reference import Reference
 from invset.config.compose import spelled_out, with_spectrum
 from invset.core.bands import Bands
-from invset.core.gap import Gap, at_rest, comes_to_rest
+from invset.core.gap import Gap, comes_to_rest, moves
 from invset.core.target import ActivationRange, Moving, Target
 from invset.errors import InvsetError
 from invset.nets.custom import module_network
@@ -233,8 +233,9 @@ def test_slopes_are_averaged_over_steps() -> None:
 
 
 def test_rounds_of_moving_and_fixed_views() -> None:
-    rests = [at_rest(step, 3, 2) for step in range(10)]
-    assert rests == [False, False, False, True, True] * 2
+    target = doubled()
+    assert [moves(target, step, 3, 2) for step in range(10)] == [True, True, True, False, False] * 2
+    assert not any(moves(replace(target, moving=None), step, 3, 2) for step in range(10))
     assert [step for step in range(10) if comes_to_rest(step, 3, 2)] == [3, 8]
     assert not any(comes_to_rest(step, 0, 1) for step in range(5))
 

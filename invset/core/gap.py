@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from invset.core.target import Seen, Target
+
 #: How far one measurement may change the ratio, either way.
 _MOST = 4.0
 
@@ -59,6 +61,23 @@ class Gap:
         mean = torch.where(known.view(-1, 1, 1), slopes.lerp(self.slopes, momentum), slopes)
         return mean * self.ratio.unsqueeze(1)
 
+    def read(
+        self, seen: Seen, slopes: Tensor, momentum: float, known: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Activations in fixed views, with shape (K, p), and their slopes, with shape (K, p, dim):
+        as they were seen, or as moving views let expect them.
+
+        Args:
+            seen: a look.
+            slopes: its slopes.
+            momentum: share of the earlier slopes.
+            known: the codes that have earlier ones, a boolean with shape (K,).
+        """
+        f = seen.f.detach()
+        if not seen.moving:
+            return f, slopes
+        return f * self.ratio, self.averaged(slopes, momentum, known)
+
     def after(self, promised: Tensor, slopes: Tensor) -> Gap:
         """After a step on moving views; `slopes` are those of f̄ in fixed views."""
         return replace(self, promised=promised, slopes=slopes / self.ratio.unsqueeze(1))
@@ -78,9 +97,9 @@ class Gap:
         return replace(self, ratio=self.ratio * change)
 
 
-def at_rest(steps: int, moving: int, fixed: int) -> bool:
-    """Whether views are fixed in step number `steps` of rounds of `moving` and `fixed` steps."""
-    return steps % (moving + fixed) >= moving
+def moves(target: Target, steps: int, moving: int, fixed: int) -> bool:
+    """Whether step number `steps` of rounds of `moving` and `fixed` steps looks at moving views."""
+    return target.moving is not None and steps % (moving + fixed) < moving
 
 
 def comes_to_rest(steps: int, moving: int, fixed: int) -> bool:

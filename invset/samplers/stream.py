@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from invset.core.flight import Flight, Look
-from invset.core.gap import Gap, at_rest, comes_to_rest, none_of
+from invset.core.gap import Gap, comes_to_rest, moves, none_of
 from invset.core.gauss_newton import along, gauss_newton_step
 from invset.core.levels import Levels, goal
 from invset.core.moments import Moments, cross, pairwise
@@ -134,8 +134,7 @@ class Stream(Sampler[StreamState]):
         self, target: Target, state: StreamState, rng: torch.Generator
     ) -> tuple[StreamState, Offer]:
         flight = state.flight
-        moves = target.moving is not None and not at_rest(state.steps, self.moving, self.fixed)
-        look = self._look(target, state, moves)
+        look = self._look(target, state)
         gap = self._gap(state, look)
         residual = look.place - goal(flight.level)
         old = flight.age + 1 >= self._oldest(target)
@@ -143,22 +142,21 @@ class Stream(Sampler[StreamState]):
         mu = self._penalty(flight.age)
         moved = self._move(target, look, residual, mu, flight.age)
         after = self._replaced(target, state, look, arrived, moved, rng)
-        if moves:
+        if look.seen.moving:
             rise = change(look.slopes, moved - look.u) / target.space.scale
             gap = gap.after(target.range.z1 + target.range.width * (look.place + rise), look.slopes)
         after = replace(after, steps=state.steps + 1, gap=gap)
         log = torch.stack([residual.abs().mean(), mu.mean()])
         return after, Offer(look.seen.detached(), arrived, flight.draw, log)
 
-    def _look(self, target: Target, state: StreamState, moves: bool) -> Look:
+    def _look(self, target: Target, state: StreamState) -> Look:
         """One forward pass, and a backward pass for each neuron and for the diversity."""
-        seen = target.look(state.u, grad=True, moving=moves)
+        moving = moves(target, state.steps, self.moving, self.fixed)
+        seen = target.look(state.u, grad=True, moving=moving)
         push = self._push(target, seen, state.moments) if self._length(target) else None
         slopes = target.slopes(seen) / target.range.width.unsqueeze(1) * target.space.scale
-        f = seen.f.detach() * state.gap.ratio if moves else seen.f.detach()
+        f, slopes = state.gap.read(seen, slopes, self.momentum, state.flight.age > 0)
         place = ((f - target.range.z1) / target.range.width).to(seen.u.dtype)
-        if moves:
-            slopes = state.gap.averaged(slopes, self.momentum, state.flight.age > 0)
         return Look(seen, seen.u.detach(), place, slopes, push)
 
     def _oldest(self, target: Target) -> int:
