@@ -28,7 +28,7 @@ from invset.files.image8bit import Image8Bit
 from invset.files.tabular import Table
 from invset.nets import lite_weights
 from invset.nets.custom import module_network
-from invset.nets.embedded import CIFAR10, mini_network
+from invset.nets.embedded import CIFAR10, EMBEDDED, embedded, mini_network
 from invset.nets.network import Network
 
 TINY = """
@@ -263,3 +263,22 @@ def test_a_run_is_judged_beside_real_images(
     ours, _ = seen_by_tiny(pictures(hidden / "samples"))
     assert judge["kid"] == pytest.approx(1000 * kid(ours, features[chosen]), rel=0.05)
     assert "has classes for single neurons" in capsys.readouterr().out
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_embedded_references_hold_the_view_of_the_judge(name: str) -> None:
+    if not lite_weights.is_installed(config.DEFAULT):
+        pytest.skip("needs the extra imagenet")
+    asked = mini_network(name=name)
+    judge = judging(of("auto"), asked)
+    grey = judge.look(torch.full((1, 3, *asked.medium.size), 128, dtype=torch.uint8))
+    held = Reference.load(embedded(name, "reference")).judged
+    assert grey is not None
+    assert held is not None
+    assert held.is_by(grey)
+    assert torch.equal(held.classes, grey.classes)
+    # where the network is sure of a class, the judge sees it far more often than by chance
+    f = Reference.load(embedded(name, "reference")).activations["fc8"]
+    sure = held.ranks[torch.arange(len(f)), f.argmax(1)]
+    assert 0.2 < (sure[sure > 0] == 1).float().mean() < 0.5

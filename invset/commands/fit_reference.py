@@ -8,6 +8,7 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig
+from torch import nn
 
 from invset.analysis.reference import Reference
 from invset.commands.pictures import judged, look_at, read_inputs
@@ -67,7 +68,7 @@ def _neuron_layers(network: Network) -> list[str]:
             path
             and path not in hidden
             and path not in network.aliases
-            and type(module).__name__ in ("Conv2d", "Linear")
+            and isinstance(module, (nn.Conv2d, nn.Linear))
         ):
             named.append(path)
     return named
