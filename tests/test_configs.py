@@ -147,7 +147,7 @@ def test_the_default_run() -> None:
             "autocast": "off",
             "compile": False,
             "cuda_graphs": False,
-            "micro_batch": None,
+            "micro_batch": "auto",
             "channels_last": "auto",
         },
     }

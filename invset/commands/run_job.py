@@ -62,6 +62,8 @@ class Job:
             held = self.rundir.load_state()
             self.rng.set_state(held["rng"])
             self.rows = held["rows"]
+            # the same portions as before, hence the same samples; older states have none
+            self.problem.portions.part = held.get("part", self.problem.portions.part)
             if held["state"] is not None:  # None: interrupted before the first look
                 state = _to(held["state"], self.problem.network.device)
                 self.state = loaded(self.study, state)
@@ -70,6 +72,7 @@ class Job:
         # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
         # its own random numbers alone
         self.last = (self.state, self.rng.get_state(), self.rows)
+        self.told_split = False
         self.saved_at = time.monotonic()
 
     def run(self) -> int:
@@ -88,6 +91,7 @@ class Job:
                 self.last = (state, self.rng.get_state(), self.last[2] + rows)
                 bar.update(count - bar.n)
                 bar.set_postfix_str(self._progress(dict(zip(names, rows[-1], strict=True))))
+                self._tell_split(bar)
                 if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
                     self._save()
 
@@ -118,9 +122,17 @@ class Job:
         # of the last pass, which may have had more codes than are wanted
         return f"step {len(self.last[2])}, {row['inside']:.0f} in range"
 
+    def _tell_split(self, bar: tqdm) -> None:
+        """Say once that not all codes go at once."""
+        split = self.problem.portions.split
+        if split is not None and not self.told_split:
+            bar.write(split.sentence, file=sys.stderr)
+            self.told_split = True
+
     def _save(self) -> None:
         state, rng, rows = self.last
-        self.rundir.save_state({"state": saved(state), "rng": rng, "rows": rows})
+        held = {"state": saved(state), "rng": rng, "rows": rows}
+        self.rundir.save_state({**held, "part": self.problem.portions.part})
         self.saved_at = time.monotonic()
 
     def _write(self, result: Result) -> None:

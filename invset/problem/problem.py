@@ -14,13 +14,13 @@ from torch import Tensor
 
 from invset.core.checks import PRIORS, check_choice
 from invset.core.space import Box, Free, Region
-from invset.core.target import ActivationRange, Layer, Target
+from invset.core.target import ActivationRange, Evaluate, Layer, Target
 from invset.errors import InvsetError
 from invset.nets.generator import Generator
 from invset.nets.network import Network
 from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.neuron import ANY, At, Neuron, find, read_all
-from invset.problem.passes import Passes, channels_last_pays, to_channels_last
+from invset.problem.passes import Passes, channels_last_pays, portions_of, to_channels_last
 from invset.problem.runtime import Runtime
 
 
@@ -66,7 +66,8 @@ class Problem:
         self._check_ranges()
         self.eight_bit = eight_bit
         self.runtime = runtime or Runtime()
-        self._passes = Passes(self._evaluate, self.runtime, network.device)
+        self.portions = portions_of(self.runtime, network.device)
+        self._passes = self._passes_of(self._evaluate)
         if channels_last_pays(
             self.runtime, network.device, _side(self.encoder_network) or _side(network)
         ):
@@ -74,6 +75,9 @@ class Problem:
                 to_channels_last(getattr(part, "module", part))
         ends = torch.tensor([n.range for n in neurons], device=network.device)
         self.range = ActivationRange(ends[:, 0], ends[:, 1])
+
+    def _passes_of(self, evaluate: Evaluate) -> Passes:
+        return Passes(evaluate, self.runtime, self.network.device, self.portions)
 
     def _first_shapes(self) -> dict[str, tuple[int, ...]]:
         """Take one pass, and return the shape of one input's activations in each layer."""
@@ -185,7 +189,7 @@ class Problem:
         shape = self.encoder_network.medium.shape or self.input_shape
         x = self.medium.random(count, shape, rng).to(device)
         with torch.no_grad():
-            parts = x.split(self.runtime.micro_batch or count)
+            parts = x.split(self.portions.at_a_time(count))
             codes = torch.cat(
                 [
                     self.encoder_network.taps(part, [self.encoder])[self.encoder].flatten(1)
@@ -264,7 +268,7 @@ class Problem:
         unit = self.indices[0]
         if len(self.neurons) > 1 or unit is None:
             return None
-        return Layer(Passes(self._evaluate_layer, self.runtime, self.network.device), unit)
+        return Layer(self._passes_of(self._evaluate_layer), unit)
 
     def _evaluate_layer(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Activations of all units, with shape (B, units), at the neuron's position, and encodings,

@@ -82,7 +82,7 @@ def finish(problem: Problem, region: Region, found: Found, batch_size: int = 64)
     before = []
     after = []
     encodings = []
-    for batch in codes.split(min(batch_size, problem.runtime.micro_batch or batch_size)):
+    for batch in codes.split(problem.portions.at_a_time(batch_size)):
         with tf32(codes.device, False):
             x = problem.generator(batch)
             before.append(problem.look(x)[0])
