@@ -20,6 +20,7 @@ from invset.problem.free_memory import _available, _left, free_memory
 from invset.problem.passes import Passes
 from invset.problem.portions import Portions, kept_bytes
 from invset.problem.runtime import Runtime
+from invset.samplers import drive
 from invset.samplers.stream import Stream
 
 HIDDEN = 1000
@@ -174,6 +175,35 @@ def test_a_run_says_what_it_chose(
     split = chosen("split")["split"]
     assert (split["part"], split["whole"], split["free"]) == (1, 4, 2**20)
     assert capsys.readouterr().err.count("1 codes at a time: a pass of 4 takes about") == 1
+
+
+def test_a_run_that_is_resumed_keeps_its_portions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ["run", "network=mini", "neuron=horse", "z1=3", "z2=5", "n=6", "K=3", "progress=false"]
+    words += ["animation=false", "report=false"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    original = drive.closest
+    calls: list[int] = []
+
+    def ctrl_c(*given: object) -> Tensor:
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return original(*given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(passes_file, "free_memory", lambda device: 2**20)
+        assert typed(patch, *words, f"hydra.run.dir={whole}") == 0
+        patch.setattr(drive, "closest", ctrl_c)
+        assert typed(patch, *words, f"hydra.run.dir={cut}") == 130
+    # by now there is room for all
+    assert typed(monkeypatch, "run", "--resume", str(cut)) == 0
+    found, again = (json.loads((one / "summary.json").read_text()) for one in (whole, cut))
+    assert found["runtime"]["split"]["part"] == 1
+    assert again["runtime"] == found["runtime"]
+    name = "samples.safetensors"
+    assert (cut / name).read_bytes() == (whole / name).read_bytes()
 
 
 GROUPS = [

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -135,6 +135,12 @@ class Portions:
             most = max(self._fitted, int(self.room / self._each))
             part = count if count <= most else _power_of_two(most)
         return max(1, count if part is None else min(count, part))
+
+    def go_on(self, split: Mapping[str, int] | None) -> None:
+        """Go on with what a run that was interrupted had decided, as its state holds it."""
+        if split is not None:
+            self.split = Split(**split)
+            self.part = self.split.part
 
     def attempt(self, evaluate: Evaluate, codes: Tensor) -> tuple[Tensor, Tensor] | None:
         """Take a pass whole, and count what it keeps.
