@@ -248,7 +248,7 @@ def test_codes_near_grey_suggest_no_range() -> None:
     assert (probed.suggestion, probed.suggested) == (None, None)
     [_, why, *_] = Told.of(probed, ["invset", "run"]).sentences
     assert "half of the ascents of 7 steps came no higher than -0.1978, where random codes" in why
-    assert "type steps=70, or images=" in why
+    assert "type a larger steps=, length= or seconds=, or images=" in why
 
 
 def test_an_ascent_suggests_the_upper_half_of_its_way() -> None:

@@ -95,7 +95,8 @@ def _why_none(probed: Probed) -> str:
     drawn = probed.levels[RANDOM][5]
     return (
         f"{images}, and half of the ascents of {probed.steps} steps came no higher than {top:.4g},"
-        f" where random codes come to {drawn:.4g}; type steps={10 * probed.steps}, or {_IMAGES}"
+        f" where random codes come to {drawn:.4g}; type a larger steps=, length= or seconds=, or"
+        f" {_IMAGES}"
     )
 
 
