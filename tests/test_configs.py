@@ -160,7 +160,7 @@ def test_the_default_run() -> None:
             "autocast": "off",
             "compile": False,
             "cuda_graphs": False,
-            "micro_batch": None,
+            "micro_batch": "auto",
             "channels_last": "auto",
         },
     }
@@ -256,8 +256,8 @@ OF_A_NETWORK = {
     "places205": "ppgn_generator",
     "alexnet": "ppgn_generator",
     "torchvision": "spectrum",
-    "efficientnet_lite0": "fourier",
-    "efficientnet_lite1": "fourier",
+    "efficientnet_lite0": "spectrum",
+    "efficientnet_lite1": "spectrum",
 }
 
 #: Options of configs/network that are EfficientNet-Lites -> side of their pictures.
@@ -452,7 +452,9 @@ def test_every_experiment_is_known() -> None:
     others = {
         option for option in EXPERIMENTS if not option.startswith("figures/")
     }  # those are in test_figures.py
-    assert others == paper | {"demo/hidden", "demo/intersection", "demo/ladder"}
+    demos = {f"demo/{name}" for name in ("hidden", "intersection", "ladder")}
+    imagenet = {f"imagenet/{name}" for name in ("volcano", "ladder", "hidden", "intersection")}
+    assert others == paper | demos | imagenet
 
 
 @pytest.mark.parametrize("option", PAPER)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from invset.core.checks import PRIORS, check_choice
 from invset.core.space import Box, Free, Region
-from invset.core.target import ActivationRange, Layer, Moving, Target
+from invset.core.target import ActivationRange, Evaluate, Layer, Moving, Target
 from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit
 from invset.nets.generator import Generator
@@ -22,7 +22,7 @@ from invset.nets.network import Network
 from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.in_views import InViews, Scales
 from invset.problem.neuron import ANY, At, Neuron, find
-from invset.problem.passes import Passes, channels_last_pays, to_channels_last
+from invset.problem.passes import Passes, channels_last_pays, portions_of, to_channels_last
 from invset.problem.readout import Readout
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
@@ -74,7 +74,8 @@ class Problem:
         self._check_ranges()
         self.eight_bit = eight_bit
         self.runtime = runtime or Runtime()
-        self._passes = Passes(self._evaluate, self.runtime, network.device)
+        self.portions = portions_of(self.runtime, network.device)
+        self._passes = self._passes_of(self._evaluate)
         if channels_last_pays(
             self.runtime, network.device, _side(self.encoder_network) or _side(network)
         ):
@@ -99,6 +100,9 @@ class Problem:
             )
         grey = torch.full((1, *self.input_shape), 0.5, device=self.network.device)
         return InViews.of(whole, self.robust, self.range, grey)
+
+    def _passes_of(self, evaluate: Evaluate) -> Passes:
+        return Passes(evaluate, self.runtime, self.network.device, self.portions)
 
     def _first_shapes(self) -> dict[str, tuple[int, ...]]:
         """Take one pass, and return the shape of one input's activations in each layer."""
@@ -141,16 +145,8 @@ class Problem:
     @property
     def names(self) -> list[str]:
         """What reports call each neuron, for example ``fc8:8 horse``."""
-        names = []
-        for neuron, index in zip(self.neurons, self.indices, strict=True):
-            label = (
-                self.network.labels[index]
-                if self.network.labels and index is not None and neuron.layer == self.network.output
-                else ""
-            )
-            number = "direction" if index is None else index + 1
-            names.append(neuron.name or f"{neuron.layer}:{number} {label}".strip())
-        return names
+        named = zip(self.neurons, self.indices, strict=True)
+        return [neuron.called(self.network, index) for neuron, index in named]
 
     @property
     def centred(self) -> list[bool]:
@@ -197,7 +193,7 @@ class Problem:
             self.encoder_network.medium.shape or self.input_shape,
             count,
             rng,
-            self.runtime.micro_batch,
+            self.portions.at_a_time(count),
         )
 
     def region(
@@ -275,8 +271,10 @@ class Problem:
             def estimate(codes: Tensor) -> tuple[Tensor, Tensor]:
                 return views.estimate(self._inputs(codes), number)
 
-            return Passes(estimate, self.runtime, self.network.device)
+            return Passes(estimate, self.runtime, self.network.device, portions)
 
+        # smaller than fixed views, so that what fits is another number of codes
+        portions = portions_of(self.runtime, self.network.device)
         return Moving(at, views.moving_passes)
 
     def layer(self) -> Layer | None:
@@ -286,7 +284,7 @@ class Problem:
         unit = self.indices[0]
         if len(self.neurons) > 1 or unit is None:
             return None
-        return Layer(Passes(self._evaluate_layer, self.runtime, self.network.device), unit)
+        return Layer(self._passes_of(self._evaluate_layer), unit)
 
     def _evaluate_layer(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Activations of all units, with shape (B, units), at the neuron's position, and encodings,

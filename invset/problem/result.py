@@ -12,6 +12,7 @@ from invset.core.target import Meter
 from invset.problem.in_views import Scales
 from invset.problem.passes import tf32
 from invset.problem.problem import Problem
+from invset.progress import Progress, quiet
 from invset.samplers.base import Column, Status
 from invset.samplers.found import Found
 
@@ -78,15 +79,24 @@ class Result:
 
 
 @torch.no_grad()
-def finish(problem: Problem, region: Region, found: Found, batch_size: int = 64) -> Result:
-    """Make the inputs of a study's samples and measure them again, as they are saved."""
+def finish(
+    problem: Problem,
+    region: Region,
+    found: Found,
+    batch_size: int = 64,
+    progress: Progress = quiet,
+) -> Result:
+    """Make the inputs of a study's samples and measure them again, as they are saved; `progress` is
+    told how many are done.
+    """
     codes = region.decode(found.u)
     inputs = []
     before = []
     after = []
     encodings = []
     scales = []
-    for batch in codes.split(min(batch_size, problem.runtime.micro_batch or batch_size)):
+    # an empty tensor splits into one empty part, which no module has to take
+    for batch in codes.split(problem.portions.at_a_time(batch_size)) if len(codes) else ():
         with tf32(codes.device, False):
             x = problem.generator(batch)
             before.append(problem.look(x)[0])
@@ -95,6 +105,7 @@ def finish(problem: Problem, region: Region, found: Found, batch_size: int = 64)
         after.append(f)
         encodings.append(e)
         scales.append(on_scales)
+        progress(sum(map(len, after)), len(codes))
     blank = problem.medium.store(problem.medium.blank()[:0].to(codes))
     none = codes.new_zeros(0, len(problem.neurons))
     f = torch.cat([none, *after])

@@ -17,7 +17,7 @@ def begin(
     shape: tuple[int, ...],
     count: int,
     rng: torch.Generator,
-    part: int | None = None,
+    part: int,
 ) -> Tensor:
     """The generator's own start codes, or E of uniformly random inputs.
 
@@ -28,7 +28,7 @@ def begin(
         shape: of one input.
         count: codes.
         rng: of the draws.
-        part: inputs that are encoded at a time; None: all.
+        part: inputs that are encoded at a time.
 
     Raises:
         InvsetError: the generator's codes are no encodings by this encoder, and it has no start of
@@ -39,7 +39,7 @@ def begin(
     x = network.medium.random(count, shape, rng).to(network.device)
     with torch.no_grad():
         codes = torch.cat(
-            [network.taps(some, [encoder])[encoder].flatten(1) for some in x.split(part or count)]
+            [network.taps(some, [encoder])[encoder].flatten(1) for some in x.split(part)]
         )
     if codes.shape[1] != generator.code_dim:
         raise InvsetError(
