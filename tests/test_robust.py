@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as vision
 from typed import typed
 
 from invset.analysis.reference import Reference
-from invset.config.compose import spelled_out, with_spectrum
+from invset.config.words import spelled_out, with_spectrum
 from invset.core.bands import Bands
 from invset.core.gap import Gap, comes_to_rest, moves
 from invset.core.target import ActivationRange, Moving, Target

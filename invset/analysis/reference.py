@@ -75,9 +75,9 @@ class Reference:
     activations: dict[str, Tensor]
     quantiles: dict[str, Tensor]
     about: dict[str, Any]
+    judged: Judged | None = None
     views: dict[str, Tensor] = field(default_factory=dict)
     whole: dict[str, Tensor] = field(default_factory=dict)
-    judged: Judged | None = None
 
     def in_views(self, robust: dict[str, Any]) -> Reference:
         """The same images for robust neurons, whose activations are those in views.
@@ -123,7 +123,7 @@ class Reference:
         basis = principal_components(encodings).holding(variance).directions.float()
         quantiles = {layer: _quantiles(f) for layer, f in activations.items()}
         kept = {layer: activations[layer] for layer in keep}
-        return cls(encodings @ basis, kept, quantiles, about, views or {})
+        return cls(encodings @ basis, kept, quantiles, about, views=views or {})
 
     @classmethod
     def load(cls, path: str | Path) -> Reference:
@@ -152,8 +152,8 @@ class Reference:
             parts["activations"],
             parts["quantiles"],
             held,
+            None if judge is None else Judged.unpacked(parts["judge"], judge),
             parts["views"],
-            judged=None if judge is None else Judged.unpacked(parts["judge"], judge),
         )
 
     def save(self, path: str | Path) -> None:

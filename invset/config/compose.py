@@ -26,13 +26,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from invset.config import schema
+from invset.config.words import meant
 from invset.errors import InvsetError, did_you_mean
 
 #: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
 SHORT = ("K", "n", "mu0", "alpha", "inner_steps", "constraint")
-
-#: Commands that a generator can be typed for.
-WITH_GENERATOR = ("run", "probe")
 
 #: What Hydra calls where the folder of ``--config-dir`` comes from.
 _OWN = "command-line"
@@ -105,9 +103,7 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        overrides = [spelled_out(word) for word in overrides]
-        if config_name in WITH_GENERATOR:
-            overrides = with_spectrum(overrides)
+        overrides = meant(config_name, overrides)
         parsed, _ = self._parse_overrides_and_create_caching_repo(config_name, overrides)
         self._targets = {}
         for one in parsed:
@@ -167,25 +163,6 @@ class Loader(ConfigLoaderImpl):
                     " over them needs -m"
                 )
         ConfigLoaderImpl.validate_sweep_overrides_legal(overrides, run_mode, from_shell)
-
-
-def spelled_out(word: str) -> str:
-    """``robust=8`` is short for ``robust.M=8``."""
-    key, equals, value = word.partition("=")
-    return f"{key}.M{equals}{value}" if key == "robust" else word
-
-
-def with_spectrum(words: list[str]) -> list[str]:
-    """``network=custom`` alone gets ``generator=spectrum``: it brings no generator, and the option
-    of its name is for one that is named, too.
-    """
-    given = dict(word.lstrip("+~").partition("=")[::2] for word in words)
-    of_pictures = given.get("network.channels", "3") == "3" and "network.medium" not in given
-    named = any(key.split(".")[0] == "generator" for key in given)
-    if given.get("network") != "custom" or named or not of_pictures:
-        return words
-    size = given.get("network.image_size", "224")
-    return [*words, "generator=spectrum", f"generator.size={224 if size == 'null' else size}"]
 
 
 def fill_in(node: DictConfig, targets: dict[str, str], path: str = "") -> None:
