@@ -231,7 +231,7 @@ MISTAKES = {
         "z2=4",
         "limits=60",
     ],
-    "sampler.walk must be a number above 0 and at most 1, or null, not 2.0; for example sampler.walk=1": [
+    "sampler.walk must be a number above 0 and at most 1, or null, not 2.0; for example": [
         "neuron=1",
         "z1=3",
         "z2=4",

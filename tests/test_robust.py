@@ -215,7 +215,7 @@ def test_every_view_is_counted() -> None:
 
 def test_the_ratio_of_linear_scales_is_found() -> None:
     u = torch.zeros(3, 5)
-    gap = Gap.empty(u, 1, moves=True)
+    gap = Gap.empty(u, doubled())
     known = torch.tensor([True, True, False])
     promised = torch.tensor([[2.0], [3.0], [0.0]])
     after = gap.after(promised, torch.ones(3, 1, 5)).measured(0.5 * promised, known)
@@ -225,7 +225,7 @@ def test_the_ratio_of_linear_scales_is_found() -> None:
 
 
 def test_slopes_are_averaged_over_steps() -> None:
-    gap = Gap.empty(torch.zeros(2, 3), 1, moves=True)
+    gap = Gap.empty(torch.zeros(2, 3), doubled())
     first = torch.ones(2, 1, 3)
     gap = gap.after(torch.zeros(2, 1), first)
     mean = gap.averaged(3 * first, 0.25, torch.tensor([True, False]))
@@ -262,7 +262,7 @@ def doubled(spread: float = 0.3) -> Target:
 
 def test_codes_come_to_their_level_in_fixed_views() -> None:
     target = doubled()
-    ended = drive(Stream(K=5, n=20, moving=6), target, seeded())
+    ended = drive(Stream(K=5, n=20, moving=6, fixed=1), target, seeded())
     assert (ended.status.value, ended.count) == ("reached", 20)
     assert ended.kept is not None
     seen = target.look(ended.kept.u[:20])
@@ -273,12 +273,14 @@ def test_codes_come_to_their_level_in_fixed_views() -> None:
 
 
 def test_a_run_on_moving_views_goes_on_as_if_it_had_not_been_interrupted() -> None:
-    whole = drive(Stream(K=4, n=12, moving=5), doubled(), seeded())
+    whole = drive(Stream(K=4, n=12, moving=5, fixed=1), doubled(), seeded())
     rng = seeded()
-    begun = drive(Stream(K=4, n=12, moving=5), doubled(), rng, limits=Limits(code_steps=200))
+    begun = drive(
+        Stream(K=4, n=12, moving=5, fixed=1), doubled(), rng, limits=Limits(code_steps=200)
+    )
     assert begun.count < 12
     again = replace(begun, status=whole.status.RUNNING)
-    ended = drive(Stream(K=4, n=12, moving=5), doubled(), rng, again)
+    ended = drive(Stream(K=4, n=12, moving=5, fixed=1), doubled(), rng, again)
     assert whole.kept is not None
     assert ended.kept is not None
     assert torch.equal(whole.kept.u[:12], ended.kept.u[:12])
@@ -287,13 +289,13 @@ def test_a_run_on_moving_views_goes_on_as_if_it_had_not_been_interrupted() -> No
 
 def test_limits_of_a_sampler_count_every_view() -> None:
     target = replace(doubled(), range=ActivationRange.of([(1e6, 2e6)]))
-    ended = drive(Stream(K=2, n=2, budget=10), target, seeded())
+    ended = drive(Stream(K=2, n=2, budget=10, moving=5), target, seeded())
     assert 2 * 10 * 9 <= ended.meter.code_steps < 2 * 10 * 9 + 5 * 2 * 9
 
 
 def test_estimates_are_not_what_was_reached() -> None:
     target = doubled()
-    study = Sampling(Stream(K=3, n=3, moving=8))
+    study = Sampling(Stream(K=3, n=3, moving=8, fixed=1))
     state = study.run(target, seeded(), limits=Limits(code_steps=60))
     assert study.found(target, state).best_f.isnan().all()
 

@@ -24,7 +24,8 @@ class Gap:
     """The gap so far.
 
     Attributes:
-        ratio: of f̄ in fixed views to that in moving views, with shape (p,); 1 before it is known.
+        ratio: of f̄ in fixed views to that in moving views, with shape (p,); `Moving.ratio` before
+            it is known.
         promised: f̄ in fixed views that the latest step of each code was to end at, with shape (K,
             p).
         slopes: of that step, with shape (K, p, dim); (K, p, 0) where views never move.
@@ -35,16 +36,17 @@ class Gap:
     slopes: Tensor
 
     @classmethod
-    def empty(cls, u: Tensor, p: int, moves: bool) -> Gap:
+    def empty(cls, u: Tensor, target: Target) -> Gap:
         """Before the first step.
 
         Args:
             u: coordinates, with shape (K, dim).
-            p: neurons.
-            moves: whether views move.
+            target: what is sampled.
         """
-        slopes = u.new_zeros(len(u), p, u.shape[1] if moves else 0)
-        return cls(u.new_ones(p), u.new_zeros(len(u), p), slopes)
+        moving = target.moving
+        ratio = 1.0 if moving is None else moving.ratio
+        slopes = u.new_zeros(len(u), target.p, 0 if moving is None else u.shape[1])
+        return cls(u.new_full((target.p,), ratio), u.new_zeros(len(u), target.p), slopes)
 
     def rows(self, chosen: Tensor) -> Gap:
         """Some of the codes, by their row numbers."""

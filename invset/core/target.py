@@ -113,10 +113,13 @@ class Moving:
     Attributes:
         at: number of a look -> what evaluates codes in its views.
         passes: passes of the network that one code takes.
+        ratio: a guess of how f in fixed views compares with f in moving ones, before it is
+            measured.
     """
 
     at: Callable[[int], Evaluate]
     passes: int
+    ratio: float = 1.0
 
 
 @dataclass

@@ -91,6 +91,11 @@ class InViews:
         """The same of moving views."""
         return self.robust.moving + (self.robust.range != "views")
 
+    @property
+    def ratio(self) -> float:
+        """A guess of how f̄ in fixed views compares with f̄ in moving ones: as their areas do."""
+        return (self.moving_size[0] * self.moving_size[1]) / (self.size[0] * self.size[1])
+
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What has to lie in the ranges, with shape (B, p), and encodings, with shape (B, d)."""
         return self.measure(x)[:2]

@@ -275,7 +275,7 @@ class Problem:
 
         # smaller than fixed views, so that what fits is another number of codes
         portions = portions_of(self.runtime, self.network.device)
-        return Moving(at, views.moving_passes)
+        return Moving(at, views.moving_passes, views.ratio)
 
     def layer(self) -> Layer | None:
         """All units of the neuron's layer; None for several neurons and for directions, which have

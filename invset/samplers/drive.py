@@ -159,6 +159,8 @@ def _round(
             best = closest(target, seen.f[0] if best is None else best, seen.f)
         sound.append(finite.all())
         inside = allowed if sampler.holds_range else target.range.contains(seen.f)
+        if seen.moving:  # on a scale of its own
+            inside = torch.zeros_like(inside)
         rows.append(_row(offer, inside, kept))
     if not target.exact and not sampler.replaces and kept is not None:
         accepts = partial(sampler.accepts, target)

@@ -96,8 +96,8 @@ class Stream(Sampler[StreamState]):
     budget: float = option(200.0, above=0)
     patience: int = option(5, at_least=1)
     mu_max: float = option(1e6, above=0)
-    moving: int = option(13, at_least=0)
-    fixed: int = option(1, at_least=1)
+    moving: int = option(36, at_least=0)
+    fixed: int = option(2, at_least=1)
     momentum: float = option(0.5, at_least=0, below=1)
 
     origins: ClassVar[tuple[str, ...]] = ("stream",)
@@ -127,7 +127,7 @@ class Stream(Sampler[StreamState]):
         moments = Moments.none(u)
         next_ticket = torch.tensor(self.K, device=u.device)
         walk = Walk.empty(target.p, u)
-        gap = Gap.empty(u, target.p, target.moving is not None)
+        gap = Gap.empty(u, target)
         return StreamState(u, flight, levels, next_ticket, walk, moments, 0, gap)
 
     def step(

@@ -49,8 +49,8 @@ class Climb(Sampler[ClimbState]):
     tolerance: float = 0.25
     longest: float = 0.4
     max_age: int = 40
-    moving: int = 13
-    fixed: int = 1
+    moving: int = 36
+    fixed: int = 2
     momentum: float = 0.5
 
     origins: ClassVar[tuple[str, ...]] = ("rung",)
@@ -59,7 +59,7 @@ class Climb(Sampler[ClimbState]):
     def init(self, target: Target, rng: torch.Generator) -> ClimbState:
         level = target.range.z1 + (MARGIN + (1 - 2 * MARGIN) * self.place) * target.range.width
         number = torch.arange(len(self.start), device=self.start.device)
-        gap = Gap.empty(self.start, target.p, target.moving is not None)
+        gap = Gap.empty(self.start, target)
         return ClimbState(self.start, level, number, none_of(self.start), 0, gap)
 
     def step(

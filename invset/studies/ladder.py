@@ -98,8 +98,8 @@ class Ladder:
     longest: float = option(0.4, above=0)
     max_age: int = option(40, at_least=1)
     spare: float = option(1.5, at_least=1)
-    moving: int = option(13, at_least=0)
-    fixed: int = option(1, at_least=1)
+    moving: int = option(36, at_least=0)
+    fixed: int = option(2, at_least=1)
     momentum: float = option(0.5, at_least=0, below=1)
 
     space: ClassVar[str] = "region"
