@@ -41,7 +41,8 @@ def gauss_newton_step(
     weights = torch.linalg.solve_ex(gram, residual.unsqueeze(2))[0]
     delta = -(ways * weights).sum(1)
     length = delta.norm(dim=1, keepdim=True) / math.sqrt(delta.shape[1])
-    return delta * (longest / length.clamp_min(1e-30)).clamp_max(1)
+    # as PyTorch divides a number by a tensor, to the last bit
+    return delta * (length.clamp_min(1e-30).reciprocal() * longest).clamp_max(1)
 
 
 def along(rows: Tensor, push: Tensor) -> Tensor:
