@@ -124,9 +124,9 @@ def spectrum_generator(
     radius: float = 0.5,
     start: float = 0.2,
     evening: float = 0.4,
-    step: float = 0.085,
+    step: float = 0.143,
     fading: float = 0.02,
-    slowing: float = 0.04,
+    slowing: float = 0.06,
     device: str | torch.device = "cpu",
 ) -> Generator:
     """Images by their Fourier coefficients, as strong as photographs have them at most.
