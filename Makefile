@@ -8,10 +8,10 @@ BENCHMARKS := step peak torch_lucent steps full startup runtime
 
 .DEFAULT_GOAL := help
 PAPER := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1
-.PHONY: help install demo test lint bench clean figures $(PAPER)
+.PHONY: help install demo demo-imagenet test lint bench clean figures $(PAPER)
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
 	@echo "PYTHON=/path/to/python3 chooses the Python that .venv is made with ($(PYTHON))."
 
 install: $(STAMP)  ## make .venv and install invset in it, with the tools for development
@@ -28,6 +28,12 @@ demo: $(STAMP)  ## sample three inverse sets: a ladder of ranges, a hidden neuro
 	$(BIN)/invset run experiment=demo/ladder
 	$(BIN)/invset run experiment=demo/hidden
 	$(BIN)/invset run experiment=demo/intersection
+
+demo-imagenet: $(STAMP)  ## the same of a real ImageNet network, 224 pixels: a class, a ladder, a hidden channel, an intersection
+	$(BIN)/invset run experiment=imagenet/volcano
+	$(BIN)/invset run experiment=imagenet/ladder
+	$(BIN)/invset run experiment=imagenet/hidden
+	$(BIN)/invset run experiment=imagenet/intersection
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest

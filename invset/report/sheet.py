@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 #: Most samples of a sheet, where they form no grid.
 MOST = 100
 
+#: Most samples whose pictures are shown in their own size, and the longest side of these.
+_FEW = 40
+_LARGE = 320
+
 #: Most letters of a legend below a grid.
 _LEGEND = 200
 
@@ -37,7 +41,7 @@ def write_sheet(
         animation: whether to write the animations, too.
     """
     images = problem.medium.pictures(found.inputs).cpu()
-    side = problem.medium.cell or SIDE
+    side = problem.medium.cell or _side(found, images)
     captions = [" ".join(f"{v:.2f}" for v in row) for row in found.activations.tolist()]
     title = f"{problem.network.name}  {_title(problem, found, inside)}"
     if found.cells is not None and len(found.ranges) > 1:
@@ -50,6 +54,12 @@ def write_sheet(
         rundir.write("animation.gif", lambda path: save_gif(path, images, captions))
         if has_encoder():
             rundir.write("animation.mp4", lambda path: save_mp4(path, images, captions))
+
+
+def _side(found: Result, images: Tensor) -> int:
+    """Side of a cell in pixels: large pictures are shown as they are where there are few."""
+    few = len(found) <= _FEW and (found.cells is None or found.cells.shape[1] <= _FEW // 4)
+    return max(SIDE, *images.shape[-2:]) if few and max(images.shape[-2:]) <= _LARGE else SIDE
 
 
 def _title(problem: Problem, found: Result, inside: int) -> str:
