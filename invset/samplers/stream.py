@@ -147,7 +147,7 @@ class Stream(Sampler[StreamState]):
             gap = gap.after(target.range.z1 + target.range.width * (look.place + rise), look.slopes)
         after = replace(after, steps=state.steps + 1, gap=gap)
         log = torch.stack([residual.abs().mean(), mu.mean()])
-        return after, Offer(look.seen.detached(), arrived, flight.draw, log)
+        return after, Offer(look.shown(target), arrived, flight.draw, log)
 
     def _look(self, target: Target, state: StreamState) -> Look:
         """One forward pass, and a backward pass for each neuron and for the diversity."""

@@ -91,6 +91,7 @@ class Climb(Sampler[ClimbState]):
             gap=gap,
         )
         log = (~after.arrived).sum().to(seen.u).unsqueeze(0)
+        seen = replace(seen, f=f)  # an estimate in moving views, as fixed ones would show it
         return after, Offer(seen, there & ~state.arrived, state.number, log)
 
     def _moved(
