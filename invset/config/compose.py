@@ -31,6 +31,10 @@ from invset.errors import InvsetError
 #: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
 SHORT = ("K", "n", "mu0", "alpha", "inner_steps", "constraint")
 
+#: Keys of a command that hold a second network; ``comparator=mini64`` is short for
+#: ``+network@comparator=mini64``.
+NETWORKS = ("comparator",)
+
 #: What Hydra calls where the folder of ``--config-dir`` comes from.
 _OWN = "command-line"
 
@@ -102,6 +106,7 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
+        overrides = [_written_out(word) for word in overrides]
         parsed, _ = self._parse_overrides_and_create_caching_repo(config_name, overrides)
         self._targets = {}
         for one in parsed:
@@ -137,6 +142,12 @@ class Loader(ConfigLoaderImpl):
                     " over them needs -m"
                 )
         ConfigLoaderImpl.validate_sweep_overrides_legal(overrides, run_mode, from_shell)
+
+
+def _written_out(word: str) -> str:
+    """``+network@KEY=OPTION`` for ``KEY=OPTION`` where the key holds a second network."""
+    key, _, option = word.partition("=")
+    return f"+network@{word}" if key in NETWORKS and option not in ("", "null") else word
 
 
 def fill_in(node: DictConfig, targets: dict[str, str], path: str = "") -> None:

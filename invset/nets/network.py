@@ -129,6 +129,10 @@ class Network:
         linear = self._trace.linear
         return f"{linear}{INPUT}" if linear else self._trace.before or self.output
 
+    def spread(self, count: int) -> list[str]:
+        """At most `count` layers of maps or tokens, evenly spread (`Trace.evenly`)."""
+        return self._trace.evenly(count)
+
     @property
     def _returned(self) -> str:
         """What the network returns, as a layer, where no module makes it."""
