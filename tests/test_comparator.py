@@ -233,8 +233,15 @@ def test_a_comparator_is_an_option_of_networks():
         assert compose("train_generator", words).comparator is None
 
 
-def test_layers_without_a_comparator_are_refused(tmp_path):
-    with pytest.raises(InvsetError, match="there is none; type comparator="):
-        command(
-            "network=mini", "data.train=x", "data.val=x", f"out={tmp_path}", "comparator_layers=[a]"
-        )
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["comparator_layers=[a]"], "there is none; type comparator="),
+        (["comparator="], "such as comparator=mini64, not ''"),
+        (["+comparator=mini64"], "such as comparator=mini64, not 'mini64'"),
+        (["comparator=mini64", "comparator_layers=[conv9]"], "mini64 has no layer 'conv9'"),
+    ],
+)
+def test_what_is_no_comparator_is_refused(tmp_path, words, told):
+    with pytest.raises(InvsetError, match=told):
+        command("network=mini", "data.train=x", "data.val=x", f"out={tmp_path}", *words)

@@ -75,4 +75,9 @@ def _comparator(cfg: DictConfig, device: torch.device) -> Comparator | None:
                 " comparator= and an option of configs/network"
             )
         return None
+    if not isinstance(cfg.comparator, DictConfig):
+        raise InvsetError(
+            "comparator holds a whole network; type comparator= and an option of configs/network,"
+            f" such as comparator=mini64, not {cfg.comparator!r}"
+        )
     return Comparator(build.network(cfg.comparator, device), list(cfg.comparator_layers or ()))
