@@ -64,6 +64,11 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         "fit_reference",
         "measure what real images do, to compare samples with",
     ),
+    "fit spectrum": (
+        "invset.commands.fit_spectrum",
+        "fit_spectrum",
+        "measure how strong each frequency is in images, for generator=spectrum",
+    ),
     "figure": (
         "invset.commands.figure",
         None,

@@ -24,19 +24,28 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def bar(title: str, unit: str) -> Iterator[Progress]:
+def bar(title: str, unit: str, delay: float = 0, shown: bool = True) -> Iterator[Progress]:
     """A bar that goes when it is full; nothing where the output goes to a file.
 
     Args:
         title: what is waited for.
         unit: what is counted: "image"; of "B", bytes, thousands are abbreviated.
+        delay: seconds before it is shown, so that what is short shows none.
+        shown: whether a person wants bars at all.
     """
     from tqdm import tqdm  # takes a tenth of a second, which only who waits should pay
 
-    with tqdm(desc=title, unit=unit, unit_scale=unit == "B", disable=None, leave=False) as shown:
+    with tqdm(
+        desc=title,
+        unit=unit,
+        unit_scale=unit == "B",
+        disable=None if shown else True,
+        leave=False,
+        delay=delay,
+    ) as made:
 
         def show(done: int, total: int | None) -> None:
-            shown.total = total
-            shown.update(done - shown.n)
+            made.total = total
+            made.update(done - made.n)
 
         yield show

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from invset.config import judging
 from invset.config.catalogue import sampler_class, sampler_names
 from invset.studies.study import Study, study_of
 
@@ -34,6 +35,15 @@ def study(name: str, **options: Any) -> Study:
     known = {field.name for field in fields(kind)}
     asked = {"K": 5, "n": 30, "ranges": RANGES, **options}
     return study_of(kind(**{key: value for key, value in asked.items() if key in known}))
+
+
+@pytest.fixture(autouse=True)
+def no_judge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs have no judge, whether the extra imagenet is installed or not; a test that is marked
+    ``external`` takes what is there.
+    """
+    if request.node.get_closest_marker("external") is None:
+        monkeypatch.setattr(judging, "is_installed", lambda name: False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -20,7 +20,7 @@ from invset.analysis.discover import analyses, figures, measure
 from invset.analysis.distances import distances
 from invset.analysis.diversity import Diversity
 from invset.analysis.meter import meter
-from invset.analysis.reached import reached
+from invset.analysis.reached import Reached, reached
 from invset.analysis.record import figures_as_json
 from invset.analysis.reference import LEVELS, Reference
 from invset.analysis.region import region
@@ -108,7 +108,13 @@ def test_coverage_codes_and_what_was_reached() -> None:
     known = reached(some, line(101))
     assert known is not None
     assert known.real == [pytest.approx([90, 99, 100])]
-    assert (known.closest, known.real_images) == ([0], 101)
+    assert (known.closest, known.real_images, known.ends) == ([0], 101, [[0, 100]])
+    # each neuron by itself: another layer and a direction have no real images
+    units = [("fc8", 0), ("fc7", 0), None]
+    part = reached(sample_set(LINE, units=units), line(101))
+    assert part is not None
+    assert (part.real_images, part.real, part.ends) == (101, None, [[0, 100], None, None])
+    assert reached(some, None) == Reached([0], 0, None, [None])
     assert reached(sample_set(LINE, closest=None), line()) is None
 
 

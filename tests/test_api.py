@@ -10,7 +10,7 @@ import torch
 from invset import InverseSetSampler, Neuron, Problem, mini_generator, mini_network
 from invset.errors import InvsetError
 from invset.problem.result import Result, finish
-from invset.samplers.base import Status
+from invset.samplers.base import Limits, Status
 from invset.samplers.stream import Stream
 from invset.studies.ladder import Ladder
 
@@ -68,6 +68,24 @@ def test_a_sampler_may_be_given_whole_and_rounds_watched() -> None:
     watched = sampler.run(problem(), seed=0, on_look=on_look)
     assert torch.equal(watched.codes, result().codes)
     assert sum(rounds) == watched.steps
+
+
+def test_where_nothing_was_found_no_module_is_given_an_empty_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """FFTs, for example, take none."""
+    one = problem()
+    made = one.generator.module
+
+    def spy(codes: torch.Tensor) -> torch.Tensor:
+        assert len(codes)
+        return made(codes)
+
+    far = Problem(one.network, one.generator, "fc6", [Neuron("fc8", "horse", range=(900, 901))])
+    monkeypatch.setattr(far.generator, "module", spy)
+    found = InverseSetSampler(k=2, n=2, limits=Limits(code_steps=9)).run(far)
+    assert (len(found), found.status) == (0, Status.UNREACHABLE)
+    assert found.images.shape == (0, 3, 32, 32)
 
 
 def test_what_rounding_takes_out_of_the_range_is_not_kept() -> None:

@@ -231,13 +231,13 @@ MISTAKES = {
         "z2=4",
         "limits=60",
     ],
-    "sampler.walk must be a number above 0 and at most 1, not 2.0; for example sampler.walk=0.85": [
+    "sampler.walk must be a number above 0 and at most 1, or null, not 2.0; for example": [
         "neuron=1",
         "z1=3",
         "z2=4",
         "sampler.walk=2",
     ],
-    "sampler.walk must be a number above 0 and at most 1, not far": [
+    "sampler.walk must be a number above 0 and at most 1, or null, not far": [
         "neuron=1",
         "z1=3",
         "z2=4",

@@ -132,6 +132,7 @@ def test_the_default_run() -> None:
         "seed": 0,
         "device": "auto",
         "reference": "auto",
+        "judge": "auto",
         "animation": True,
         "report": True,
         "progress": True,
@@ -142,12 +143,24 @@ def test_the_default_run() -> None:
             "patience": None,
             "seconds": None,
         },
+        "robust": {
+            "_target_": "invset.problem.robust.Robust",
+            "M": None,
+            "range": "views",
+            "smallest": 0.25,
+            "largest": 1.0,
+            "moving": 4,
+            "size": None,
+            "noise": 0.05,
+            "jitter": 0.2,
+            "seed": 0,
+        },
         "runtime": {
             "_target_": "invset.problem.runtime.Runtime",
             "autocast": "off",
             "compile": False,
             "cuda_graphs": False,
-            "micro_batch": None,
+            "micro_batch": "auto",
             "channels_last": "auto",
         },
     }
@@ -219,6 +232,7 @@ def test_the_custom_and_trained_options_instantiate(
         "custom",
         "table",
         "torchvision",
+        *LITE,
         *CAFFE["network"],
     }
     assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
@@ -228,6 +242,8 @@ def test_the_custom_and_trained_options_instantiate(
         "upconv",
         "pixels",
         "fourier",
+        "spectrum",
+        "phase",
         *CAFFE["generator"],
         *OF_A_NETWORK,
     }
@@ -239,24 +255,36 @@ OF_A_NETWORK = {
     "caffenet": "ppgn_generator",
     "places205": "ppgn_generator",
     "alexnet": "ppgn_generator",
-    "torchvision": "fourier",
+    "torchvision": "spectrum",
+    "efficientnet_lite0": "spectrum",
+    "efficientnet_lite1": "spectrum",
 }
+
+#: Options of configs/network that are EfficientNet-Lites -> side of their pictures.
+LITE = {"efficientnet_lite0": 224, "efficientnet_lite1": 240}
 
 
 @pytest.mark.parametrize("option", OF_A_NETWORK)
 def test_a_network_brings_its_generator(option: str, small: Path) -> None:
-    words = (
-        ["network.name=squeezenet1_1", "network.weights=null"]
-        if option == "torchvision"
-        else [f"generator.weights={small}/g.caffemodel"]
-    )
+    words = {
+        "torchvision": ["network.name=squeezenet1_1", "network.weights=null"],
+        **{name: ["network.weights=null"] for name in LITE},
+    }.get(option, [f"generator.weights={small}/g.caffemodel"])
     cfg = config("run", f"network={option}", *words)
     assert hydra.utils.instantiate(cfg.generator, device="cpu").name == OF_A_NETWORK[option]
-    assert option != "torchvision" or cfg.generator.size == 224
+    assert cfg.generator.get("size") == {"torchvision": 224, **LITE}.get(option)
     assert (
         config("run", f"network={option}", "generator=pixels").generator._target_
         == "invset.nets.pixels.pixels_generator"
     )
+
+
+@pytest.mark.parametrize("option", LITE)
+def test_efficientnet_lite_instantiates(option: str) -> None:
+    cfg = config("run", f"network={option}", "network.weights=null")
+    network = hydra.utils.instantiate(cfg.network, device="cpu")
+    assert (network.name, network.image_size, network.output) == (option, LITE[option], "fc")
+    assert find(network, Neuron("fc", "volcano")).index == 980
 
 
 @pytest.mark.parametrize(("option", "size", "units"), [("mini", 32, 10), ("mini64", 64, 200)])
@@ -345,7 +373,7 @@ def test_settings_of_training_instantiate() -> None:
         assert hydra.utils.instantiate(config(command).settings)
 
 
-@pytest.mark.parametrize("option", ["mini", "mini64", "pixels", "fourier"])
+@pytest.mark.parametrize("option", ["mini", "mini64", "pixels", "fourier", "spectrum", "phase"])
 def test_generators_instantiate(option: str) -> None:
     generator = hydra.utils.instantiate(
         config("run", f"generator={option}").generator, device="cpu"
@@ -424,7 +452,9 @@ def test_every_experiment_is_known() -> None:
     others = {
         option for option in EXPERIMENTS if not option.startswith("figures/")
     }  # those are in test_figures.py
-    assert others == paper | {"demo/hidden", "demo/intersection", "demo/ladder"}
+    demos = {f"demo/{name}" for name in ("hidden", "intersection", "ladder")}
+    imagenet = {f"imagenet/{name}" for name in ("volcano", "ladder", "hidden", "intersection")}
+    assert others == paper | demos | imagenet
 
 
 @pytest.mark.parametrize("option", PAPER)

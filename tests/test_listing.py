@@ -82,7 +82,7 @@ def test_options_of_a_sampler(listed: Listed) -> None:
     assert "  both or paper: " in rows["sampler.constraint"]
     assert rows["sampler.constraint"].startswith("sampler.constraint=paper ")
     assert rows["sampler.step_rule.lr"].startswith("sampler.step_rule.lr=0.03 ")
-    assert rows["runtime.micro_batch"].startswith("runtime.micro_batch=null ")
+    assert rows["runtime.micro_batch"].startswith("runtime.micro_batch=auto ")
     limit = rows["limits.seconds"].split(maxsplit=1)
     assert limit == [
         "limits.seconds=null",

@@ -21,8 +21,19 @@ from invset.core.space import CodePrior, Free
 from invset.errors import InvsetError
 from invset.nets.embedded import embedded
 from invset.problem.neuron import ANY
+from invset.report.probe_folder import Told
 from invset.report.strip import Strip, text
-from invset.studies.probing import REAL, excited
+from invset.studies.probed import (
+    DOWN,
+    RANDOM,
+    REAL,
+    UP,
+    Probed,
+    Suggestion,
+    climbed,
+    excited,
+    suggested,
+)
 
 DIM = 12
 SHORT = ["starts=2", "steps=2", "codes=3", "progress=false"]
@@ -80,6 +91,20 @@ def test_the_best_on_the_way_counts_not_the_last() -> None:
     assert found.lowest.item() == pytest.approx(-1.1)
 
 
+def test_a_walk_ends_when_it_is_told_to() -> None:
+    region = Free(torch.zeros(1, 1))
+    told: list[int] = []
+
+    def on_step(count: int) -> bool:
+        told.append(count)
+        return len(told) < 3
+
+    found = reach(lambda u: u[:, 0], region, torch.zeros(2, 1), 9, 0.5, on_step)
+    assert (told, found.steps) == ([4, 4, 4], 3)
+    assert found.highest.tolist() == [1.5, 1.5]
+    assert found.lowest.tolist() == [-1.5, -1.5]
+
+
 def test_percentiles_are_those_of_numpy_on_the_stored_activations() -> None:
     f = Reference.load(embedded("mini", "reference")).activations["fc8"][:, 7]
     np.testing.assert_allclose(
@@ -122,7 +147,7 @@ def test_a_neuron_without_a_range_can_be_looked_at_but_not_sampled() -> None:
 
 def probe(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict[str, dict]:
     """Neurons by name, as ``probe.json`` has them."""
-    assert typed(monkeypatch, "probe", "network=mini", *words, *SHORT, f"hydra.run.dir={out}") == 0
+    assert typed(monkeypatch, "probe", "network=mini", *SHORT, *words, f"hydra.run.dir={out}") == 0
     return {one["name"]: one for one in json.loads((out / "probe.json").read_text())["neurons"]}
 
 
@@ -197,28 +222,68 @@ def test_a_folder_of_pictures_is_what_the_network_sees(
 def test_what_a_reference_does_not_hold(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = probe(monkeypatch, tmp_path, "layer=conv5", "neuron=80", "position=max")[
-        "conv5:80"
-    ]  # stored at the centre only
-    assert (found["of"], "real images" in found["populations"]) == (
-        "p90 … p99 of random codes",
-        False,
-    )
+    words = ["layer=conv5", "neuron=80", "position=max", "codes=8"]  # stored at the centre only
+    found = probe(monkeypatch, tmp_path / "a", *words, "steps=9")["conv5:80"]
+    assert found["of"] == "upper half of the way of the median ascent"
+    rows = found["populations"]
+    assert "real images" not in rows
+    start, top = rows["random codes"]["percentiles"][3], rows["after ascent"]["percentiles"][3]
+    assert found["suggested"] == pytest.approx([(start + top) / 2, top], abs=0.05)
     assert "type images=/path/to/images" in capsys.readouterr().out
+    none = probe(monkeypatch, tmp_path / "b", *words, "starts=0")["conv5:80"]
+    assert (none["suggested"], none["command"], none["of"], none["reachable"]) == (None,) * 4
+    assert (
+        "No range is suggested: no real images are known, and no ascent was taken; type starts=4"
+        " for one, or images=/path/to/images (folder, zip or tar)."
+    ) in capsys.readouterr().out
+
+
+GREY = torch.linspace(-0.19809, -0.19782, 200)  # what codes near grey gave `generator=fourier`
+
+
+def test_codes_near_grey_suggest_no_range() -> None:
+    assert suggested({RANDOM: GREY}) is None
+    stuck = {RANDOM: GREY, DOWN: GREY[:9], UP: GREY[-9:] - 1e-5}
+    probed = Probed.of_populations("fc:1", stuck, steps=7)
+    assert (probed.suggestion, probed.suggested) == (None, None)
+    [_, why, *_] = Told.of(probed, ["invset", "run"]).sentences
+    assert "half of the ascents of 7 steps came no higher than -0.1978, where random codes" in why
+    assert "type a larger steps=, length= or seconds=, or images=" in why
+
+
+def test_an_ascent_suggests_the_upper_half_of_its_way() -> None:
+    up = torch.tensor([9.0, 10.0, 11.0])
+    ends = suggested({RANDOM: GREY, UP: up})
+    assert ends is not None
+    assert (ends.low, ends.high, ends.real) == (pytest.approx((10 - 0.197955) / 2), 10, False)
+    assert climbed(torch.linspace(0, 10, 101), up) == Suggestion(ends.of, 7.5, 10.0, real=False)
+    assert climbed(torch.linspace(0, 11, 101), up) is None  # random codes come as high
+
+
+def test_real_images_come_first_and_ascents_where_they_move_nothing() -> None:
+    real, up = torch.linspace(0, 5, 501), torch.tensor([9.0])
+    rows = {REAL: real, RANDOM: GREY, DOWN: -up, UP: up}
+    assert suggested(rows) == Suggestion("p90 … p99 of real images", 4.5, pytest.approx(4.95))
+    told = Told.of(Probed.of_populations("fc:1", rows, 30), ["invset", "run"])
+    assert "None of the 501 real images lies above 5 or below 0." in told.sentences
+    silent = {**rows, REAL: torch.zeros(501)}
+    told = Told.of(Probed.of_populations("fc:1", silent, 30), ["invset", "run"])
+    assert told.sentences[0] == "No real image moves it from 0."
+    assert told.command == "invset run z1=4.4 z2=9"
 
 
 def test_a_neuron_that_is_silent_for_nearly_all_images() -> None:
     silent, fires = torch.zeros(300), torch.linspace(1, 3, 20)
-    assert excited(torch.cat([silent, fires]), REAL) == (
+    assert excited(torch.cat([silent, fires])) == Suggestion(
         "p10 … p99 of the 20 of 320 real images that move it from 0",
         pytest.approx(np.quantile(fires.numpy(), 0.1)),
         pytest.approx(np.quantile(fires.numpy(), 0.99)),
     )
     assert (
-        excited(torch.cat([silent, fires[:5]]), REAL)[0] == "p90 … p99 of real images"
+        excited(torch.cat([silent, fires[:5]])).of == "p90 … p99 of real images"
     )  # too few to tell
     some = torch.cat([silent, fires, fires])
-    assert excited(some, REAL)[1] == pytest.approx(np.quantile(some.numpy(), 0.9))
+    assert excited(some).low == pytest.approx(np.quantile(some.numpy(), 0.9))
 
 
 MISTAKES = {
@@ -229,6 +294,7 @@ MISTAKES = {
     "no folder or archive of pictures at /nowhere": ["neuron=1", "images=/nowhere"],
     "steps must be a whole number": ["neuron=1", "steps=0"],
     "length must be a number above 0": ["neuron=1", "length=0"],
+    "seconds must be a number above 0, or null": ["neuron=1", "seconds=0"],
     "prior must be auto, natural, clip or none, not 'natura'. Did you mean natural?": [
         "neuron=1",
         "prior=natura",

@@ -20,7 +20,7 @@ def test_the_defaults_are_exact() -> None:
         Runtime.of(None)
         == Runtime.of({})
         == Runtime()
-        == Runtime("off", False, False, None, "auto")
+        == Runtime("off", False, False, "auto", "auto")
     )
     assert Runtime().exact
     assert Runtime.of({"autocast": False}) == Runtime()  # YAML reads off as false
@@ -45,7 +45,7 @@ def test_the_defaults_are_exact() -> None:
         *[
             (
                 {"micro_batch": bad},
-                "runtime.micro_batch must be a whole number of at least 1, or null",
+                "runtime.micro_batch must be auto or a whole number of at least 1, or null",
             )
             for bad in (0, -1, 2.5, True, "all")
         ],

@@ -178,7 +178,7 @@ def test_a_class_of_ones_own_is_read(own: str) -> None:
     assert "seen" not in options
     assert "columns" not in options
     names = ("walk", "speed", "ends", "last", "word", "here", "many")
-    defaults = [0.85, 2.0, float("inf"), -float("inf"), "a", 7, []]
+    defaults = [None, 2.0, float("inf"), -float("inf"), "a", 7, []]
     assert [options[name].default for name in names] == defaults
     assert options["rule"].default == {
         "_target_": "invset.core.steps.Adam",
@@ -209,7 +209,7 @@ def test_a_class_of_ones_own_is_composed_and_checked(
     own: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cfg = compose("run", [f"sampler._target_={own}", "sampler.speed=3", "n=4"])
-    assert (cfg.sampler.speed, cfg.sampler.walk, cfg.sampler.n, cfg.sampler.K) == (3, 0.85, 4, 4)
+    assert (cfg.sampler.speed, cfg.sampler.walk, cfg.sampler.n, cfg.sampler.K) == (3, None, 4, 4)
     horse = ["network=mini", "neuron=horse", "z1=3", "z2=4", f"sampler._target_={own}"]
     for word, told in {
         "sampler.speed=10": "sampler.speed must be a number above 0 and at most 9, not 10",

@@ -14,11 +14,13 @@ from cases import cube, linear, mean_distance, plain_set, run, seeded, tanh_net,
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from invset.core.gauss_newton import along
+from invset.core.levels import goal
 from invset.core.space import CodePrior
 from invset.core.target import MARGIN, Target
 from invset.samplers.base import Status
 from invset.samplers.drive import Run, drive
-from invset.samplers.stream import Stream, StreamState, along, goal
+from invset.samplers.stream import Stream, StreamState
 
 
 def levels(target: Target, state: StreamState) -> Tensor:

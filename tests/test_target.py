@@ -74,7 +74,7 @@ def test_a_target_evaluates_the_decoded_codes() -> None:
     assert torch.equal(seen.f, u[:, :2] * 3)
     assert torch.equal(seen.e, u)
     assert seen.units is None
-    prior = replace(CodePrior.gaussian(4), mean=normal(4), deviation=1 + uniform(4))
+    prior = CodePrior(normal(4), torch.eye(4), 1 + uniform(4), torch.tensor(3.0))
     decoded = replace(target, space=prior).look(u)
     torch.testing.assert_close(decoded.e, prior.mean + u * prior.deviation)
     assert torch.equal(decoded.u, u)

@@ -104,7 +104,9 @@ def listed(title: str, unit: str = "") -> Any:
 
 
 def per_sample(title: str, unit: str = "") -> Any:
-    """A field with a tensor, a row a sample: in ``samples.safetensors``, in no table."""
+    """A field with a tensor, a row a sample: in ``samples.safetensors`` and ``activations.csv``, in
+    no table. None where there is none.
+    """
     return field(metadata=_metadata("per sample", Figure("", title, unit)))
 
 
@@ -178,7 +180,7 @@ def per_sample_of(name: str, record: Any) -> dict[str, Any]:
     return {
         f"{name}.{one.name}": getattr(record, one.name)
         for one in fields(record)
-        if one.metadata["kind"] == "per sample"
+        if one.metadata["kind"] == "per sample" and getattr(record, one.name) is not None
     }
 
 

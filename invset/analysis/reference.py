@@ -9,13 +9,14 @@ the embedded pair.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from invset.analysis.judged import Judged
 from invset.analysis.neighbours import nearest_neighbours
 from invset.core.components import principal_components
 from invset.core.target import ActivationRange
@@ -44,6 +45,7 @@ class Comparison:
         encodings: of as many of them as there are samples (or all, if fewer), with shape (M, k).
         threshold: half the median nearest-neighbour distance: samples farther apart than that are
             distinct.
+        judged: what a judge sees in the same images; None where that is not stored.
     """
 
     in_range: int
@@ -51,6 +53,7 @@ class Comparison:
     kind: str
     encodings: Tensor
     threshold: float
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,36 @@ class Reference:
         encodings: with shape (N, k).
         activations: layer -> with shape (N, units); convolutional layers at the centre.
         quantiles: layer -> activations at `LEVELS`, with shape (51, units).
-        about: network, encoder, data.
+        about: network, encoder, data, and of which views `views` are.
+        views: layer -> activations of robust neurons, the mean over fixed views, with shape (N,
+            units); empty where none were measured.
+        whole: layer -> activations in the whole of each image, where `activations` are others.
+        judged: what another network, the judge, sees in the images; None where none looked.
     """
 
     encodings: Tensor
     activations: dict[str, Tensor]
     quantiles: dict[str, Tensor]
     about: dict[str, Any]
+    judged: Judged | None = None
+    views: dict[str, Tensor] = field(default_factory=dict)
+    whole: dict[str, Tensor] = field(default_factory=dict)
+
+    def in_views(self, robust: dict[str, Any]) -> Reference:
+        """The same images for robust neurons, whose activations are those in views.
+
+        Args:
+            robust: the views, as ``about["robust"]`` says of which they are. Where they are others,
+                no layer is known.
+        """
+        views = self.views if self.about.get("robust") == robust else {}
+        return replace(
+            self,
+            activations=views,
+            quantiles={layer: _quantiles(f) for layer, f in views.items()},
+            views=views,
+            whole=self.activations,
+        )
 
     @classmethod
     def fit(
@@ -77,6 +103,7 @@ class Reference:
         keep: list[str],
         variance: float,
         about: dict[str, Any],
+        views: dict[str, Tensor] | None = None,
     ) -> Reference:
         """Summarise real images.
 
@@ -86,7 +113,7 @@ class Reference:
             keep: layers whose activations are stored image by image; of the others only quantiles
                 are.
             variance: share of the encodings' variance to keep.
-            about: see `Reference`.
+            about, views: see `Reference`.
         """
         if len(encodings) < 2 or not (encodings != encodings[0]).any():
             raise InvsetError(
@@ -94,13 +121,9 @@ class Reference:
                 " more pictures"
             )
         basis = principal_components(encodings).holding(variance).directions.float()
-        quantiles = {
-            layer: f.double().quantile(LEVELS.double(), dim=0).float()
-            for layer, f in activations.items()
-        }
-        return cls(
-            encodings @ basis, {layer: activations[layer] for layer in keep}, quantiles, about
-        )
+        quantiles = {layer: _quantiles(f) for layer, f in activations.items()}
+        kept = {layer: activations[layer] for layer in keep}
+        return cls(encodings @ basis, kept, quantiles, about, views=views or {})
 
     @classmethod
     def load(cls, path: str | Path) -> Reference:
@@ -116,16 +139,21 @@ class Reference:
                 " fit reference"
             )
         tensors = {name: tensor.float() for name, tensor in stored.items()}
-        parts: dict[str, dict[str, Tensor]] = {"activations": {}, "quantiles": {}}
+        kinds = ("activations", "quantiles", "views", "judge")
+        parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in kinds}
         for name, tensor in tensors.items():
             kind, _, layer = name.partition("/")
             if layer:
                 parts[kind][layer] = tensor
+        held = json.loads(about["reference"])
+        judge = held.pop("judge", None)
         return cls(
             tensors["encodings"] * tensors["scale"],
             parts["activations"],
             parts["quantiles"],
-            json.loads(about["reference"]),
+            held,
+            None if judge is None else Judged.unpacked(parts["judge"], judge),
+            parts["views"],
         )
 
     def save(self, path: str | Path) -> None:
@@ -134,11 +162,15 @@ class Reference:
         """
         scale = self.encodings.abs().amax(0).clamp_min(1e-12) / 127
         tensors: dict[str, Tensor] = {}
-        for kind in ("activations", "quantiles"):
+        for kind in ("activations", "quantiles", "views"):
             tensors |= {f"{kind}/{layer}": f for layer, f in getattr(self, kind).items()}
         small = {k: v.half() for k, v in tensors.items()}
         small |= {"encodings": (self.encodings / scale).round().to(torch.int8), "scale": scale}
-        write_tensors(path, small, {"reference": json.dumps(self.about)})
+        about = dict(self.about)
+        if self.judged is not None:
+            packed, about["judge"] = self.judged.packed()
+            small |= {f"judge/{name}": tensor for name, tensor in packed.items()}
+        write_tensors(path, small, {"reference": json.dumps(about)})
 
     def knows(self, layer: str) -> bool:
         """Whether the activations of `layer` are stored image by image."""
@@ -154,27 +186,41 @@ class Reference:
             range_: the p ranges.
             samples: how many samples the real images are compared with.
         """
+        inside, wanted = self._nearest(neurons, range_, samples)
+        count = int(inside.sum())
+        e = self.encodings[wanted]
+        threshold = nearest_neighbours(e).median().item() / 2
+        kind = "in range" if count >= min(ENOUGH, samples) else "nearest to the range"
+        judged = None if self.judged is None else self.judged[wanted]
+        return Comparison(count, len(inside), kind, e, threshold, judged)
+
+    def nearest(
+        self, neurons: list[tuple[str, int]], range_: ActivationRange, samples: int
+    ) -> Tensor:
+        """Row numbers of the images that `compare` takes."""
+        return self._nearest(neurons, range_, samples)[1]
+
+    def _nearest(
+        self, neurons: list[tuple[str, int]], range_: ActivationRange, samples: int
+    ) -> tuple[Tensor, Tensor]:
+        """Which images lie in the ranges, and the rows of as many as there are samples."""
         f = torch.stack([self.activations[layer][:, index] for layer, index in neurons], dim=1)
         outside = (range_.violation(f) / range_.width).square().sum(1)
         inside = outside == 0
-        count = int(inside.sum())
-        enough = count >= min(ENOUGH, samples)
+        enough = int(inside.sum()) >= min(ENOUGH, samples)
         wanted = (
             inside.nonzero().squeeze(1)
             if enough
             else outside.argsort(stable=True)[: min(samples, NEAREST)]
         )
         spread = torch.linspace(0, len(wanted) - 1, min(samples, len(wanted))).round().long()
-        e = self.encodings[wanted[spread]]
-        threshold = nearest_neighbours(e).median().item() / 2
-        return Comparison(
-            count,
-            len(f),
-            "in range" if enough else "nearest to the range",
-            e,
-            threshold,
-        )
+        return inside, wanted[spread]
 
     def quantile(self, layer: str, index: int, level: float) -> float:
         """Activation that a share `level` of the real images stay below."""
         return self.quantiles[layer][round(level * (len(LEVELS) - 1)), index].item()
+
+
+def _quantiles(f: Tensor) -> Tensor:
+    """Activations, with shape (N, units), at `LEVELS`, with shape (51, units)."""
+    return f.double().quantile(LEVELS.double(), dim=0).float()

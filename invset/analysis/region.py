@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from invset.analysis.record import figure
 from invset.analysis.reference import Reference
 from invset.analysis.sample_set import SampleSet
-from invset.core.space import CodePrior
 
 
 @dataclass(frozen=True)
@@ -25,10 +24,11 @@ class InsideRegion:
 def region(samples: SampleSet, reference: Reference | None) -> InsideRegion | None:
     """Share of codes inside the natural region; None for other regions."""
     prior = samples.region
-    if not isinstance(prior, CodePrior):
+    if prior.name != "natural":
         return None
     if not len(samples):
         return InsideRegion(math.nan)
-    # rounding puts codes on the sphere a little outside of it
-    inside = prior.encode(samples.codes).norm(dim=1) <= 1.001 * prior.radius
+    u = prior.encode(samples.codes)
+    # rounding puts codes at its edge a little outside of it
+    inside = (prior.project(u) - u).norm(dim=1) <= 0.001 * u.norm(dim=1)
     return InsideRegion(inside.float().mean().item())

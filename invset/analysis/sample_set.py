@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from invset.analysis.judged import Judged
 from invset.core.space import Region
 from invset.core.target import ActivationRange
 
 if TYPE_CHECKING:
+    from invset.problem.in_views import Scales
     from invset.problem.problem import Problem
     from invset.problem.result import Result
 
@@ -55,7 +57,9 @@ class SampleSet:
             hold, such as a direction.
         closest: activations that came closest to the ranges, with shape (p,); None for a part.
         region: where codes may lie.
+        scales: activations in views and in the whole, where neurons are robust; else None.
         effort: what the whole set took; None for a part of it.
+        judged: what another network sees in the samples; None where none looked.
     """
 
     codes: Tensor
@@ -70,15 +74,20 @@ class SampleSet:
     closest: Tensor | None
     region: Region
     effort: Effort | None
+    scales: Scales | None = None
+    judged: Judged | None = None
 
     @classmethod
-    def of(cls, problem: Problem, region: Region, found: Result) -> SampleSet:
+    def of(
+        cls, problem: Problem, region: Region, found: Result, judged: Judged | None = None
+    ) -> SampleSet:
         """The samples of a result.
 
         Args:
             problem: what was sampled.
             region: where codes might lie.
             found: the result.
+            judged: what another network sees in its inputs.
         """
         held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
         effort = Effort(
@@ -105,6 +114,8 @@ class SampleSet:
             closest=found.best,
             region=region,
             effort=effort,
+            scales=found.scales.cpu() if found.scales is not None else None,
+            judged=judged,
         )
 
     def __len__(self) -> int:
@@ -143,4 +154,6 @@ class SampleSet:
             step=self.step[here],
             closest=None,
             effort=None,
+            scales=None if self.scales is None else self.scales.rows(here),
+            judged=None if self.judged is None else self.judged[here],
         )

@@ -20,6 +20,7 @@ from invset.analysis.reference import Reference
 from invset.analysis.sample_set import SampleSet
 from invset.config import build
 from invset.config.compose import compose, own_dir
+from invset.config.judging import Judging, judging
 from invset.config.real_images import load_reference
 from invset.config.validate import check_components, several
 from invset.errors import InvsetError, did_you_mean
@@ -40,6 +41,7 @@ def main(cfg: DictConfig) -> None:
     device = build.choose_device(cfg.device)
     network = build.network(cfg.network, device)
     generator = build.generator(cfg.generator, device)
+    judge = judging(cfg, network)
     out = RunDir(cfg.out)
     done = _read(out / "runs.csv")
     seen = {tuple(row[key] for key in KEY) for row in done}
@@ -53,13 +55,15 @@ def main(cfg: DictConfig) -> None:
         low, high = _range(problem, reference, cfg.fractions[job["range"]])
         neuron = Neuron(job["layer"], job["neuron"], (low, high))
         problem = Problem(network, generator, cfg.encoder, [neuron])
-        found = _run(cfg, problem, reference, methods[job["method"]], job["seed"])
+        found = _run(problem, (reference, judge), methods[job["method"]], job["seed"])
         row = {**job, "z1": low, "z2": high, **found}
         done.append({key: _text(value) for key, value in row.items()})
         out.write_rows("runs.csv", done)
     text = "\n".join(summarize(done))
     out.write("summary.md", lambda path: Path(path).write_text(text + "\n", encoding="utf-8"))
     print(text)
+    if judge.why:
+        print(judge.why)
 
 
 def _jobs(cfg: DictConfig) -> list[dict[str, Any]]:
@@ -147,15 +151,20 @@ def _method(cfg: DictConfig, name: str) -> DictConfig:
 
 
 def _run(
-    cfg: DictConfig, problem: Problem, reference: Reference | None, method: DictConfig, seed: int
+    problem: Problem,
+    beside: tuple[Reference | None, Judging],
+    method: DictConfig,
+    seed: int,
 ) -> dict[str, Any]:
-    """How a run ended, and its figures by their keys."""
+    """How a run ended, and its figures by their keys; `beside` is whom its samples are shown."""
+    reference, judge = beside
     rng = torch.Generator().manual_seed(seed)
     region = problem.region(method.prior, rng)
     study = study_of(hydra.utils.instantiate(method.sampler))
     target = problem.target(region)
     result = finish(problem, region, study.found(target, study.run(target, rng)))
-    measured = measure(SampleSet.of(problem, region, result), reference).summary
+    samples = SampleSet.of(problem, region, result, judge.look(result.inputs))
+    measured = measure(samples, reference).summary
     values = {one.key: value_of(measured, one.key) for one in figures()}
     return {"status": result.status.value, **values}
 

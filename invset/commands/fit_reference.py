@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import hydra
 from omegaconf import DictConfig
+from torch import nn
 
 from invset.analysis.reference import Reference
-from invset.commands.pictures import look_at, read_inputs
+from invset.commands.pictures import judged, look_at, read_inputs
 from invset.config import build
-from invset.files.image8bit import of_size
+from invset.config.judging import judging
+from invset.files.image8bit import Image8Bit, of_size
 from invset.files.rundir import RunDir
 from invset.nets.network import Network
+from invset.problem.encode import in_views
+from invset.progress import bar
 
 
 def main(cfg: DictConfig) -> None:
     """Look at the pictures and write one file."""
     network = build.network(cfg.network, build.choose_device(cfg.device))
+    judge = judging(cfg, network)
     encoder = cfg.encoder or network.encoder
     data = read_inputs(of_size(network.medium, cfg.size), cfg.data, cfg.limit)
     keep = list(cfg.keep or [network.output])
     layers = list(dict.fromkeys([*(cfg.layers or _neuron_layers(network)), *keep]))
     seen = look_at(network, data, layers)
     encodings = look_at(network, data, [encoder], flatten=[encoder])[encoder]
-    about = {
+    about: dict[str, Any] = {
         "network": network.name,
         "encoder": encoder,
         "data": Path(cfg.data).name,
         "images": len(data),
     }
-    reference = Reference.fit(encodings, seen, keep, cfg.variance, about)
+    views = None
+    robust = hydra.utils.instantiate(cfg.robust).resolved(True, _has_views(network))
+    if robust is not None:
+        about["robust"] = robust.about()
+        with bar(f"{network.name} looks at views", network.medium.noun) as progress:
+            views = in_views(network, data, keep, robust, progress=progress)
+    reference = Reference.fit(encodings, seen, keep, cfg.variance, about, views)
+    reference = replace(reference, judged=judged(judge, data))
     out = Path(cfg.out)
     RunDir(out.parent).write(out.name, reference.save)
     print(
         f"{len(data)} {network.medium.noun}s, {len(layers)} layers, encodings in"
         f" {reference.encodings.shape[1]} directions\n{out}"
     )
+    if judge.why:
+        print(judge.why)
+
+
+def _has_views(network: Network) -> bool:
+    return isinstance(network.medium, Image8Bit)
 
 
 def _neuron_layers(network: Network) -> list[str]:
@@ -47,7 +68,7 @@ def _neuron_layers(network: Network) -> list[str]:
             path
             and path not in hidden
             and path not in network.aliases
-            and type(module).__name__ in ("Conv2d", "Linear")
+            and isinstance(module, (nn.Conv2d, nn.Linear))
         ):
             named.append(path)
     return named

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from invset.analysis.judged import Judged
+from invset.config.judging import Judging
 from invset.files.images import ImageSet, load_images
 from invset.files.medium import Medium
 from invset.nets.network import Network
@@ -37,3 +39,11 @@ def look_at(
     noun = network.medium.noun
     with bar(f"{network.name} looks at {noun}s", noun) as progress:
         return activations(network, inputs, layers, flatten, progress=progress)
+
+
+def judged(judging: Judging, inputs: Tensor) -> Judged | None:
+    """`Judging.look` with a bar."""
+    if judging.network is None:
+        return None
+    with bar(f"{judging.network.name} looks at images", "image") as progress:
+        return judging.look(inputs, progress)

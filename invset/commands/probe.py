@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from invset.commands.pictures import read_inputs
 from invset.config import build
@@ -17,11 +18,14 @@ from invset.config.real_images import load_reference
 from invset.config.validate import asked, check_probe
 from invset.core.space import Region
 from invset.files.image8bit import of_size
+from invset.files.medium import Medium
 from invset.files.rundir import RunDir
 from invset.problem.problem import Problem
 from invset.report.probe_folder import Told, write_probe
 from invset.report.strip import text
-from invset.studies.probing import Populations, Probed, Probing, of_inputs, of_reference, probe
+from invset.studies.probed import Probed
+from invset.studies.probing import Probing, of_inputs, of_reference, probe
+from invset.studies.spending import Spending
 
 #: What is typed for a probe, but not for the run that it suggests.
 _OWN = (
@@ -36,6 +40,8 @@ _OWN = (
     "starts",
     "steps",
     "length",
+    "code_steps",
+    "seconds",
     "seed",
     "progress",
 )
@@ -52,29 +58,58 @@ def main(cfg: DictConfig) -> None:
     problem = build.problem(cfg, ranged=False)
     rng = torch.Generator().manual_seed(cfg.seed)
     region = problem.region(cfg.prior, rng, build.bounds(cfg.clip, problem.generator.code_dim))
-    probing = Probing(cfg.codes, cfg.starts, cfg.steps, cfg.length, cfg.progress)
-    populations = probe(problem, region, rng, probing, _real(cfg, problem, region, probing))
+    probing = Probing(
+        cfg.codes,
+        cfg.starts,
+        cfg.steps,
+        cfg.length,
+        cfg.code_steps,
+        cfg.seconds,
+        cfg.progress,
+    )
+    medium, inputs = _inputs(cfg, problem)
+    with probing.spending(problem, 0 if inputs is None else len(inputs)) as spending:
+        if inputs is None:
+            real = of_reference(problem, load_reference(cfg, problem))
+        else:
+            real = of_inputs(problem, region, medium, inputs, probing, spending)
+        found = probe(problem, region, rng, probing, spending, real)
     rundir = RunDir(HydraConfig.get().runtime.output_dir)
     commands = _commands(cfg, rundir.overrides(), problem.network.output)
     told = [
-        Told.of(Probed.of_populations(name, rows), command, cfg.steps)
-        for name, rows, command in zip(problem.names, populations, commands, strict=True)
+        Told.of(Probed.of_populations(name, rows, steps), command)
+        for name, (rows, steps), command in zip(problem.names, found, commands, strict=True)
     ]
     for one in told:
         print("\n".join([*text(one.strip), "", *one.sentences, ""]))
-    write_probe(rundir, _about(cfg, problem, region, rundir.overrides()), told)
+    about = _about(cfg, problem, region, rundir.overrides())
+    cut = _cut(cfg, spending)
+    if cut:
+        print(cut)
+    write_probe(rundir, {**about, "cut": cut, "code_steps": round(spending.spent, 2)}, told)
     print(rundir / "probe.png")
 
 
-def _real(cfg: DictConfig, problem: Problem, region: Region, probing: Probing) -> list[Populations]:
-    """What is known of real images, of each neuron."""
-    if cfg.images is None:
-        return of_reference(problem, load_reference(cfg, problem))
+def _inputs(cfg: DictConfig, problem: Problem) -> tuple[Medium, Tensor | None]:
+    """Real images of a person's own, in stored form; None where none were named."""
     medium = problem.medium
+    if cfg.images is None:
+        return medium, None
     if medium.shape is None:  # as large as the generator's
         medium = of_size(medium, problem.input_shape[1:])
-    inputs = read_inputs(medium, cfg.images, cfg.limit, cfg.progress)
-    return of_inputs(problem, region, medium, inputs, probing)
+    return medium, read_inputs(medium, cfg.images, cfg.limit, cfg.progress)
+
+
+def _cut(cfg: DictConfig, spending: Spending) -> str | None:
+    """What is said where not all was done."""
+    if not spending.cut:
+        return None
+    most = cfg[spending.limit]
+    return (
+        f"Not all of it was done within {spending.limit}={most:g}: {spending.spent:.0f} of"
+        f" {spending.planned:.0f} code-steps in {spending.seconds:.0f} s; the counts above say of"
+        f" what. For more type {spending.limit}={4 * most:g}; fewer codes= leave more for ascents."
+    )
 
 
 def _about(cfg: DictConfig, problem: Problem, region: Region, typed: list[str]) -> dict[str, Any]:

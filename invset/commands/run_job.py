@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from invset.commands.pictures import judged
 from invset.config import build
+from invset.config.judging import judging
 from invset.config.real_images import load_reference
 from invset.files.rundir import RunDir
 from invset.problem.result import Result, finish
+from invset.progress import bar
 from invset.report.run_folder import Ended, write_run
 from invset.report.run_page import write_report
 from invset.samplers.base import Status
@@ -52,6 +56,7 @@ class Job:
         self.region = self.problem.region(cfg.prior, self.rng, clip, plain)
         # a file that can't be read is told before, not after, sampling
         self.reference = load_reference(cfg, self.problem)
+        self.judging = judging(cfg, self.problem.network, self.problem.encoder_network)
         self.target = self.problem.target(self.region)
         self.study.check(self.target)
         # a run that is resumed may be older than the option
@@ -62,6 +67,8 @@ class Job:
             held = self.rundir.load_state()
             self.rng.set_state(held["rng"])
             self.rows = held["rows"]
+            # the same portions, hence the same samples; older states have none
+            self.problem.portions.go_on(held.get("split"))
             if held["state"] is not None:  # None: interrupted before the first look
                 state = _to(held["state"], self.problem.network.device)
                 self.state = loaded(self.study, state)
@@ -70,6 +77,7 @@ class Job:
         # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
         # its own random numbers alone
         self.last = (self.state, self.rng.get_state(), self.rows)
+        self.told_split = False
         self.saved_at = time.monotonic()
 
     def run(self) -> int:
@@ -81,13 +89,18 @@ class Job:
         previous = signal.signal(signal.SIGTERM, _interrupt)
         names = [column.name for column in self.study.columns(len(self.problem.neurons))]
         with tqdm(
-            total=self.study.n, desc="sampling", unit="sample", disable=not self.cfg.progress
-        ) as bar:
+            total=self.study.n,
+            desc="sampling",
+            unit="sample",
+            disable=not self.cfg.progress,
+            smoothing=0,  # samples come many at a time: the mean rate tells the time that is left
+        ) as shown:
 
             def on_look(state: Any, rows: list[list[float]], count: int) -> None:
                 self.last = (state, self.rng.get_state(), self.last[2] + rows)
-                bar.update(count - bar.n)
-                bar.set_postfix_str(self._progress(dict(zip(names, rows[-1], strict=True))))
+                shown.update(count - shown.n)
+                shown.set_postfix_str(self._progress(dict(zip(names, rows[-1], strict=True))))
+                self._tell_split(shown)
                 if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
                     self._save()
 
@@ -101,7 +114,9 @@ class Job:
                 signal.signal(signal.SIGTERM, previous)
         # also of a run that has ended: if an analysis fails or the disk is full, --resume writes it
         self._save()
-        result = finish(self.problem, self.region, self.study.found(self.target, ended))
+        found = self.study.found(self.target, ended)
+        with bar("measuring what is saved", "sample", 1, self.cfg.progress) as progress:
+            result = finish(self.problem, self.region, found, progress=progress)
         self._write(result)
         if ended.status is not Status.INTERRUPTED:
             self.rundir.finish()
@@ -118,9 +133,18 @@ class Job:
         # of the last pass, which may have had more codes than are wanted
         return f"step {len(self.last[2])}, {row['inside']:.0f} in range"
 
+    def _tell_split(self, shown: tqdm) -> None:
+        """Say once that not all codes go at once."""
+        split = self.problem.portions.split
+        if split is not None and not self.told_split:
+            shown.write(split.sentence, file=sys.stderr)
+            self.told_split = True
+
     def _save(self) -> None:
         state, rng, rows = self.last
-        self.rundir.save_state({"state": saved(state), "rng": rng, "rows": rows})
+        split = self.problem.portions.split
+        held = {"state": saved(state), "rng": rng, "rows": rows}
+        self.rundir.save_state({**held, "split": None if split is None else asdict(split)})
         self.saved_at = time.monotonic()
 
     def _write(self, result: Result) -> None:
@@ -137,6 +161,8 @@ class Job:
             self.last[2],
             self.cfg.seed,
             self.cfg.animation,
+            judged(self.judging, result.inputs),
+            self.judging.why,
         )
         write_run(self.rundir, ended)
         # a run that is resumed may be older than the option

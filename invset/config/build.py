@@ -165,4 +165,5 @@ def problem(cfg: DictConfig, ranged: bool = True) -> Problem:
         encoder_network,
         cfg.eight_bit,
         Runtime.of(cfg.get("runtime")),
+        hydra.utils.instantiate(cfg.get("robust")),
     )

@@ -38,6 +38,8 @@ class ProbeOptions(Question):
 
     limit: int = option(2000, at_least=1)
     codes: int = option(200, at_least=1)
-    starts: int = option(16, at_least=1)
+    starts: int = option(16, at_least=0)
     steps: int = option(30, at_least=1)
     length: float = option(0.07, above=0, below=math.inf)
+    code_steps: float | None = option(None, above=0)
+    seconds: float | None = option(90, above=0)

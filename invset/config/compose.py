@@ -26,14 +26,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from invset.config import schema
-from invset.errors import InvsetError
+from invset.config.words import meant
+from invset.errors import InvsetError, did_you_mean
 
 #: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
 SHORT = ("K", "n", "mu0", "alpha", "inner_steps", "constraint")
-
-#: Keys of a command that hold a second network; ``comparator=mini64`` is short for
-#: ``+network@comparator=mini64``.
-NETWORKS = ("comparator",)
 
 #: What Hydra calls where the folder of ``--config-dir`` comes from.
 _OWN = "command-line"
@@ -106,7 +103,7 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        overrides = [_written_out(word) for word in overrides]
+        overrides = meant(config_name, overrides)
         parsed, _ = self._parse_overrides_and_create_caching_repo(config_name, overrides)
         self._targets = {}
         for one in parsed:
@@ -121,7 +118,31 @@ class Loader(ConfigLoaderImpl):
         )
         if run_mode is RunMode.RUN and "sampler" in cfg:
             _hand_down(cfg, self._targets.get("sampler"))
+        if run_mode is RunMode.RUN and "judge" in cfg:
+            self._name_judge(cfg)
         return cfg
+
+    def _name_judge(self, cfg: DictConfig) -> None:
+        """Put what ``configs/network`` says of a judge in place of its name, so that a run that is
+        resumed finds it.
+        """
+        name = cfg.judge
+        if name is None or name == "auto" or isinstance(name, DictConfig):
+            return
+        known = self.repository.get_group_options("network")
+        if name not in known:
+            raise InvsetError(
+                f"judge={name} is no network.{did_you_mean(name, known)} There are auto, null,"
+                f" {', '.join(known)}"
+            )
+        judge = self.load_configuration("list", [f"network={name}"], RunMode.RUN).network
+        missing = sorted(OmegaConf.missing_keys(judge))
+        if missing:
+            words = " ".join(f"judge.{path.removeprefix('network.')}=…" for path in missing)
+            raise InvsetError(
+                f"judge={name} needs more options: type +network@judge={name} {words}"
+            )
+        cfg.judge = judge
 
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository
@@ -142,12 +163,6 @@ class Loader(ConfigLoaderImpl):
                     " over them needs -m"
                 )
         ConfigLoaderImpl.validate_sweep_overrides_legal(overrides, run_mode, from_shell)
-
-
-def _written_out(word: str) -> str:
-    """``+network@KEY=OPTION`` for ``KEY=OPTION`` where the key holds a second network."""
-    key, _, option = word.partition("=")
-    return f"+network@{word}" if key in NETWORKS and option not in ("", "null") else word
 
 
 def fill_in(node: DictConfig, targets: dict[str, str], path: str = "") -> None:

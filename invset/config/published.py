@@ -11,9 +11,11 @@ from omegaconf import DictConfig
 from invset.config.validate import asked, check_given, ends
 from invset.hub.obtain import fetch
 from invset.nets.labels import find_neuron, labels
+from invset.nets.lite_weights import published as installed
 
 #: Where `_target_` finds them.
 _MODULE = "invset.nets.caffe.load."
+_LITE = "invset.nets.efficientnet_lite.efficientnet_lite"
 
 
 def prepare(cfg: DictConfig, ranged: bool = True) -> None:
@@ -32,9 +34,17 @@ def prepare(cfg: DictConfig, ranged: bool = True) -> None:
     """
     # name -> the option that takes a file of the user's own
     wanted: dict[str, str] = {}
-    for part in ("network", "generator", "encoder_network"):
-        if is_published(cfg[part]):
-            wanted.setdefault(cfg[part].name, f"{part}.weights")
+    for part in ("network", "generator", "encoder_network", "judge"):
+        # only `invset run` has a judge, and one that is resumed may be older than the option
+        given = cfg.get(part)
+        if is_published(given):
+            wanted.setdefault(given.name, f"{part}.weights")
+        if (
+            isinstance(given, DictConfig)
+            and given.get("_target_") == _LITE
+            and given.weights == "DEFAULT"
+        ):
+            installed(given.name)
     if not wanted:
         return
     for one in asked(cfg, ranged):

@@ -6,20 +6,33 @@ from omegaconf import DictConfig
 
 from invset.analysis.reference import Reference
 from invset.errors import InvsetError
-from invset.nets.embedded import embedded
+from invset.nets.embedded import ASSETS
 from invset.problem.problem import Problem
 
 
 def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
-    """The file of ``reference=``, or the embedded one that fits; None where there is none.
+    """The file of ``reference=``, or the embedded one that fits; None where there is none. Of
+    robust neurons it holds what has to lie in the ranges, in views or in the whole.
 
     Raises:
         InvsetError: a file that can't be read, or that was made with another encoder.
     """
+    reference = _load(cfg, problem)
+    robust = problem.robust
+    if reference is None or robust is None or robust.range != "views":
+        return reference
+    return reference.in_views(robust.about())
+
+
+def _load(cfg: DictConfig, problem: Problem) -> Reference | None:
     if cfg.reference is None:
         return None
     if cfg.reference == "auto":
-        return Reference.load(embedded(problem.network.name, "reference")) if _own(cfg) else None
+        return (
+            Reference.load(ASSETS / f"{problem.network.name}-reference.safetensors")
+            if _own(cfg)
+            else None
+        )
     reference = Reference.load(cfg.reference)
     encoder = reference.about.get("encoder")
     network = reference.about.get("network")
@@ -33,8 +46,12 @@ def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
 
 
 def _own(cfg: DictConfig) -> bool:
-    """Whether network and encoder are those that the embedded reference was made with."""
-    of_package = cfg.network.get("_target_", "").endswith("mini_network")
-    trained_here = cfg.network.get("weights") is not None
-    other = cfg.encoder_network
-    return of_package and not trained_here and cfg.encoder in (None, "fc6") and other is None
+    """Whether network and encoder are those that a reference of the package was made with."""
+    target = cfg.network.get("_target_", "")
+    lite = target.endswith(".efficientnet_lite") and cfg.network.get("image_size") is None
+    published = "DEFAULT" if lite else None
+    if not (lite or target.endswith(".mini_network")) or cfg.network.get("weights") != published:
+        return False
+    known = ASSETS / f"{cfg.network.name}-reference.safetensors"
+    encoders = (None, "pool" if lite else "fc6")
+    return known.is_file() and cfg.encoder in encoders and cfg.encoder_network is None

@@ -18,18 +18,40 @@ import torch
 from torch import Tensor
 
 
-def gauss_newton_step(rows: Tensor, residual: Tensor, mu: Tensor, longest: float) -> Tensor:
+def gauss_newton_step(
+    rows: Tensor,
+    residual: Tensor,
+    mu: Tensor,
+    longest: float | Tensor,
+    ways: Tensor | None = None,
+) -> Tensor:
     """The step delta, no longer than `longest` standard deviations in root mean square.
 
     Args:
         rows: J, with shape (B, p, dim).
         residual: r, with shape (B, p).
         mu: penalty of each code, with shape (B,).
-        longest: limit of |delta| / sqrt(dim).
+        longest: limit of |delta| / sqrt(dim), or one of each code, with shape (B, 1).
+        ways: directions H to go in, in place of J', with shape (B, p, dim): delta = -H' (J H' +
+            I / mu)^-1 r; see `Region.ways`.
     """
-    gram = rows @ rows.transpose(1, 2) + torch.diag_embed((1 / mu).unsqueeze(1).expand_as(residual))
+    ways = rows if ways is None else ways
+    gram = rows @ ways.transpose(1, 2) + torch.diag_embed((1 / mu).unsqueeze(1).expand_as(residual))
     # solve_ex does not read an error code back from the device
     weights = torch.linalg.solve_ex(gram, residual.unsqueeze(2))[0]
-    delta = -(rows * weights).sum(1)
+    delta = -(ways * weights).sum(1)
     length = delta.norm(dim=1, keepdim=True) / math.sqrt(delta.shape[1])
-    return delta * (longest / length.clamp_min(1e-30)).clamp_max(1)
+    # as PyTorch divides a number by a tensor, to the last bit
+    return delta * (length.clamp_min(1e-30).reciprocal() * longest).clamp_max(1)
+
+
+def along(rows: Tensor, push: Tensor) -> Tensor:
+    """The part of `push` that changes no activation (to first order), with unit root mean
+    square.
+    """
+    gram = rows @ rows.transpose(1, 2)
+    ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-30)
+    gram = gram + torch.diag_embed(ridge.unsqueeze(1).expand(-1, gram.shape[1]))
+    weights = torch.linalg.solve_ex(gram, rows @ push.unsqueeze(2))[0]
+    free = push - (rows * weights).sum(1)
+    return free / free.norm(dim=1, keepdim=True).clamp_min(1e-30) * math.sqrt(free.shape[1])

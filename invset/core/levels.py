@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from invset.core.target import MARGIN
+
 #: Parts of a range that are filled alike.
 PARTS = 10
 
@@ -99,6 +101,11 @@ def _parts(place: Tensor) -> Tensor:
     """
     part = (place * PARTS).floor().nan_to_num().clamp(0, PARTS - 1).long()
     return (part.unsqueeze(2) == torch.arange(PARTS, device=place.device)).long()
+
+
+def goal(level: Tensor) -> Tensor:
+    """Places that levels stand for: not quite at the ends."""
+    return MARGIN + (1 - 2 * MARGIN) * level
 
 
 @functools.cache  # once a device: a copy to it waits

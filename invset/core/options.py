@@ -59,13 +59,14 @@ class Bounds:
         Args:
             kind: the field's annotation.
         """
-        plain, _, other = kind.partition(" | ")
-        if self.words is not None:
+        plain, *others = kind.split(" | ")
+        name = "a list" if plain.startswith("Sequence") else plain
+        text = f"{_NAMES.get(plain, name)} {self.sentence()}".rstrip()
+        if self.words is not None and takes_numbers(kind):
+            text = f"{', '.join(self.words)} or {text}"
+        elif self.words is not None:
             text = " or ".join([", ".join(self.words[:-1]), self.words[-1]])
-        else:
-            name = "a list" if plain.startswith("Sequence") else plain
-            text = f"{_NAMES.get(plain, name)} {self.sentence()}".rstrip()
-        return f"{text}, or null" if other == "None" else text
+        return f"{text}, or null" if "None" in others else text
 
     def hold(self, value: float) -> bool:
         """Whether a number lies within the bounds; NaN never does."""
@@ -98,27 +99,34 @@ def check_option(key: str, value: Any, kind: str, bounds: Bounds, default: Any =
     Args:
         key: what a person types, for example ``sampler.walk``.
         value: what was given.
-        kind: the annotation: "int", "float", "bool", "str", or one of these with ``| None``;
-            others are not checked.
+        kind: the annotation: "int", "float", "bool", "str", "int | str", or one of these with
+            ``| None``; others are not checked.
         bounds: of numbers, and words of a text.
         default: of the option, an example for the sentence; MISSING or None if there is none.
 
     Raises:
         InvsetError: another type, a number outside its bounds, or an unknown word.
     """
-    plain, _, other = kind.partition(" | ")
-    if other == "None" and value is None:
+    plain, *others = kind.split(" | ")
+    if value is None and "None" in others:
         return
-    if bounds.words is not None:
+    if bounds.words is not None and not takes_numbers(kind):
         word = str(value).lower() if isinstance(value, bool) else value
         check_choice(key, word, bounds.words)
         return
-    if plain not in ("int", "float", "bool") or other not in ("", "None"):
+    if plain not in ("int", "float", "bool") or not {*others} <= {"None", "str"}:
+        return
+    if isinstance(value, str) and "str" in others and value in (bounds.words or ()):
         return
     if _is(plain, value) and (plain == "bool" or bounds.hold(value)):
         return
     example = f"; for example {key}={_example(plain, bounds, default)}"
     raise InvsetError(f"{key} must be {bounds.allowed(kind)}, not {value}{example}")
+
+
+def takes_numbers(kind: str) -> bool:
+    """Whether an annotation, such as "int | str | None", allows numbers beside words."""
+    return kind.split(" | ")[0] in ("int", "float")
 
 
 def _end(value: float) -> str:

@@ -31,11 +31,13 @@ class Reach:
         start: of the codes as they were, with shape (B,).
         lowest: the lowest on each code's way down, with shape (B,).
         highest: the highest on each code's way up, with shape (B,).
+        steps: that were taken.
     """
 
     start: Tensor
     lowest: Tensor
     highest: Tensor
+    steps: int
 
 
 def reach(
@@ -44,7 +46,7 @@ def reach(
     u: Tensor,
     steps: int,
     length: float,
-    on_step: Callable[[int], None] | None = None,
+    on_step: Callable[[int], bool] | None = None,
 ) -> Reach:
     """Walk up and down from each of some coordinates.
 
@@ -55,32 +57,27 @@ def reach(
         u: where to begin, with shape (B, dim).
         steps: of each walk.
         length: of a step, in root mean square over the coordinates, in units of the region's scale.
-        on_step: called after every step with the number of codes that took it.
+        on_step: called after every step with the number of codes that took it; says whether to go
+            on.
     """
     count = len(u)
     step = length * region.scale * math.sqrt(u.shape[1])
     sign = torch.ones(2 * count, 1, device=u.device, dtype=u.dtype)
     sign[:count] = -1  # the first half goes down
     u = torch.cat([u, u])
-    with torch.no_grad():
-        best = first = f(u)
+    values: list[Tensor] = []
     for _ in range(steps):
         u.requires_grad_()
         value = f(u)
         (gradient,) = torch.autograd.grad(value.sum(), u)
-        best = _farther(best, value.detach(), sign)
+        values.append(value.detach())
         move = gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-30)
         u = region.project(u.detach() + sign * step * move)
-        if on_step is not None:
-            on_step(2 * count)
+        if on_step is not None and not on_step(2 * count):
+            break
     with torch.no_grad():
-        best = _farther(best, f(u), sign)
-    return Reach(first[:count], best[:count], best[count:])
-
-
-def _farther(best: Tensor, value: Tensor, sign: Tensor) -> Tensor:
-    """The lower of two activations where sign is -1, the higher where it is 1."""
-    return torch.where(sign[:, 0] < 0, torch.minimum(best, value), torch.maximum(best, value))
+        way = torch.stack([*values, f(u)])
+    return Reach(way[0, :count], way[:, :count].amin(0), way[:, count:].amax(0), len(values))
 
 
 def percentiles(values: Tensor) -> Tensor:

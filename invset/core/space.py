@@ -22,6 +22,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from invset.core.ball import WALK, Ball, InBall, send
 from invset.core.components import principal_components
 from invset.errors import InvsetError
 
@@ -35,6 +36,8 @@ class Region(Protocol):
         scale: the unit of step lengths: typical distance of one coordinate from its mean, or 1 for
             the codes' own units.
         plain: whether coordinates are the codes themselves.
+        walk: share of a fresh draw in the code that follows a sample, in (0, 1], where the sampler
+            has none of its own.
     """
 
     @property
@@ -48,6 +51,13 @@ class Region(Protocol):
 
     @property
     def plain(self) -> bool: ...
+
+    @property
+    def walk(self) -> float: ...
+
+    def to(self, device: str | torch.device) -> Region:
+        """The same on another device."""
+        ...
 
     def decode(self, u: Tensor) -> Tensor:
         """Coordinates, with shape (B, dim), to codes, with shape (B, code_dim)."""
@@ -69,6 +79,24 @@ class Region(Protocol):
         """Draw `count` coordinates to start at."""
         ...
 
+    def ways(self, rows: Tensor) -> Tensor:
+        """Directions, with shape (B, p, dim), in which steps raise the activations with these
+        slopes: the slopes themselves where every coordinate has the same weight.
+        """
+        ...
+
+    def calm(self, u: Tensor) -> Tensor:
+        """Where a step begins: u, or a little nearer to the middle, so that what the neuron does
+        not need goes away.
+        """
+        ...
+
+    def pace(self, age: Tensor) -> Tensor:
+        """Share of the longest step that is allowed to codes that took so many already, with shape
+        (B,).
+        """
+        ...
+
     def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
         """Coordinates between u (share 0) and `fresh` (share 1) that spread as these do; they may
         lie outside of the region.
@@ -76,15 +104,8 @@ class Region(Protocol):
         ...
 
 
-def send(x: Tensor, device: torch.device) -> Tensor:
-    """Copy to a device without waiting for it, which takes pinned memory there."""
-    if device.type == "cuda" and x.device.type == "cpu":
-        x = x.pin_memory()
-    return x.to(device, non_blocking=True)
-
-
 @dataclass(frozen=True)
-class CodePrior:
+class CodePrior(InBall):
     """The natural region: a ball in whitened principal components.
 
     Attributes:
@@ -98,9 +119,6 @@ class CodePrior:
     basis: Tensor
     deviation: Tensor
     radius: Tensor
-    name: ClassVar[str] = "natural"
-    scale: ClassVar[float] = 1.0
-    plain: ClassVar[bool] = False
 
     @property
     def dim(self) -> int:
@@ -127,24 +145,10 @@ class CodePrior:
         radius = ((x - mean) @ basis / deviation).norm(dim=1).quantile(share)
         return cls(*(t.float().contiguous() for t in (mean, basis, deviation, radius)))
 
-    @classmethod
-    def gaussian(cls, code_dim: int, share: float = 0.95) -> CodePrior:
-        """The region of codes that are N(0, I) by construction (GANs, flows): its radius is a
-        quantile of the chi distribution.
-        """
-        low, high = (
-            0.0,
-            code_dim + 40 * math.sqrt(code_dim),
-        )  # of |w|², whose distribution function is gammainc(dim / 2, |w|² / 2)
-        for _ in range(64):
-            middle = (low + high) / 2
-            half = torch.tensor([code_dim / 2, middle / 2], dtype=torch.float64)
-            below = torch.special.gammainc(half[0], half[1]).item() < share
-            low, high = (middle, high) if below else (low, middle)
-        radius = math.sqrt(low)
-        return cls(
-            torch.zeros(code_dim), torch.eye(code_dim), torch.ones(code_dim), torch.tensor(radius)
-        )
+    @staticmethod
+    def gaussian(code_dim: int, share: float = 0.95) -> Ball:
+        """The region of codes that are N(0, I) by construction: see `Ball.holding`."""
+        return Ball.holding(code_dim, share)
 
     def to(self, device: str | torch.device) -> CodePrior:
         """The same prior on another device."""
@@ -155,25 +159,6 @@ class CodePrior:
 
     def encode(self, codes: Tensor) -> Tensor:
         return (codes - self.mean.to(codes)) @ self.basis.to(codes) / self.deviation.to(codes)
-
-    def project(self, u: Tensor) -> Tensor:
-        norm = u.norm(dim=1, keepdim=True)
-        return u * (self.radius.to(u) / norm.clamp_min(1e-12)).clamp_max(1)
-
-    def tangent(self, rows: Tensor, u: Tensor) -> Tensor:
-        """Without their radial part where u lies on the sphere |u| = radius."""
-        norm = u.norm(dim=1, keepdim=True)
-        normal = torch.where(
-            norm > 0.999 * self.radius, u / norm.clamp_min(1e-12), torch.zeros_like(u)
-        ).unsqueeze(1)
-        return rows - (rows * normal).sum(2, keepdim=True) * normal
-
-    def sample(self, count: int, rng: torch.Generator) -> Tensor:
-        u = torch.randn(count, self.dim, generator=rng, device=rng.device)
-        return self.project(send(u, self.mean.device))
-
-    def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
-        return math.sqrt(1 - share**2) * u + share * fresh  # N(0, I) if both are
 
 
 @dataclass(frozen=True)
@@ -190,10 +175,18 @@ class Box:
     start: Tensor
     name: ClassVar[str] = "clip"
     plain: ClassVar[bool] = True
+    walk: ClassVar[float] = WALK
 
     @property
     def dim(self) -> int:
         return self.start.shape[1]
+
+    def to(self, device: str | torch.device) -> Box:
+        """The same on another device."""
+        low, high = (
+            end.to(device) if isinstance(end, Tensor) else end for end in (self.low, self.high)
+        )
+        return Box(low, high, self.start.to(device))
 
     @cached_property
     def middle(self) -> Tensor:
@@ -219,6 +212,15 @@ class Box:
 
     def tangent(self, rows: Tensor, u: Tensor) -> Tensor:
         return rows
+
+    def ways(self, rows: Tensor) -> Tensor:
+        return rows
+
+    def calm(self, u: Tensor) -> Tensor:
+        return u
+
+    def pace(self, age: Tensor) -> Tensor:
+        return torch.ones_like(age)
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         # without replacement: two equal codes would move together for ever
@@ -246,6 +248,10 @@ class Free(Box):
 
     def __init__(self, start: Tensor) -> None:
         super().__init__(-math.inf, math.inf, start)
+
+    def to(self, device: str | torch.device) -> Free:
+        """The same on another device."""
+        return Free(self.start.to(device))
 
     def project(self, u: Tensor) -> Tensor:
         return u

@@ -106,9 +106,25 @@ class Layer:
     unit: int
 
 
+@dataclass(frozen=True)
+class Moving:
+    """Robust neurons in views that move: an estimate of f that no code can please for long.
+
+    Attributes:
+        at: number of a look -> what evaluates codes in its views.
+        passes: passes of the network that one code takes.
+        ratio: a guess of how f in fixed views compares with f in moving ones, before it is
+            measured.
+    """
+
+    at: Callable[[int], Evaluate]
+    passes: int
+    ratio: float = 1.0
+
+
 @dataclass
 class Meter:
-    """Passes so far, counted per code.
+    """Passes so far, counted per code; those of robust neurons per view.
 
     A pass that the runtime repeats to save memory (``runtime.micro_batch``) is counted once.
 
@@ -152,17 +168,21 @@ class Seen:
         f: activations, with shape (B, p).
         e: encodings, with shape (B, d).
         units: activations of all units of the neuron's layer, with shape (B, units), if asked for.
+        moving: whether f is an estimate in moving views.
+        passes: passes of the network that each code took.
     """
 
     u: Tensor
     f: Tensor
     e: Tensor
     units: Tensor | None = None
+    moving: bool = False
+    passes: int = 1
 
     def detached(self) -> Seen:
         """The same without a graph."""
         units = None if self.units is None else self.units.detach()
-        return Seen(self.u.detach(), self.f.detach(), self.e.detach(), units)
+        return replace(self, u=self.u.detach(), f=self.f.detach(), e=self.e.detach(), units=units)
 
 
 @dataclass(frozen=True)
@@ -177,6 +197,8 @@ class Target:
             gradient. If it does not, only the latter decide what is a sample
             (`invset.core.kept.Kept.confirmed`).
         layer: the layer of the neuron, if there is one neuron and it is a unit.
+        moving: the neurons in moving views, if they are robust.
+        passes: passes of the network that one code takes, of which robust neurons need several.
         meter: counts every pass.
     """
 
@@ -185,6 +207,8 @@ class Target:
     space: Region
     exact: bool = True
     layer: Layer | None = None
+    moving: Moving | None = None
+    passes: int = 1
     meter: Meter = field(default_factory=Meter, compare=False)
 
     @property
@@ -196,35 +220,46 @@ class Target:
         """The same neurons in other ranges; passes are counted by the same meter."""
         return replace(self, range=range_)
 
-    def look(self, u: Tensor, grad: bool = False, also: Sequence[str] = ()) -> Seen:
+    def look(
+        self, u: Tensor, grad: bool = False, also: Sequence[str] = (), moving: bool = False
+    ) -> Seen:
         """Activations and encodings of coordinates, one forward pass of each.
 
         Args:
             u: coordinates, with shape (B, dim).
             grad: whether gradients will be pulled.
             also: ("units",) for the activations of all units of the neuron's layer.
+            moving: look at robust neurons in views drawn anew; others have none.
 
         Raises:
             InvsetError: "units" of several neurons, or of a direction.
         """
         u = u.detach().requires_grad_(grad)
         with torch.set_grad_enabled(grad):
-            seen = self._look_at_units(u) if "units" in also else Seen(u, *self._evaluate(u))
-        self.meter.forwards += len(u)
+            seen = self._look(u, also, moving and self.moving is not None)
+        self.meter.forwards += len(u) * seen.passes
         return seen
 
-    def _evaluate(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        return self.evaluate(self.space.decode(u))
+    def _look(self, u: Tensor, also: Sequence[str], moving: bool) -> Seen:
+        codes = self.space.decode(u)
+        if "units" in also:
+            return self._look_at_units(u, codes)
+        if moving:
+            assert self.moving is not None
+            # what was counted so far tells looks apart, and a resumed run has it, too
+            f, e = self.moving.at(self.meter.forwards)(codes)
+            return Seen(u, f, e, moving=True, passes=self.moving.passes)
+        return Seen(u, *self.evaluate(codes), passes=self.passes)
 
-    def _look_at_units(self, u: Tensor) -> Seen:
+    def _look_at_units(self, u: Tensor, codes: Tensor) -> Seen:
         if self.layer is None:
             raise InvsetError(
                 "this sampler compares a unit with the others of its layer, so it takes one neuron"
                 " that is a unit or a channel, no intersection and no direction; type"
                 " sampler=stream"
             )
-        units, e = self.layer.evaluate(self.space.decode(u))
-        return Seen(u, units[:, [self.layer.unit]], e, units)
+        units, e = self.layer.evaluate(codes)
+        return Seen(u, units[:, [self.layer.unit]], e, units, passes=self.passes)
 
     def pull(self, seen: Seen, scalar: Tensor, keep: bool = False) -> Tensor:
         """Gradient of a scalar in the coordinates, with shape (B, dim); one backward pass of each.
@@ -235,7 +270,7 @@ class Target:
             keep: whether another gradient will be pulled from the same look.
         """
         (gradient,) = torch.autograd.grad(scalar, seen.u, retain_graph=keep)
-        self.meter.backwards += len(seen.u)
+        self.meter.backwards += len(seen.u) * seen.passes
         return gradient
 
     def slopes(self, seen: Seen) -> Tensor:

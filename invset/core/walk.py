@@ -75,12 +75,12 @@ class Walk:
             level: places to go to, with shape (K, p).
             longest: limit of the way back to the level, in the region's scale, in root mean square.
         """
-        promised = place + _change(rows, mixed - u) / region.scale
+        promised = place + change(rows, mixed - u) / region.scale
         aimed = promised + self.count / (self.count + DOUBT) * self.miss
         back = gauss_newton_step(rows, aimed - level, torch.full_like(u[:, 0], FIRM), longest)
-        return region.project(mixed + region.scale * back), promised + _change(rows, back)
+        return region.project(mixed + region.scale * back), promised + change(rows, back)
 
 
-def _change(rows: Tensor, move: Tensor) -> Tensor:
+def change(rows: Tensor, move: Tensor) -> Tensor:
     """What a move does to the places to first order, with shape (K, p)."""
     return (rows @ move.unsqueeze(2)).squeeze(2)

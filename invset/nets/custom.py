@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from invset.core.space import CodePrior
+from invset.core.ball import Ball
+from invset.core.space import Region
 from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit, of_size
 from invset.files.medium import Medium
@@ -25,18 +26,8 @@ from invset.nets.labels import read_labels
 from invset.nets.mini import Normalize
 from invset.nets.natural import load_prior
 from invset.nets.network import Network
+from invset.nets.resize import Resize
 from invset.nets.weights import load_state
-
-
-class Resize(nn.Module):
-    """Images of any size, with shape (N, channels, H, W), to that of a medium."""
-
-    def __init__(self, medium: Image8Bit) -> None:
-        super().__init__()
-        self.medium = medium
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.medium.fit(x)
 
 
 def module_network(
@@ -194,9 +185,9 @@ def module_generator(
     low, high = pixel_range
     if (low, high) != (0, 1):
         net = FromRange(net, low, high)
-    region = load_prior(prior, code_dim)
+    region: Region | None = load_prior(prior, code_dim)
     if region is None and gaussian:
-        region = CodePrior.gaussian(code_dim)
+        region = Ball.holding(code_dim)
 
     def start(count: int, rng: torch.Generator) -> Tensor:
         return torch.randn(count, code_dim, generator=rng, device=rng.device).to(device)

@@ -2,6 +2,7 @@
 
     nn.Linear              `Dense`         weights packed for oneDNN, on the CPU, once frozen
     nn.Conv2d              `BlockConv2d`   with stride, without padding: on blocks of pixels
+    nn.Conv2d              `Depthwise`     one filter a channel, with stride: a gradient in float32
     nn.LocalResponseNorm   `ChannelNorm`   a product with a band matrix
 
 Networks are built of PyTorch's own layers; `accelerate` exchanges them. What each one brings is in
@@ -22,6 +23,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from invset.nets.depthwise import Depthwise, is_strided_depthwise
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -62,13 +65,18 @@ def accelerate(module: Module, on: bool = True) -> Module:
         The same module.
     """
     for child in module.modules():
-        kind = type(child)
-        if not on:
-            child.__class__ = _PLAIN.get(kind, kind)
-        elif kind in _FAST and (kind is not nn.Conv2d or _in_blocks(child)):
-            # the classes differ in `forward` alone, so parameters, hooks and names stay as they are
-            child.__class__ = _FAST[kind]
+        # the classes differ in `forward` alone, so parameters, hooks and names stay as they are
+        child.__class__ = _fast(child) if on else _PLAIN.get(type(child), type(child))
     return module
+
+
+def _fast(layer: nn.Module) -> type[nn.Module]:
+    """The class that computes a layer faster, or its own."""
+    if type(layer) is not nn.Conv2d:
+        return _FAST.get(type(layer), type(layer))
+    if is_strided_depthwise(layer):
+        return Depthwise
+    return BlockConv2d if _in_blocks(layer) else nn.Conv2d
 
 
 def channels_last(module: Module) -> Module:
@@ -77,13 +85,15 @@ def channels_last(module: Module) -> Module:
 
 
 def _in_blocks(conv: nn.Module) -> bool:
-    """Whether a convolution is one that `BlockConv2d` computes."""
+    """Whether a convolution is one that `BlockConv2d` computes, and gains from that."""
     assert isinstance(conv, nn.Conv2d)
-    stride = conv.stride
-    kernel = conv.kernel_size
-    square = stride[0] == stride[1] > 1 and kernel[0] == kernel[1]
+    stride = conv.stride[0]
+    kernel = conv.kernel_size[0]
+    square = conv.stride == (stride, stride) and conv.kernel_size == (kernel, kernel)
     whole = conv.padding == (0, 0) and conv.dilation == (1, 1) and conv.groups == 1
-    return square and whole
+    # taps of weight zero cost as much as others: with 3x3 and stride 2 they outweigh the gain
+    padded = kernel + -kernel % stride
+    return square and whole and stride > 1 and padded**2 <= 1.5 * kernel**2
 
 
 class Dense(nn.Linear):
@@ -201,10 +211,10 @@ class _Normalized(torch.autograd.Function):
         return torch.addcmul(direct, x, around, value=-2 * ctx.beta), None, None, None
 
 
-#: PyTorch's layers and ours.
+#: PyTorch's layers and ours; which convolution becomes what, its shape says (`_fast`).
 _FAST: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: Dense,
-    nn.Conv2d: BlockConv2d,
     nn.LocalResponseNorm: ChannelNorm,
 }
 _PLAIN = {fast: plain for plain, fast in _FAST.items()}
+_PLAIN |= {BlockConv2d: nn.Conv2d, Depthwise: nn.Conv2d}

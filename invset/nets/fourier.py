@@ -53,14 +53,7 @@ class Fourier(nn.Module):
         horizontal = torch.fft.rfftfreq(size)
         frequency = torch.hypot(vertical[:, None], horizontal[None, :])
         scale = frequency.clamp_min(1 / size) ** -decay
-        # pixel variance that one complex coefficient of unit deviations gives: a column that stands
-        # for itself and its mirror image counts twice in amplitude, hence 4; columns 0 and size/2
-        # are their own mirror image
-        weight = torch.full_like(horizontal, 4.0)
-        weight[0] = 1
-        if size % 2 == 0:
-            weight[-1] = 1
-        variance = (weight * scale**2).sum() / size**2
+        variance = (half_weights(size) * scale**2).sum() / size**2
         self.register_buffer("scale", scale / variance.sqrt())
         color = torch.tensor(COLOR_SQRT)
         self.register_buffer("color", color / color.square().sum(1).mean().sqrt())
@@ -71,13 +64,30 @@ class Fourier(nn.Module):
         """
         parts = codes.unflatten(1, (3, self.size, self.size // 2 + 1, 2))
         spectrum = torch.view_as_complex(parts.contiguous()) * self.scale
-        # two one-dimensional transforms: the two-dimensional one leaves open what a spectrum
-        # without the symmetry of a real image gives, and devices differ there
-        rows = torch.fft.ifft(spectrum, dim=-2, norm="ortho")
-        return torch.fft.irfft(rows, n=self.size, dim=-1, norm="ortho")
+        return from_halves(spectrum, self.size, "ortho")
 
     def forward(self, codes: Tensor) -> Tensor:
         return torch.sigmoid(torch.einsum("dc,nchw->ndhw", self.color, self.spatial(codes)))
+
+
+def half_weights(width: int) -> Tensor:
+    """Pixel variance that one complex coefficient of unit deviations gives, by its column, with
+    shape (width // 2 + 1,): a column that stands for itself and its mirror image counts twice in
+    amplitude, hence 4; columns 0 and width / 2 are their own mirror image.
+    """
+    weight = torch.full((width // 2 + 1,), 4.0)
+    weight[0] = 1
+    if width % 2 == 0:
+        weight[-1] = 1
+    return weight
+
+
+def from_halves(spectrum: Tensor, width: int, norm: str) -> Tensor:
+    """The inverse FFT of half spectra, with shape (…, height, width // 2 + 1), to real images."""
+    # two one-dimensional transforms: the two-dimensional one leaves open what a spectrum without
+    # the symmetry of a real image gives, and devices differ there
+    rows = torch.fft.ifft(spectrum, dim=-2, norm=norm)
+    return torch.fft.irfft(rows, n=width, dim=-1, norm=norm)
 
 
 def fourier_generator(
@@ -102,4 +112,6 @@ def fourier_generator(
     def start(count: int, rng: torch.Generator) -> Tensor:
         return sd * torch.randn(count, module.code_dim, generator=rng, device=rng.device).to(device)
 
-    return Generator(module, module.code_dim, name="fourier", start=start, device=device)
+    return Generator(
+        module, module.code_dim, name="fourier", start=start, learnt=False, device=device
+    )

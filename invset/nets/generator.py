@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from invset.core.space import CodePrior
+from invset.core.space import Region
 from invset.files.image8bit import Image8Bit
 from invset.files.medium import Medium
 
@@ -31,6 +31,9 @@ class Generator:
         display: codes to pictures in [0, 1] that are written in place of the images, which the
             network goes on to see; None: no such thing, what is written is what the network sees.
         medium: what it makes; only its bounds are asked for.
+        learnt: whether it was trained to make natural inputs. One that was not can make noise that
+            excites a network and shows nothing, so neurons are robust by default there
+            (`invset.problem.views`).
         device: where the weights go.
     """
 
@@ -40,12 +43,13 @@ class Generator:
         code_dim: int,
         *,
         name: str = "generator",
-        prior: CodePrior | None = None,
+        prior: Region | None = None,
         clip: tuple[float, float] | None = None,
         start: Callable[[int, torch.Generator], Tensor] | None = None,
         picture: str | None = None,
         display: Callable[[Tensor], Tensor] | None = None,
         medium: Medium | None = None,
+        learnt: bool = True,
         device: str | torch.device = "cpu",
     ) -> None:
         if isinstance(module, nn.Module):
@@ -59,6 +63,7 @@ class Generator:
         self.picture = picture
         self.display = display
         self.medium: Medium = medium or Image8Bit()
+        self.learnt = learnt
         self.device = torch.device(device)
 
     def __call__(self, codes: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def _fitting(name: str, labels: Sequence[str]) -> list[int]:
     """Indices of the labels that are called `name`, or have a synonym that is; if there are none,
     of those that contain it.
     """
-    wanted, *names = ([_words(part) for part in text.split(",")] for text in (name, *labels))
+    wanted, *names = ([words(part) for part in text.split(",")] for text in (name, *labels))
     typed = ", ".join(wanted)
     if not typed:
         return []
@@ -94,7 +94,7 @@ def _fitting(name: str, labels: Sequence[str]) -> list[int]:
     ]
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
     """``gas_station``, ``Gas station`` and ``gas-station`` are one name."""
     return " ".join(re.split(r"[\s_/-]+", text.lower())).strip()
 

@@ -48,6 +48,8 @@ class Network:
         prefix_tokens: tokens that come before the patches of a layer of tokens (class token,
             registers); None: those that a square of patches leaves over.
         medium: what its inputs are; None: RGB pictures.
+        view_size: side in pixels of smaller pictures that it sees well enough for the steps of
+            robust neurons (`invset.problem.robust`); None: its own size.
         device: where the weights go.
 
     A layer is the path of a module (``layer4.1.conv2``), an alias, or one of these with ``.input``
@@ -71,6 +73,7 @@ class Network:
         encoder: str | None = None,
         prefix_tokens: int | None = None,
         medium: Medium | None = None,
+        view_size: int | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         for child in module.modules():
@@ -82,6 +85,7 @@ class Network:
         self.aliases = dict(aliases or {})
         self.labels = list(labels) if labels is not None else None
         self.prefix_tokens = prefix_tokens
+        self.view_size = view_size
         self.device = torch.device(device)
         self._modules = dict(module.named_modules())
         self._order = [path for path in self._modules if path]

@@ -42,5 +42,6 @@ def pixels_generator(
         name="pixels",
         clip=(0.0, 1.0),
         start=start,
+        learnt=False,
         device=device,
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from invset.nets.network import Network
 from invset.problem.neuron import locate, read_all
+from invset.problem.robust import Robust
 from invset.progress import Progress, quiet
 
 
@@ -43,6 +44,42 @@ def activations(
         for layer, value in taps.items():
             read = value.flatten(1) if layer in flatten else _centre(value, layer)
             parts[layer].append(read.float().cpu())
+        done += len(batch)
+        progress(done, len(inputs))
+    return {layer: torch.cat(values) for layer, values in parts.items()}
+
+
+@torch.no_grad()
+def in_views(
+    network: Network,
+    inputs: Tensor,
+    layers: Sequence[str],
+    robust: Robust,
+    batch_size: int = 100,
+    progress: Progress = quiet,
+) -> dict[str, Tensor]:
+    """The same of robust neurons: means over the fixed views.
+
+    Args:
+        network: any network of pictures.
+        inputs: as in `activations`, all of one size.
+        layers: names; channels are read at the centre.
+        robust: the views.
+        batch_size: inputs a pass.
+        progress: told how many inputs were looked at, and how many there are.
+    """
+    parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    size = network.medium.shape or tuple(inputs.shape[1:])
+    done = 0
+    progress(done, len(inputs))
+    for batch in inputs.split(batch_size):
+        x = network.medium.restore(batch.to(network.device))
+        total = dict.fromkeys(layers, torch.zeros(()))
+        for view in robust.views(x, (size[1], size[2])):
+            for layer, value in network.taps(view, layers).items():
+                total[layer] = total[layer] + _centre(value, layer).float().cpu()
+        for layer, value in total.items():
+            parts[layer].append(value / robust.count)
         done += len(batch)
         progress(done, len(inputs))
     return {layer: torch.cat(values) for layer, values in parts.items()}

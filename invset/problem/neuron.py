@@ -65,6 +65,13 @@ class Neuron:
             check_range(*self.range)
         object.__setattr__(self, "position", check_position(self.position))
 
+    def called(self, network: Network, index: int | None) -> str:
+        """What reports call it: its own name, or for example ``fc8:8 horse``."""
+        output = network.labels and index is not None and self.layer == network.output
+        label = network.labels[index] if output else ""  # type: ignore[index]
+        number = "direction" if index is None else index + 1
+        return self.name or f"{self.layer}:{number} {label}".strip()
+
 
 @dataclass(frozen=True)
 class Place:

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from invset.core.target import Evaluate
+from invset.problem.free_memory import free_memory
 from invset.problem.graphs import Recorded
+from invset.problem.portions import Portions
 from invset.problem.runtime import Runtime
 
 #: Side in pixels from which channels-last paid on a CPU: a forward and backward pass of 10 codes
@@ -32,15 +34,23 @@ class Passes:
         evaluate: codes to activations and encodings.
         runtime: options.
         device: where the networks are.
+        portions: how many codes go at a time; None: as `runtime` says.
 
     Raises:
         InvsetError: an option that this device does not have.
     """
 
-    def __init__(self, evaluate: Evaluate, runtime: Runtime, device: torch.device) -> None:
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        runtime: Runtime,
+        device: torch.device,
+        portions: Portions | None = None,
+    ) -> None:
         runtime.check_device(device)
         self.runtime = runtime
         self.device = device
+        self.portions = portions or portions_of(runtime, device)
         self._plain = evaluate
         self._step: Evaluate = _compiled(evaluate) if runtime.compile else evaluate
         if runtime.cuda_graphs:
@@ -50,8 +60,12 @@ class Passes:
         differentiable = torch.is_grad_enabled() and codes.requires_grad
         if differentiable and self.runtime.cuda_graphs:
             return self._replay(codes)
-        part = self.runtime.micro_batch
-        if part is None or len(codes) <= part:
+        if differentiable and self.portions.untried(len(codes)):
+            found = self.portions.attempt(self._with_precision, codes)
+            if found is not None:
+                return found
+        part = self.portions.at_a_time(len(codes))
+        if len(codes) <= part:
             return self._with_precision(codes) if differentiable else self._measured(codes)
         if differentiable:
             parts = [_forgotten(self._with_precision, some) for some in codes.split(part)]
@@ -75,6 +89,12 @@ class Passes:
     def _measured(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         with tf32(self.device, False):
             return self._plain(codes)
+
+
+def portions_of(runtime: Runtime, device: torch.device) -> Portions:
+    """How many codes go at a time; a graph that is recorded takes all of them."""
+    micro_batch = None if runtime.cuda_graphs else runtime.micro_batch
+    return Portions(micro_batch, lambda: free_memory(device))
 
 
 def _forgotten(evaluate: Evaluate, codes: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,14 +14,19 @@ from torch import Tensor
 
 from invset.core.checks import PRIORS, check_choice
 from invset.core.space import Box, Free, Region
-from invset.core.target import ActivationRange, Layer, Target
+from invset.core.target import ActivationRange, Evaluate, Layer, Moving, Target
 from invset.errors import InvsetError
+from invset.files.image8bit import Image8Bit
 from invset.nets.generator import Generator
 from invset.nets.network import Network
 from invset.problem.dry_run import first_activations, first_inputs
-from invset.problem.neuron import ANY, At, Neuron, find, read_all
-from invset.problem.passes import Passes, channels_last_pays, to_channels_last
+from invset.problem.in_views import InViews, Scales
+from invset.problem.neuron import ANY, At, Neuron, find
+from invset.problem.passes import Passes, channels_last_pays, portions_of, to_channels_last
+from invset.problem.readout import Readout
+from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
+from invset.problem.start_codes import begin
 
 
 class Problem:
@@ -36,6 +41,8 @@ class Problem:
         eight_bit: let the network see inputs rounded to what a file holds, 8 bits for pictures
             (with a straight-through gradient), so that what is saved is in the set.
         runtime: how codes are evaluated; None: exactly.
+        robust: whether neurons have to hold up in many views of a picture; None: what `Robust`
+            says by default.
 
     Raises:
         InvsetError: a layer, neuron or position that does not exist, a runtime option that the
@@ -52,6 +59,7 @@ class Problem:
         encoder_network: Network | None = None,
         eight_bit: bool = True,
         runtime: Runtime | None = None,
+        robust: Robust | None = None,
     ) -> None:
         if not neurons:
             raise InvsetError("no neuron was given; type for example neuron=8 z1=3 z2=4")
@@ -66,7 +74,8 @@ class Problem:
         self._check_ranges()
         self.eight_bit = eight_bit
         self.runtime = runtime or Runtime()
-        self._passes = Passes(self._evaluate, self.runtime, network.device)
+        self.portions = portions_of(self.runtime, network.device)
+        self._passes = self._passes_of(self._evaluate)
         if channels_last_pays(
             self.runtime, network.device, _side(self.encoder_network) or _side(network)
         ):
@@ -74,6 +83,26 @@ class Problem:
                 to_channels_last(getattr(part, "module", part))
         ends = torch.tensor([n.range for n in neurons], device=network.device)
         self.range = ActivationRange(ends[:, 0], ends[:, 1])
+        self.robust = (robust or Robust()).resolved(
+            generator.learnt, isinstance(self.medium, Image8Bit)
+        )
+        self.readout = self._read_by()
+
+    def _read_by(self) -> Readout | InViews:
+        """What reads the neurons: of robust ones, views."""
+        whole = Readout(self.network, self.encoder_network, self.encoder, self.neurons, self.places)
+        if self.robust is None:
+            return whole
+        if self.runtime.compile or self.runtime.cuda_graphs:
+            raise InvsetError(
+                "views of robust neurons change from step to step, which no recorded or compiled"
+                " step can do; type robust=0, or leave runtime.compile and runtime.cuda_graphs out"
+            )
+        grey = torch.full((1, *self.input_shape), 0.5, device=self.network.device)
+        return InViews.of(whole, self.robust, self.range, grey)
+
+    def _passes_of(self, evaluate: Evaluate) -> Passes:
+        return Passes(evaluate, self.runtime, self.network.device, self.portions)
 
     def _first_shapes(self) -> dict[str, tuple[int, ...]]:
         """Take one pass, and return the shape of one input's activations in each layer."""
@@ -116,20 +145,12 @@ class Problem:
     @property
     def names(self) -> list[str]:
         """What reports call each neuron, for example ``fc8:8 horse``."""
-        names = []
-        for neuron, index in zip(self.neurons, self.indices, strict=True):
-            label = (
-                self.network.labels[index]
-                if self.network.labels and index is not None and neuron.layer == self.network.output
-                else ""
-            )
-            number = "direction" if index is None else index + 1
-            names.append(neuron.name or f"{neuron.layer}:{number} {label}".strip())
-        return names
+        named = zip(self.neurons, self.indices, strict=True)
+        return [neuron.called(self.network, index) for neuron, index in named]
 
     @property
     def centred(self) -> list[bool]:
-        """Whether each neuron is read where a `Reference` reads it: a channel at the centre."""
+        """Whether each is read where a `Reference` reads it: a channel at the centre."""
         return [neuron.position == "center" for neuron in self.neurons]
 
     @property
@@ -142,21 +163,13 @@ class Problem:
         """Activations, with shape (B, p), and encodings, with shape (B, d), of inputs, such as
         float RGB images in [0, 1] with shape (B, 3, H, W).
         """
-        taps, encodings = self._taps(x)
-        neurons = zip(self.neurons, self.places, strict=True)
-        f = [place.read(taps[neuron.layer]) for neuron, place in neurons]
-        return torch.stack(f, dim=1), encodings
+        return self.readout.look(x)
 
-    def _taps(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Activations of the neurons' layers, by name, and encodings, with shape (B, d)."""
-        layers = {n.layer for n in self.neurons}
-        if self.encoder_network is self.network:
-            taps = self.network.taps(x, layers | {self.encoder})
-            encodings = taps[self.encoder]
-        else:
-            taps = self.network.taps(x, layers)
-            encodings = self.encoder_network.taps(x, [self.encoder])[self.encoder]
-        return taps, encodings.flatten(1)
+    def measure(self, x: Tensor) -> tuple[Tensor, Tensor, Scales | None]:
+        """The same, and the activations in views and in the whole where neurons are robust."""
+        if isinstance(self.readout, InViews):
+            return self.readout.measure(x)
+        return *self.readout.look(x), None
 
     def evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Activations and encodings of G(codes), as `runtime` says: what a sampler calls."""
@@ -172,33 +185,16 @@ class Problem:
         return self.medium.round(x) if self.eight_bit else x
 
     def start_codes(self, count: int, rng: torch.Generator) -> Tensor:
-        """Codes to begin at without a prior: the generator's own, or E of uniformly random inputs
-        (section 3.4).
-
-        Raises:
-            InvsetError: the generator's codes are no encodings by this encoder, and it has no start
-                of its own.
-        """
-        device = self.network.device
-        if self.generator.start is not None:
-            return self.generator.start(count, rng).to(device)
-        shape = self.encoder_network.medium.shape or self.input_shape
-        x = self.medium.random(count, shape, rng).to(device)
-        with torch.no_grad():
-            parts = x.split(self.runtime.micro_batch or count)
-            codes = torch.cat(
-                [
-                    self.encoder_network.taps(part, [self.encoder])[self.encoder].flatten(1)
-                    for part in parts
-                ]
-            )
-        if codes.shape[1] != self.generator.code_dim:
-            raise InvsetError(
-                f"{self.generator.name} takes codes of {self.generator.code_dim} numbers, but"
-                f" {self.encoder} of {self.encoder_network.name} gives {codes.shape[1]}; choose a"
-                " generator trained for it, or encoder= its layer"
-            )
-        return codes
+        """Codes to begin at without a prior: see `begin`."""
+        return begin(
+            self.generator,
+            self.encoder_network,
+            self.encoder,
+            self.encoder_network.medium.shape or self.input_shape,
+            count,
+            rng,
+            self.portions.at_a_time(count),
+        )
 
     def region(
         self,
@@ -255,7 +251,31 @@ class Problem:
                     f"{name} has no range to sample; give Neuron(…, range=(z1, z2)), which `invset"
                     " probe` helps to choose"
                 )
-        return Target(self.evaluate, self.range, region, self.runtime.exact, self.layer())
+        return Target(
+            self.evaluate,
+            self.range,
+            region,
+            self.runtime.exact,
+            self.layer(),
+            self._moving(),
+            self.readout.passes,
+        )
+
+    def _moving(self) -> Moving | None:
+        """Robust neurons in moving views."""
+        views = self.readout
+        if not isinstance(views, InViews):
+            return None
+
+        def at(number: int) -> Passes:
+            def estimate(codes: Tensor) -> tuple[Tensor, Tensor]:
+                return views.estimate(self._inputs(codes), number)
+
+            return Passes(estimate, self.runtime, self.network.device, portions)
+
+        # smaller than fixed views, so that what fits is another number of codes
+        portions = portions_of(self.runtime, self.network.device)
+        return Moving(at, views.moving_passes, views.ratio)
 
     def layer(self) -> Layer | None:
         """All units of the neuron's layer; None for several neurons and for directions, which have
@@ -264,14 +284,13 @@ class Problem:
         unit = self.indices[0]
         if len(self.neurons) > 1 or unit is None:
             return None
-        return Layer(Passes(self._evaluate_layer, self.runtime, self.network.device), unit)
+        return Layer(self._passes_of(self._evaluate_layer), unit)
 
     def _evaluate_layer(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Activations of all units, with shape (B, units), at the neuron's position, and encodings,
         of G(codes).
         """
-        taps, encodings = self._taps(self._inputs(codes))
-        return read_all(taps[self.neurons[0].layer], self.places[0].at), encodings
+        return self.readout.units(self._inputs(codes))
 
 
 def _side(network: Network) -> int:

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from invset.core.space import Region
 from invset.core.target import Meter
+from invset.problem.in_views import Scales
 from invset.problem.passes import tf32
 from invset.problem.problem import Problem
+from invset.progress import Progress, quiet
 from invset.samplers.base import Column, Status
 from invset.samplers.found import Found
 
@@ -26,6 +28,7 @@ class Result:
             uint8 with shape (n, channels, H, W), of a table float32 with shape (n, columns).
         activations: measured on those inputs, raw units, with shape (n, p).
         activations_before: the same before rounding.
+        scales: the same in views and in the whole, where neurons are robust.
         encodings: E of the stored inputs, with shape (n, d).
         step: gradient step at which each was taken, with shape (n,).
         parent: seed or draw that each came from, with shape (n,).
@@ -49,6 +52,7 @@ class Result:
     inputs: Tensor
     activations: Tensor
     activations_before: Tensor
+    scales: Scales | None
     encodings: Tensor
     step: Tensor
     parent: Tensor
@@ -75,21 +79,33 @@ class Result:
 
 
 @torch.no_grad()
-def finish(problem: Problem, region: Region, found: Found, batch_size: int = 64) -> Result:
-    """Make the inputs of a study's samples and measure them again, as they are saved."""
+def finish(
+    problem: Problem,
+    region: Region,
+    found: Found,
+    batch_size: int = 64,
+    progress: Progress = quiet,
+) -> Result:
+    """Make the inputs of a study's samples and measure them again, as they are saved; `progress` is
+    told how many are done.
+    """
     codes = region.decode(found.u)
     inputs = []
     before = []
     after = []
     encodings = []
-    for batch in codes.split(min(batch_size, problem.runtime.micro_batch or batch_size)):
+    scales = []
+    # an empty tensor splits into one empty part, which no module has to take
+    for batch in codes.split(problem.portions.at_a_time(batch_size)) if len(codes) else ():
         with tf32(codes.device, False):
             x = problem.generator(batch)
             before.append(problem.look(x)[0])
             inputs.append(problem.medium.store(x))
-            f, e = problem.look(problem.medium.restore(inputs[-1]))
+            f, e, on_scales = problem.measure(problem.medium.restore(inputs[-1]))
         after.append(f)
         encodings.append(e)
+        scales.append(on_scales)
+        progress(sum(map(len, after)), len(codes))
     blank = problem.medium.store(problem.medium.blank()[:0].to(codes))
     none = codes.new_zeros(0, len(problem.neurons))
     f = torch.cat([none, *after])
@@ -103,6 +119,7 @@ def finish(problem: Problem, region: Region, found: Found, batch_size: int = 64)
         inputs=(torch.cat(inputs) if inputs else blank)[stays],
         activations=f[stays],
         activations_before=f_before[stays],
+        scales=_joined(scales, stays),
         encodings=(torch.cat(encodings) if encodings else found.e)[stays],
         step=found.step[stays.to(found.step.device)],
         parent=found.parent[stays.to(found.parent.device)],
@@ -120,6 +137,15 @@ def finish(problem: Problem, region: Region, found: Found, batch_size: int = 64)
         meter=found.meter,
         seconds=found.seconds,
     )
+
+
+def _joined(parts: list[Scales | None], stays: Tensor) -> Scales | None:
+    """The scales of all batches; None where there are none."""
+    held = [part for part in parts if part is not None]
+    if not held:
+        return None
+    views = torch.cat([part.views for part in held])
+    return Scales(views[stays], torch.cat([part.whole for part in held])[stays])
 
 
 def _inside(found: Found, f: Tensor) -> Tensor:

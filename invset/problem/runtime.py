@@ -30,7 +30,8 @@ class Runtime:
         cuda_graphs: experimental, its gain was not measured: record the kernels of a step once and
             replay them (CUDA), so that no launch waits for Python.
         micro_batch: codes that are evaluated at a time; their forward pass is repeated in each
-            backward pass, so that memory is that of these alone. None: all.
+            backward pass, so that memory is that of these alone. "auto": all, or as many as half of
+            the free memory holds; None: all.
         channels_last: weights of convolutions, and with them all maps, as N, H, W, C in memory;
             "auto": where it was found to pay (`invset.problem.passes.channels_last_pays`).
 
@@ -41,14 +42,14 @@ class Runtime:
     autocast: str = option("off", words=("off", "bf16", "tf32"))
     compile: bool = False
     cuda_graphs: bool = False
-    micro_batch: int | None = option(None, at_least=1)
+    micro_batch: int | str | None = option("auto", at_least=1, words=("auto",))
     channels_last: bool | str = option("auto", words=("auto", "true", "false"))
 
     def __post_init__(self) -> None:
         if not self.autocast:  # YAML reads off as false
             object.__setattr__(self, "autocast", "off")
         check_options(self, "runtime")
-        if self.cuda_graphs and (self.compile or self.micro_batch is not None):
+        if self.cuda_graphs and (self.compile or self.micro_batch not in (None, "auto")):
             raise InvsetError(
                 "runtime.cuda_graphs=true records a whole step; leave runtime.compile and"
                 " runtime.micro_batch as they are"

@@ -215,9 +215,9 @@ def _command(summary: Path) -> str:
 def _samples(path: Path) -> list[Sample]:
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    p = (
-        len(header) - 5
-    ) // 2  # sample, origin, step, parent; before and after of each neuron; in_range
+    # sample, origin, step, parent; before and after of each neuron; in_range; what else is known
+    held = header.index("in_range")
+    p = (held - 4) // 2
     return [
         Sample(
             int(r[0]),
@@ -225,8 +225,8 @@ def _samples(path: Path) -> list[Sample]:
             int(r[2]),
             int(r[3]),
             tuple(map(float, r[4 : 4 + p])),
-            tuple(map(float, r[4 + p : -1])),
-            r[-1] == "True",
+            tuple(map(float, r[4 + p : held])),
+            r[held] == "True",
         )
         for r in rows
     ]

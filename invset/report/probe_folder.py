@@ -10,7 +10,10 @@ from typing import Any
 from invset.core.reach import LEVELS, rounded
 from invset.files.rundir import RunDir
 from invset.report.strip import Strip, plot
-from invset.studies.probing import COLUMNS, REAL, UP, Probed
+from invset.studies.probed import COLUMNS, RANDOM, REAL, UP, Probed
+
+#: What to type for real images.
+_IMAGES = "images=/path/to/images (folder, zip or tar)"
 
 
 @dataclass(frozen=True)
@@ -28,19 +31,18 @@ class Told:
     sentences: list[str]
 
     @classmethod
-    def of(cls, probed: Probed, words: Sequence[str], steps: int) -> Told:
+    def of(cls, probed: Probed, words: Sequence[str]) -> Told:
         """Phrase it.
 
         Args:
             probed: the neuron.
             words: of the command that samples it, without a range.
-            steps: of each ascent and descent.
         """
         command = None
         if probed.suggested:
             z1, z2 = probed.suggested
             command = shlex.join([*words, f"z1={z1:g}", f"z2={z2:g}"])
-        lines = [*_suggested(probed), _reachable(probed, steps)]
+        lines = [*_suggested(probed), _reachable(probed), *_beyond(probed)]
         return cls(probed, command, lines + ([f"  {command}"] if command else []))
 
     @property
@@ -59,7 +61,7 @@ class Told:
             "name": self.probed.name,
             "populations": populations,
             "suggested": self.probed.suggested,
-            "of": self.probed.of,
+            "of": self.probed.suggestion.of if self.probed.suggestion else None,
             "reachable": self.probed.reachable,
             "command": self.command,
             "sentences": self.sentences,
@@ -67,28 +69,59 @@ class Told:
 
 
 def _suggested(probed: Probed) -> list[str]:
-    lines = []
-    if REAL not in probed.levels:
-        lines.append(
-            "No activations on real images are stored for it; type images=/path/to/images (folder,"
-            " zip or tar)."
-        )
-    if probed.suggested is None:
-        none = f"{probed.of}: all {probed.low:.4g}, so there is no range to suggest."
-        return [*lines, none]
-    z1, z2 = probed.suggested
-    far = "" if z2 <= probed.levels[UP][-1] else ", of which the top was not reached"
-    return [*lines, f"{probed.of}: z1={z1:g} z2={z2:g}{far}"]
+    """The range, and where it is from; or how to get one."""
+    known = REAL in probed.levels
+    lines = [] if known else [f"No activations on real images are stored for it; type {_IMAGES}."]
+    ends = probed.suggested
+    if probed.suggestion is None or ends is None:
+        return [*lines, f"No range is suggested: {_why_none(probed)}."]
+    z1, z2 = ends
+    if known and not probed.suggestion.real:
+        lines.append(f"No real image moves it from {probed.levels[REAL][-1]:.4g}.")
+    reached = UP not in probed.levels or z2 <= probed.levels[UP][-1]
+    far = "" if reached else ", of which the top was not reached"
+    return [*lines, f"{probed.suggestion.of}: z1={z1:g} z2={z2:g}{far}"]
 
 
-def _reachable(probed: Probed, steps: int) -> str:
+def _why_none(probed: Probed) -> str:
+    images = (
+        f"no real image moves it from {probed.levels[REAL][-1]:.4g}"
+        if REAL in probed.levels
+        else "no real images are known"
+    )
+    if UP not in probed.levels:
+        return f"{images}, and no ascent was taken; type starts=4 for one, or {_IMAGES}"
+    top = probed.levels[UP][3]
+    drawn = probed.levels[RANDOM][5]
+    return (
+        f"{images}, and half of the ascents of {probed.steps} steps came no higher than {top:.4g},"
+        f" where random codes come to {drawn:.4g}; type a larger steps=, length= or seconds=, or"
+        f" {_IMAGES}"
+    )
+
+
+def _reachable(probed: Probed) -> str:
+    if UP not in probed.levels:
+        return "reachable: unknown, since no ascent was taken; type starts=4"
     ascents = probed.levels[UP]
     whole = probed.reachable
     if whole is None:
         return f"reachable: nothing moves it from {ascents[-1]:.4g}"
     middle = rounded(whole[0], ascents[3])
     half = f"; half of the ascents came to {middle[1]:g} or higher" if middle else ""
-    return f"reachable: {whole[0]:g} to {whole[1]:g} in {steps} steps, farther in more{half}"
+    return f"reachable: {whole[0]:g} to {whole[1]:g} in {probed.steps} steps, farther in more{half}"
+
+
+def _beyond(probed: Probed) -> list[str]:
+    """Where nothing real is to compare with, of what was reached."""
+    if REAL not in probed.levels or probed.reachable is None:
+        return []
+    low, high = probed.reachable
+    smallest, largest = probed.levels[REAL][0], probed.levels[REAL][-1]
+    ends = [f"above {largest:.3g}"] if high > largest else []
+    ends += [f"below {smallest:.3g}"] if low < smallest else []
+    none = f"None of the {probed.counts[REAL]} real images lies {' or '.join(ends)}."
+    return [none] if ends else []
 
 
 def write_probe(rundir: RunDir, about: dict[str, Any], told: Sequence[Told]) -> None:
@@ -111,10 +144,10 @@ def write_probe(rundir: RunDir, about: dict[str, Any], told: Sequence[Told]) -> 
     real = "real images, " if any(REAL in one.probed.levels for one in told) else ""
     title = (
         f"Activations of {about['network']}: {real}what generator {about['generator']}"
-        f" makes of random codes (prior={about['prior']}),\nand how far {about['steps']} steps down"
-        " and up the gradient bring such codes"
+        f" makes of random codes (prior={about['prior']}),\nand how far at most {about['steps']}"
+        " steps down and up the gradient bring such codes"
     )
-    of = {one.probed.of for one in told}
+    of = {one.probed.suggestion.of for one in told if one.probed.suggestion}
     band = f"suggested range: {of.pop()}" if len(of) == 1 else "suggested range"
     strips = [one.strip for one in told]
     rundir.write("probe.png", lambda path: plot(strips, title, band, path))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from invset.analysis.discover import Measured, measure
+from invset.analysis.judged import Judged
 from invset.analysis.reference import Reference
 from invset.analysis.sample_set import SampleSet
 from invset.core.space import Region
@@ -34,6 +35,8 @@ class Ended:
         rows: the log, a row a gradient step, in the order of `found.columns`.
         seed: of every random draw.
         animation: whether the samples are written as an animation, too.
+        judged: what another network sees in the samples; None where none looked.
+        unjudged: a sentence that says why none looked.
     """
 
     problem: Problem
@@ -43,22 +46,26 @@ class Ended:
     rows: list[list[float]]
     seed: int
     animation: bool
+    judged: Judged | None = None
+    unjudged: str = ""
 
 
 def write_run(rundir: RunDir, run: Ended) -> None:
     """Write every file of the run but its state and page."""
     problem = run.problem
     found = as_shown(problem, run.found)
-    samples = SampleSet.of(problem, run.region, found)
+    samples = SampleSet.of(problem, run.region, found, run.judged)
     measured = measure(samples, run.reference)
     rundir.write_samples(problem.medium, found.inputs)
     rundir.write_tensors("samples.safetensors", _tensors(found, measured))
-    rundir.write_csv("activations.csv", *_activations(problem, found, samples.inside))
+    rundir.write_csv("activations.csv", *_activations(problem, found, samples.inside, measured))
     log = (["step", *(column.name for column in found.columns)], _numbered(run.rows))
     rundir.write_csv("optimization.csv", *log)
     summary = summarize(problem, run.region, found, run.seed, measured.summary)
     summary["command"] = f"invset run {shlex.join(rundir.overrides())}".strip()
     summary["sentences"] = sentences(problem, found, summary)
+    if run.unjudged:
+        summary["sentences"].append(run.unjudged)
     if summary["status"] in ("unreachable", "budget"):
         words = probe_command(rundir.overrides(), problem)
         summary["sentences"].append(f"Which ranges can be reached: {words}")
@@ -94,15 +101,22 @@ def _tensors(found: Result, measured: Measured) -> dict[str, Tensor]:
 
 
 def _activations(
-    problem: Problem, found: Result, inside: Tensor
+    problem: Problem, found: Result, inside: Tensor, measured: Measured
 ) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows of ``activations.csv``."""
+    """Header and rows of ``activations.csv``; what analyses say of each sample stands last."""
     names = problem.names
     before = [f"{name} before {problem.medium.rounding}" for name in names]
-    header = ["sample", "origin", "step", "parent", *before, *names, "in_range"]
+    more = {name: one.double() for name, one in measured.tensors.items() if one.ndim == 1}
+    on_scales, scales = _scales(names, found)
+    header = ["sample", "origin", "step", "parent", *before, *names, "in_range", *more, *on_scales]
+    said = torch.stack(list(more.values()), 1) if more else torch.zeros(len(found), 0)
+    said = torch.cat([said, scales.double()], dim=1)
     rows = [
-        [i + 1, found.origins[origin], step, parent, *map(_short, f0), *map(_short, f), held]
-        for i, (origin, step, parent, f0, f, held) in enumerate(
+        [
+            *(i + 1, found.origins[origin], step, parent, *map(_short, f0), *map(_short, f), held),
+            *map(_short, about),
+        ]
+        for i, (origin, step, parent, f0, f, held, about) in enumerate(
             zip(
                 found.origin.tolist(),
                 found.step.tolist(),
@@ -110,11 +124,20 @@ def _activations(
                 found.activations_before.tolist(),
                 found.activations.tolist(),
                 inside.tolist(),
+                said.tolist(),
                 strict=True,
             )
         )
     ]
     return header, rows
+
+
+def _scales(names: list[str], found: Result) -> tuple[list[str], Tensor]:
+    """Names and columns of robust neurons on both scales, with shape (n, 2 p)."""
+    if found.scales is None:
+        return [], torch.zeros(len(found), 0)
+    header = [f"{name} {where}" for where in ("in views", "in the whole") for name in names]
+    return header, torch.cat([found.scales.views, found.scales.whole], dim=1).cpu()
 
 
 def _numbered(rows: list[list[float]]) -> Iterator[list[Any]]:

@@ -18,7 +18,7 @@ from invset.report.page import interval, render, templates_in
 from invset.report.shown import Shown
 
 #: Sections that come first, in this order; the others follow by the alphabet.
-_FIRST = ("beside_real", "samples", "activations", "log", "plane", "groups")
+_FIRST = ("beside_real", "judge", "samples", "activations", "log", "plane", "groups")
 _STATUS = {
     "reached": "finished",
     "interrupted": "interrupted",

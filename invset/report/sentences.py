@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from invset.problem.problem import Problem
@@ -42,10 +43,33 @@ def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[
     ]
     if found.status.value in ("unreachable", "budget") and not several:
         lines.append(_advice(problem, summary["reached"]))
+    lines += beyond_real(problem.names, found.ranges, summary["reached"])
     beside = summary["beside_real"]
     if beside["real"] and saved > 1:
         lines.append(_beside_real(beside))
+    if "judge" in summary:
+        lines.append(_judged(summary["judge"]))
     return lines
+
+
+def _judged(judge: dict[str, Any]) -> str:
+    """What another network sees in the samples, and in real images in brackets."""
+    ours = judge["samples"]
+    real = judge["real"]
+    beside = ["", ""]
+    if real:
+        beside = [f" (real images {judge['kind']}: {real['first']:.0%})"]
+        beside += [f" ({real['among_five']:.0%})"]
+    if ours:
+        told = f"puts the class first in {ours['first']:.0%} of the samples{beside[0]}, among five"
+        told += f" in {ours['among_five']:.0%}{beside[1]}"
+    elif judge["classes"] == 0:
+        told = "looked, too, but knows no class of this name"
+    else:
+        told = "looked, too; it has classes for single neurons of the output alone"
+    distance = judge["kid"]
+    distant = "" if distance is None else f"; KID x 1000 to real images {distance:.3g}"
+    return f"Another network, {judge['network']}, {told}{distant}."
 
 
 def _beside_real(beside: dict[str, Any]) -> str:
@@ -58,6 +82,40 @@ def _beside_real(beside: dict[str, Any]) -> str:
         f" pairwise distance {ours['mean_pairwise_distance']:.1f}"
         f" ({real['mean_pairwise_distance']:.1f}), {beside['distinct']} distinct"
     )
+
+
+def beyond_real(
+    names: Sequence[str],
+    ranges: Sequence[Sequence[tuple[float, float]]],
+    reached: dict[str, Any],
+) -> list[str]:
+    """Which ranges lie above the largest or below the smallest real image: a sentence for each.
+
+    Args:
+        names: of the p neurons.
+        ranges: rows of p ranges (z1, z2); a ladder has several rows.
+        reached: as ``summary.json`` has it.
+    """
+    lines = []
+    for j, ends in enumerate(reached["ends"]):
+        if ends is None:
+            continue
+        smallest, largest = ends
+        rows = [row[j] for row in ranges]
+        sides = {
+            f"above the largest of {reached['real_images']} real images, {largest:.3g}": [
+                z1 > largest for z1, _ in rows
+            ],
+            f"below the smallest of {reached['real_images']} real images, {smallest:.3g}": [
+                z2 < smallest for _, z2 in rows
+            ],
+        }
+        for where, which in sides.items():
+            if any(which):
+                one = f"The range of {names[j]} lies"
+                many = f"{sum(which)} of {len(rows)} ranges of {names[j]} lie"
+                lines.append(f"{one if len(rows) == 1 else many} {where}.")
+    return lines
 
 
 def _advice(problem: Problem, reached: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ def summarize(
         "prior": region.name,
         "neurons": neurons,
         "ranges": found.ranges,
+        "robust": None if problem.robust is None else asdict(problem.robust),
         **records,
         "figures": figures_as_json(figures()),
         "columns": figures_as_json(columns()),
@@ -55,6 +57,7 @@ def summarize(
         "device": str(problem.network.device),
         # sums are split among threads: other bytes with another number
         "threads": torch.get_num_threads(),
+        "runtime": _runtime(problem),
         "versions": _versions(),
         "checksums": {
             "network": checksum(problem.network.module),
@@ -62,6 +65,13 @@ def summarize(
         },
     }
     return finite(summary)
+
+
+def _runtime(problem: Problem) -> dict[str, Any]:
+    """How codes were evaluated, and what ``micro_batch=auto`` chose: null is all codes at once."""
+    split = problem.portions.split
+    chosen = None if split is None else asdict(split)
+    return {**asdict(problem.runtime), "split": chosen}
 
 
 def _versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ device. The driver keeps what is offered, counts, logs, stops and saves.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, TypeVar
 
 import torch
@@ -131,6 +131,11 @@ class Limits:
             (seconds, self.seconds),
         )
         return any(limit is not None and spent >= limit for spent, limit in pairs)
+
+    def times(self, passes: int) -> Limits:
+        """For codes that take several passes of the network each: code-steps count them all."""
+        code_steps = None if self.code_steps is None else self.code_steps * passes
+        return replace(self, code_steps=code_steps)
 
     def less(self, meter: Meter, seconds: float) -> Limits:
         """What is left of these after some passes and some time."""

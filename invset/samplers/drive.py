@@ -103,7 +103,7 @@ def drive(
     Raises:
         InvsetError: the device's memory is too small for K codes.
     """
-    stop = sampler.limits().tightened(limits or Limits())
+    stop = sampler.limits().times(target.passes).tightened(limits or Limits())
     try:
         if run is None:
             run = _begun(sampler, target, rng)
@@ -155,9 +155,12 @@ def _round(
         finite = torch.isfinite(seen.f).all(1) & torch.isfinite(seen.u).all(1)
         allowed = sampler.accepts(target, seen.f)
         kept = _keep(sampler, kept, offer, finite & allowed, run.steps + number)
-        best = closest(target, seen.f[0] if best is None else best, seen.f)
+        if not seen.moving:  # an estimate reached nothing
+            best = closest(target, seen.f[0] if best is None else best, seen.f)
         sound.append(finite.all())
         inside = allowed if sampler.holds_range else target.range.contains(seen.f)
+        if seen.moving:  # on a scale of its own
+            inside = torch.zeros_like(inside)
         rows.append(_row(offer, inside, kept))
     if not target.exact and not sampler.replaces and kept is not None:
         accepts = partial(sampler.accepts, target)

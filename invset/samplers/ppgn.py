@@ -19,8 +19,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from invset.core.ball import send
 from invset.core.options import option
-from invset.core.space import send
 from invset.core.target import Target
 from invset.errors import InvsetError
 from invset.samplers.base import LOOK, Column, Offer, Sampler

@@ -13,46 +13,21 @@ region.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from invset.core.gauss_newton import gauss_newton_step
-from invset.core.levels import Levels
+from invset.core.flight import Flight, Look
+from invset.core.gap import Gap, comes_to_rest, moves, none_of
+from invset.core.gauss_newton import along, gauss_newton_step
+from invset.core.levels import Levels, goal
 from invset.core.moments import Moments, cross, pairwise
 from invset.core.options import option
-from invset.core.target import MARGIN, Seen, Target
-from invset.core.walk import Walk
+from invset.core.target import Seen, Target
+from invset.core.walk import Walk, change
 from invset.samplers.base import LOOK, Column, Limits, Offer, Sampler
-
-
-@dataclass(frozen=True)
-class Flight:
-    """What is known of each code in flight, a row a code.
-
-    Attributes:
-        ticket: number of its level in the sequence of levels, with shape (K,).
-        level: place in the ranges that it goes to (0: z1, 1: z2), with shape (K, p).
-        draw: number of the draw that it descends from, with shape (K,).
-        age: steps since it was drawn or last kept, with shape (K,).
-        failed: whether this level was given up once already, with shape (K,).
-        walked: whether it came from a sample by a walk, with shape (K,).
-        promised: place that the walk was to end at, with shape (K, p).
-    """
-
-    ticket: Tensor
-    level: Tensor
-    draw: Tensor
-    age: Tensor
-    failed: Tensor
-    walked: Tensor
-    promised: Tensor
-
-    def rows(self, chosen: Tensor) -> Flight:
-        """Some of the codes, by their row numbers."""
-        return Flight(*(getattr(self, one.name)[chosen] for one in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -66,6 +41,8 @@ class StreamState:
         next_ticket: the first ticket that no code had, with shape ().
         walk: what walks missed so far.
         moments: of the encodings of all samples.
+        steps: steps so far.
+        gap: between moving and fixed views of robust neurons.
     """
 
     u: Tensor
@@ -74,6 +51,8 @@ class StreamState:
     next_ticket: Tensor
     walk: Walk
     moments: Moments
+    steps: int
+    gap: Gap
 
 
 @dataclass(frozen=True)
@@ -88,30 +67,38 @@ class Stream(Sampler[StreamState]):
         inner_steps: steps of one code between two growths of its penalty.
         tolerance: distance from its level at which a code is kept, a share of the width.
         walk: share of a fresh draw in the code that follows a sample, in (0, 1]: sqrt(1 - walk²)
-            of it is the sample's, bent towards the next level (`Walk`); 1 starts anew.
+            of it is the sample's, bent towards the next level (`Walk`); 1 starts anew; None: what
+            suits the region of codes.
         longest: limit of one Gauss-Newton step, standard deviations in root mean square.
         relaxation: factor of a step that starts a width or more from its level, falling to 1 at
             the level: far from it, networks rise by less than their slope says.
         diversity: length of a code's first step along the level set, towards larger distances of
-            eq. (7), standard deviations in root mean square; halved at every further step.
+            eq. (7), standard deviations in root mean square; halved at every further step. None:
+            0.05, or 0 for robust neurons, whose encodings would cost as much as their slopes.
         max_age: steps after which a code that has not reached its level is replaced.
         budget: code-steps a sample, on average, before the run gives up.
         patience: steps without a single sample before the run gives up, in multiples of max_age.
         mu_max: largest penalty.
+        moving: steps of robust neurons on moving views, before `fixed` on those that decide.
+        fixed: steps on fixed views, which alone give samples; then views move again.
+        momentum: share of the earlier slopes in those of a step on moving views, in [0, 1).
     """
 
     mu0: float = option(10.0, above=0, below=math.inf)
     alpha: float = option(10.0, above=1, below=math.inf)
     inner_steps: int = option(10, at_least=1)
     tolerance: float = option(0.1, above=0)
-    walk: float = option(0.85, above=0, at_most=1)
+    walk: float | None = option(None, above=0, at_most=1)
     longest: float = option(0.7, above=0)
     relaxation: float = option(1.5, at_least=0)
-    diversity: float = option(0.05, at_least=0)
+    diversity: float | None = option(None, at_least=0)
     max_age: int = option(40, at_least=1)
     budget: float = option(200.0, above=0)
     patience: int = option(5, at_least=1)
     mu_max: float = option(1e6, above=0)
+    moving: int = option(36, at_least=0)
+    fixed: int = option(2, at_least=1)
+    momentum: float = option(0.5, at_least=0, below=1)
 
     origins: ClassVar[tuple[str, ...]] = ("stream",)
     columns: ClassVar[tuple[Column, ...]] = (
@@ -139,29 +126,54 @@ class Stream(Sampler[StreamState]):
         )
         moments = Moments.none(u)
         next_ticket = torch.tensor(self.K, device=u.device)
-        return StreamState(u, flight, levels, next_ticket, Walk.empty(target.p, u), moments)
+        walk = Walk.empty(target.p, u)
+        gap = Gap.empty(u, target)
+        return StreamState(u, flight, levels, next_ticket, walk, moments, 0, gap)
 
     def step(
         self, target: Target, state: StreamState, rng: torch.Generator
     ) -> tuple[StreamState, Offer]:
         flight = state.flight
         look = self._look(target, state)
+        gap = self._gap(state, look)
         residual = look.place - goal(flight.level)
-        old = flight.age + 1 >= self.max_age
+        old = flight.age + 1 >= self._oldest(target)
         arrived = self._arrived(target, state, look, residual, old)
         mu = self._penalty(flight.age)
         moved = self._move(target, look, residual, mu, flight.age)
         after = self._replaced(target, state, look, arrived, moved, rng)
+        if look.seen.moving:
+            rise = change(look.slopes, moved - look.u) / target.space.scale
+            gap = gap.after(target.range.z1 + target.range.width * (look.place + rise), look.slopes)
+        after = replace(after, steps=state.steps + 1, gap=gap)
         log = torch.stack([residual.abs().mean(), mu.mean()])
         return after, Offer(look.seen.detached(), arrived, flight.draw, log)
 
-    def _look(self, target: Target, state: StreamState) -> _Look:
+    def _look(self, target: Target, state: StreamState) -> Look:
         """One forward pass, and a backward pass for each neuron and for the diversity."""
-        seen = target.look(state.u, grad=True)
-        place = ((seen.f.detach() - target.range.z1) / target.range.width).to(seen.u.dtype)
-        push = self._push(target, seen, state.moments) if self.diversity else None
+        moving = moves(target, state.steps, self.moving, self.fixed)
+        seen = target.look(state.u, grad=True, moving=moving)
+        push = self._push(target, seen, state.moments) if self._length(target) else None
         slopes = target.slopes(seen) / target.range.width.unsqueeze(1) * target.space.scale
-        return _Look(seen, seen.u.detach(), place, slopes, push)
+        f, slopes = state.gap.read(seen, slopes, self.momentum, state.flight.age > 0)
+        place = ((f - target.range.z1) / target.range.width).to(seen.u.dtype)
+        return Look(seen, seen.u.detach(), place, slopes, push)
+
+    def _oldest(self, target: Target) -> int:
+        """Steps after which a code is given up: on fixed views only, as moving views give none."""
+        return self.max_age + (0 if target.moving is None else 2 * self.moving)
+
+    def _gap(self, state: StreamState, look: Look) -> Gap:
+        """The gap, measured where views have come to rest."""
+        if look.seen.moving or not comes_to_rest(state.steps, self.moving, self.fixed):
+            return state.gap
+        return state.gap.measured(look.seen.f.detach(), state.flight.age > 0)
+
+    def _length(self, target: Target) -> float:
+        """Of the first step along the level set."""
+        if self.diversity is not None:
+            return self.diversity
+        return 0.05 if target.moving is None else 0.0
 
     def _push(self, target: Target, seen: Seen, earlier: Moments) -> Tensor:
         """Gradient of eq. (7), relative to the encodings' mean square, so that its weight means the
@@ -173,11 +185,13 @@ class Stream(Sampler[StreamState]):
         return target.pull(seen, objective / mean_square, keep=True)
 
     def _arrived(
-        self, target: Target, state: StreamState, look: _Look, residual: Tensor, old: Tensor
+        self, target: Target, state: StreamState, look: Look, residual: Tensor, old: Tensor
     ) -> Tensor:
         """Codes to keep: at their level; or where samples are wanted; or, at the end of their time,
         anywhere in the range.
         """
+        if look.seen.moving:
+            return none_of(look.u)
         inside = self.accepts(target, look.seen.f)
         at_level = (residual.abs() <= self.tolerance).all(1)
         return inside & (at_level | state.levels.wanted(look.place, inside) | old)
@@ -187,24 +201,28 @@ class Stream(Sampler[StreamState]):
         return (self.mu0 * growth).clamp_max(self.mu_max)
 
     def _move(
-        self, target: Target, look: _Look, residual: Tensor, mu: Tensor, age: Tensor
+        self, target: Target, look: Look, residual: Tensor, mu: Tensor, age: Tensor
     ) -> Tensor:
         """The codes after one Gauss-Newton step towards their levels."""
         rows = target.space.tangent(look.slopes, look.u)
+        calm = target.space.calm(look.u)
+        residual = residual + change(look.slopes, calm - look.u) / target.space.scale
         far = 1 + (self.relaxation - 1) * residual.abs().clamp_max(1)
-        delta = gauss_newton_step(rows, far * residual, mu, self.longest)
+        ways = target.space.ways(rows)
+        longest = self.longest * target.space.pace(age).unsqueeze(1)
+        delta = gauss_newton_step(rows, far * residual, mu, longest, ways)
         if look.push is not None:
             # halved at every step of a code: a push of constant length would keep it from settling
             # at its level
-            length = (self.diversity * 0.5**age).unsqueeze(1)
+            length = (self._length(target) * 0.5**age).unsqueeze(1)
             delta = delta + length * along(rows, look.push)
-        return target.space.project(look.u + target.space.scale * delta)
+        return target.space.project(calm + target.space.scale * delta)
 
     def _replaced(
         self,
         target: Target,
         state: StreamState,
-        look: _Look,
+        look: Look,
         arrived: Tensor,
         moved: Tensor,
         rng: torch.Generator,
@@ -213,7 +231,7 @@ class Stream(Sampler[StreamState]):
         anew for the same level, once, and then give it up.
         """
         flight = state.flight
-        old = flight.age + 1 >= self.max_age
+        old = flight.age + 1 >= self._oldest(target)
         leaves = arrived | old
         passes_on = arrived | (old & flight.failed)
         levels = state.levels.taken(look.place, arrived)
@@ -221,11 +239,12 @@ class Stream(Sampler[StreamState]):
         ticket = torch.where(passes_on, following, flight.ticket)
         level = levels.next(flight.level, passes_on, ticket)
         fresh = target.space.sample(len(moved), rng).to(moved)
-        walks = arrived & (self.walk < 1)
+        share = target.space.walk if self.walk is None else self.walk
+        walks = arrived & (share < 1)
         walk = state.walk.seen(flight.walked & (flight.age == 0), look.place, flight.promised)
         promised = flight.promised
-        if self.walk < 1:
-            onward, promised = self._onward(target, walk, look, fresh, level)
+        if share < 1:
+            onward, promised = self._onward(target, walk, look, fresh, level, share)
             fresh = torch.where(walks.unsqueeze(1), onward, fresh)
         after = Flight(
             ticket=ticket,
@@ -238,16 +257,23 @@ class Stream(Sampler[StreamState]):
         )
         u = torch.where(leaves.unsqueeze(1), fresh, moved)
         moments = state.moments.merged(look.seen.e.detach(), arrived)
-        return StreamState(u, after, levels, state.next_ticket + passes_on.sum(), walk, moments)
+        state = replace(state, u=u, flight=after, levels=levels, walk=walk, moments=moments)
+        return replace(state, next_ticket=state.next_ticket + passes_on.sum())
 
     def _onward(
-        self, target: Target, walk: Walk, look: _Look, fresh: Tensor, level: Tensor
+        self,
+        target: Target,
+        walk: Walk,
+        look: Look,
+        fresh: Tensor,
+        level: Tensor,
+        share: float,
     ) -> tuple[Tensor, Tensor]:
         """Where a walk from each code leads, and the places that it promises."""
         space = target.space
-        mixed = space.mixed(look.u, fresh, self.walk)
+        mixed = space.mixed(look.u, fresh, share)
         if look.push is not None:
-            mixed = mixed + space.scale * self.diversity * along(look.slopes, look.push)
+            mixed = mixed + space.scale * self._length(target) * along(look.slopes, look.push)
         return walk.onward(space, look.u, mixed, look.slopes, look.place, goal(level), self.longest)
 
     def stride(self, state: StreamState, wanted: int) -> int:
@@ -259,40 +285,5 @@ class Stream(Sampler[StreamState]):
             return state
         oldest = state.flight.age.argsort(descending=True, stable=True)
         stay = oldest[:wanted].sort().values
-        return replace(state, u=state.u[stay], flight=state.flight.rows(stay))
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What a step sees.
-
-    Attributes:
-        seen: coordinates, activations and encodings, with their graph.
-        u: the coordinates without it, with shape (K, dim).
-        place: activations as places in the ranges (0: z1, 1: z2), with shape (K, p).
-        slopes: of the places for a move by the region's scale, with shape (K, p, dim).
-        push: gradient of the diversity, with shape (K, dim).
-    """
-
-    seen: Seen
-    u: Tensor
-    place: Tensor
-    slopes: Tensor
-    push: Tensor | None
-
-
-def goal(level: Tensor) -> Tensor:
-    """Places that levels stand for: not quite at the ends."""
-    return MARGIN + (1 - 2 * MARGIN) * level
-
-
-def along(rows: Tensor, push: Tensor) -> Tensor:
-    """The part of `push` that changes no activation (to first order), with unit root mean
-    square.
-    """
-    gram = rows @ rows.transpose(1, 2)
-    ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-30)
-    gram = gram + torch.diag_embed(ridge.unsqueeze(1).expand(-1, gram.shape[1]))
-    weights = torch.linalg.solve_ex(gram, rows @ push.unsqueeze(2))[0]
-    free = push - (rows * weights).sum(1)
-    return free / free.norm(dim=1, keepdim=True).clamp_min(1e-30) * math.sqrt(free.shape[1])
+        flight = state.flight.rows(stay)
+        return replace(state, u=state.u[stay], flight=flight, gap=state.gap.rows(stay))

@@ -8,8 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from invset.core.gap import Gap, comes_to_rest, moves, none_of
 from invset.core.gauss_newton import gauss_newton_step
 from invset.core.target import MARGIN, Target
+from invset.core.walk import change
 from invset.samplers.base import Column, Offer, Sampler
 
 #: Steps between two looks at which codes have arrived.
@@ -26,6 +28,7 @@ class ClimbState:
         number: of each in the ladder, with shape (B,).
         arrived: those that are there, with shape (B,).
         steps: passes so far.
+        gap: between moving and fixed views of robust neurons.
     """
 
     u: Tensor
@@ -33,6 +36,7 @@ class ClimbState:
     number: Tensor
     arrived: Tensor
     steps: int
+    gap: Gap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,9 @@ class Climb(Sampler[ClimbState]):
     tolerance: float = 0.25
     longest: float = 0.4
     max_age: int = 40
+    moving: int = 36
+    fixed: int = 2
+    momentum: float = 0.5
 
     origins: ClassVar[tuple[str, ...]] = ("rung",)
     columns: ClassVar[tuple[Column, ...]] = (Column("on_the_way", "codes: on their way"),)
@@ -52,34 +59,60 @@ class Climb(Sampler[ClimbState]):
     def init(self, target: Target, rng: torch.Generator) -> ClimbState:
         level = target.range.z1 + (MARGIN + (1 - 2 * MARGIN) * self.place) * target.range.width
         number = torch.arange(len(self.start), device=self.start.device)
-        return ClimbState(self.start, level, number, torch.zeros_like(number).bool(), 0)
+        gap = Gap.empty(self.start, target)
+        return ClimbState(self.start, level, number, none_of(self.start), 0, gap)
 
     def step(
         self, target: Target, state: ClimbState, rng: torch.Generator
     ) -> tuple[ClimbState, Offer]:
         space = target.space
-        seen = target.look(state.u, grad=True)
-        residual = ((seen.f - state.level) / target.range.width).detach()
-        there = self.accepts(target, seen.f) & (residual.abs() <= self.tolerance).all(1)
+        moving = moves(target, state.steps, self.moving, self.fixed)
+        seen = target.look(state.u, grad=True, moving=moving)
         slopes = target.slopes(seen) / target.range.width * space.scale
+        known = torch.full_like(state.arrived, state.steps > 0)
+        f, slopes = state.gap.read(seen, slopes, self.momentum, known)
+        residual = ((f - state.level) / target.range.width).detach()
+        there = self.accepts(target, f) & (residual.abs() <= self.tolerance).all(1)
+        if moving:
+            there = none_of(state.u)
         seen = seen.detached()
-        mu = torch.full_like(seen.u[:, 0], float(self.mu0))
-        step = gauss_newton_step(space.tangent(slopes, seen.u), residual, mu, self.longest)
-        moved = space.project(seen.u + space.scale * step)
+        moved = self._moved(target, seen.u, slopes, residual, state.steps)
+        gap = state.gap
+        if moving:
+            rise = change(slopes, moved - seen.u) / space.scale
+            gap = gap.after(f + target.range.width * rise, slopes)
+        elif comes_to_rest(state.steps, self.moving, self.fixed):
+            gap = gap.measured(f, known)
         after = replace(
             state,
             u=torch.where(there.unsqueeze(1), seen.u, moved),
             arrived=state.arrived | there,
             steps=state.steps + 1,
+            gap=gap,
         )
         log = (~after.arrived).sum().to(seen.u).unsqueeze(0)
         return after, Offer(seen, there & ~state.arrived, state.number, log)
 
+    def _moved(
+        self, target: Target, u: Tensor, slopes: Tensor, residual: Tensor, steps: int
+    ) -> Tensor:
+        """The codes after one step towards their levels."""
+        space = target.space
+        calm = space.calm(u)
+        residual = residual + change(slopes, calm - u) / space.scale
+        rows = space.tangent(slopes, u)
+        mu = torch.full_like(u[:, 0], float(self.mu0))
+        longest = self.longest * space.pace(torch.full_like(mu, steps)).unsqueeze(1)
+        step = gauss_newton_step(rows, residual, mu, longest, space.ways(rows))
+        return space.project(calm + space.scale * step)
+
     def done(self, state: ClimbState) -> Tensor | bool:
-        return state.arrived.all() | (state.steps >= self.max_age)
+        # where views never move, `slopes` are empty
+        extra = 2 * self.moving if state.gap.slopes.shape[2] else 0
+        return state.arrived.all() | (state.steps >= self.max_age + extra)
 
     def stride(self, state: ClimbState, wanted: int) -> int:
-        return min(LOOK, self.max_age - state.steps)
+        return min(LOOK, max(1, self.max_age - state.steps))
 
     def turn(self, state: ClimbState, done: bool, wanted: int) -> ClimbState | None:
         """Only the codes that are still on their way."""
@@ -87,5 +120,10 @@ class Climb(Sampler[ClimbState]):
             return None
         stay = (~state.arrived).nonzero().squeeze(1)
         return ClimbState(
-            state.u[stay], state.level[stay], state.number[stay], state.arrived[stay], state.steps
+            state.u[stay],
+            state.level[stay],
+            state.number[stay],
+            state.arrived[stay],
+            state.steps,
+            state.gap.rows(stay),
         )

@@ -86,6 +86,9 @@ class Ladder:
         longest: limit of one step, in standard deviations in root mean square.
         max_age: steps for one rung.
         spare: codes that are tried for each column; the ones that reach most rungs are kept.
+        moving: steps of robust neurons on moving views, before `fixed` on those that decide.
+        fixed: steps on fixed views, which alone give samples; then views move again.
+        momentum: share of the earlier slopes in those of a step on moving views, in [0, 1).
     """
 
     K: int = option(20, at_least=1)
@@ -95,6 +98,9 @@ class Ladder:
     longest: float = option(0.4, above=0)
     max_age: int = option(40, at_least=1)
     spare: float = option(1.5, at_least=1)
+    moving: int = option(36, at_least=0)
+    fixed: int = option(2, at_least=1)
+    momentum: float = option(0.5, at_least=0, below=1)
 
     space: ClassVar[str] = "region"
     state_type: ClassVar[type[LadderState]] = LadderState
@@ -188,6 +194,9 @@ class Ladder:
             tolerance=self.tolerance,
             longest=self.longest,
             max_age=self.max_age,
+            moving=self.moving,
+            fixed=self.fixed,
+            momentum=self.momentum,
         )
 
     def _within(self, state: LadderState, run: Run[ClimbState]) -> LadderState:

@@ -1,40 +1,32 @@
-"""What real images, random codes, short ascent and descent bring neurons to, and which range that
-suggests.
+"""What real images, random codes, short ascent and descent bring neurons to, as far as time allows.
+
+Each part gets of what may be spent the share that its cost has in what is still to be done, and is
+begun in any case. Ascents begin at a few codes at a time, each few of which are taken through all
+steps, so that what there is when time is up are whole ascents.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from invset.analysis.reference import Reference
-from invset.core.reach import LEVELS, Reach, percentiles, reach, rounded
+from invset.core.reach import Reach, reach
 from invset.core.space import Region
 from invset.files.medium import Medium
 from invset.problem.neuron import read
 from invset.problem.problem import Problem
+from invset.studies.probed import AGAIN, DOWN, RANDOM, REAL, UP, Populations
+from invset.studies.spending import FORWARD, Spending
 
-#: What `LEVELS` are called.
-COLUMNS = tuple(f"p{100 * level:g}" for level in LEVELS)
-
-#: What is looked at.
-REAL = "real images"
-AGAIN = "real images, G(E(x))"
-RANDOM = "random codes"
-DOWN = "after descent"
-UP = "after ascent"
-
-#: Fewest images that suggest a range for a neuron that nearly all leave silent.
-_FEW = 10
-
-#: Images, or codes that are walked up and down, in one pass.
+#: Images, or codes, in one pass.
 _BATCH = 32
 
-#: What was looked at -> activations of one neuron, with shape (N,), on the CPU.
-Populations = dict[str, Tensor]
+#: Codes that are walked up and down together.
+_FEW = 4
 
 
 @dataclass(frozen=True)
@@ -43,9 +35,11 @@ class Probing:
 
     Attributes:
         codes: codes drawn, and real images that are encoded and made again, at most.
-        starts: codes that ascent and descent begin at.
+        starts: codes that ascent and descent begin at; 0: none.
         steps: of each.
         length: of a step; see `invset.core.reach`.
+        code_steps: that may be spent; None: what `codes`, `starts` and `steps` take.
+        seconds: that may be spent; None: no limit.
         progress: show bars.
     """
 
@@ -53,48 +47,40 @@ class Probing:
     starts: int
     steps: int
     length: float
+    code_steps: float | None
+    seconds: float | None
     progress: bool
+
+    def spending(self, problem: Problem, images: int) -> Spending:
+        """To count with, for so many real images that are looked at."""
+        again = min(self.codes, images) if takes_encodings(problem) else 0
+        looks = FORWARD * (images + again + self.codes)
+        planned = looks + self.walks * len(problem.neurons)
+        return Spending(planned, self.code_steps, self.seconds, self.progress)
+
+    @property
+    def walks(self) -> float:
+        """Code-steps of the ascents and descents for one neuron."""
+        return 2 * self.starts * (self.steps + FORWARD)
 
 
 @dataclass(frozen=True)
-class Probed:
-    """What is known of one neuron, raw activation units.
+class Walks:
+    """Ascents and descents of one neuron.
 
     Attributes:
-        name: for example "fc8:8 horse".
-        counts: what was looked at -> how many.
-        levels: what was looked at -> activations at `LEVELS`.
-        of: which of them the range is taken from, in words.
-        low, high: its ends.
-        suggested: the same, rounded; None if there is no range.
-        reachable: from the lowest to the highest that was reached, rounded; None if nothing moves.
+        lowest, highest: activation of each, with shape (B,), on the CPU.
+        steps: of the longest.
     """
 
-    name: str
-    counts: dict[str, int]
-    levels: dict[str, list[float]]
-    of: str
-    low: float
-    high: float
-    suggested: tuple[float, float] | None
-    reachable: tuple[float, float] | None
+    lowest: Tensor
+    highest: Tensor
+    steps: int
 
-    @classmethod
-    def of_populations(cls, name: str, rows: Populations) -> Probed:
-        """Summarise what was looked at."""
-        levels: dict[str, list[float]] = {row: percentiles(f).tolist() for row, f in rows.items()}
-        source = REAL if REAL in rows else RANDOM
-        of, low, high = excited(rows[source], source)
-        return cls(
-            name,
-            {row: len(f) for row, f in rows.items()},
-            levels,
-            of,
-            low,
-            high,
-            rounded(low, high),
-            rounded(levels[DOWN][0], levels[UP][-1]),
-        )
+
+def takes_encodings(problem: Problem) -> bool:
+    """Whether the generator may make images of their encodings; their length tells in the end."""
+    return problem.generator.start is None
 
 
 def probe(
@@ -102,8 +88,9 @@ def probe(
     region: Region,
     rng: torch.Generator,
     probing: Probing,
+    spending: Spending,
     real: list[Populations],
-) -> list[Populations]:
+) -> list[tuple[Populations, int]]:
     """Look at random codes, and walk up and down from some of them.
 
     Args:
@@ -111,66 +98,98 @@ def probe(
         region: where codes may lie.
         rng: of the codes.
         probing: how.
+        spending: counts, and says when to end.
         real: of each neuron what is known already, of real images.
+
+    Returns:
+        Of each neuron what was looked at, and the steps of its longest walk.
     """
     u = region.sample(max(probing.codes, probing.starts), rng)
-    drawn = made(problem, region, u[: probing.codes])
-    starts = u[: probing.starts]
-    bar = tqdm(
-        total=2 * probing.starts * probing.steps * len(problem.neurons),
-        desc="ascent and descent",
-        unit="code-step",
-        delay=1,
-        leave=False,
-        disable=not probing.progress,
-    )
-    populations = []
-    with bar:
-        for j, rows in enumerate(real):
-            parts = [
-                _reach(problem, region, some, j, probing, bar) for some in starts.split(_BATCH // 2)
-            ]
-            down = torch.cat([part.lowest for part in parts]).cpu()
-            up = torch.cat([part.highest for part in parts]).cpu()
-            populations.append({**rows, RANDOM: drawn[:, j], DOWN: down, UP: up})
-    return populations
+    walks = probing.walks * len(problem.neurons)
+    looks = FORWARD * probing.codes
+    spending.begin(RANDOM)
+    mark = spending.part(looks / (looks + walks))
+    drawn = made(problem, region, u[: probing.codes], spending, mark)
+    found = []
+    for j, rows in enumerate(real):
+        rows = {**rows, RANDOM: drawn[:, j]}
+        walked = 0
+        if probing.starts:
+            spending.begin(f"up and down from codes, {problem.names[j]}")
+            mark = spending.part(1 / (len(real) - j))
+            walks_of = _walk(problem, region, u[: probing.starts], j, probing, spending, mark)
+            rows |= {DOWN: walks_of.lowest, UP: walks_of.highest}
+            walked = walks_of.steps
+        found.append((rows, walked))
+    return found
 
 
-def _reach(
-    problem: Problem, region: Region, u: Tensor, j: int, probing: Probing, bar: tqdm
-) -> Reach:
-    return reach(
-        lambda u: problem.evaluate(region.decode(u))[0][:, j],
-        region,
-        u,
-        probing.steps,
-        probing.length,
-        bar.update,
-    )
+def _walk(
+    problem: Problem,
+    region: Region,
+    u: Tensor,
+    j: int,
+    probing: Probing,
+    spending: Spending,
+    mark: float,
+) -> Walks:
+    """Up and down from a few codes after the other, until `mark`."""
+
+    def f(u: Tensor) -> Tensor:
+        return problem.evaluate(region.decode(u))[0][:, j]
+
+    def on_step(count: int) -> bool:
+        spending.spend(count)
+        # another step, and the look at the end
+        return spending.goes_on(mark, (1 + FORWARD) * spending.step)
+
+    found: list[Reach] = []
+    took = 0.0
+    for some in u.split(_FEW):
+        # only as many as can be taken through all steps, the first in any case
+        if found and not spending.goes_on(mark, took):
+            break
+        before = spending.used
+        found.append(reach(f, region, some, probing.steps, probing.length, on_step))
+        spending.spend(FORWARD * 2 * len(some))
+        took = spending.used - before
+    lowest = torch.cat([one.lowest for one in found]).cpu()
+    highest = torch.cat([one.highest for one in found]).cpu()
+    return Walks(lowest, highest, max(one.steps for one in found))
 
 
 @torch.no_grad()
 def of_inputs(
-    problem: Problem, region: Region, medium: Medium, inputs: Tensor, probing: Probing
+    problem: Problem,
+    region: Region,
+    medium: Medium,
+    inputs: Tensor,
+    probing: Probing,
+    spending: Spending,
 ) -> list[Populations]:
     """Of each neuron, activations of inputs in their stored form, and of what the generator makes
     of their encodings where those are codes.
     """
-    batches = tqdm(
-        inputs.split(_BATCH),
-        desc=f"real {medium.noun}s",
-        unit="batch",
-        delay=1,
-        leave=False,
-        disable=not probing.progress,
-    )
     device = problem.network.device
-    looked = [problem.look(medium.restore(batch.to(device))) for batch in batches]
-    f, e = (torch.cat(parts) for parts in zip(*looked, strict=True))
+    later = probing.walks * len(problem.neurons)
+    images = FORWARD * len(inputs)
+    spending.begin(f"{medium.noun}s")
+    mark = spending.part(images / (images + 2 * FORWARD * probing.codes + later))
+    parts = -(-len(inputs) // _BATCH)
+    # each part is evenly spread over the whole, so that those that time allows are, too
+    spread = [inputs[number::parts] for number in range(parts)]
+    looked = _until(
+        lambda part: problem.look(medium.restore(part.to(device))), spread, spending, mark
+    )
+    f, e = (torch.cat(some) for some in zip(*looked, strict=True))
     populations = [{REAL: column} for column in f.cpu().T]
-    if e.shape[1] == problem.generator.code_dim and problem.generator.start is None:
+    if e.shape[1] == problem.generator.code_dim and takes_encodings(problem):
         chosen = torch.linspace(0, len(e) - 1, min(probing.codes, len(e))).round().long()
-        again = made(problem, region, region.project(region.encode(e[chosen.to(e.device)])))
+        u = region.project(region.encode(e[chosen.to(e.device)]))
+        spending.begin(AGAIN)
+        looks = FORWARD * len(u)
+        mark = spending.part(looks / (looks + FORWARD * probing.codes + later))
+        again = made(problem, region, u, spending, mark)
         for rows, column in zip(populations, again.T, strict=True):
             rows[AGAIN] = column
     return populations
@@ -193,21 +212,27 @@ def of_reference(problem: Problem, reference: Reference | None) -> list[Populati
 
 
 @torch.no_grad()
-def made(problem: Problem, region: Region, u: Tensor) -> Tensor:
-    """Activations of the images of some coordinates, with shape (N, p), on the CPU."""
-    return torch.cat([problem.evaluate(region.decode(part))[0] for part in u.split(_BATCH)]).cpu()
-
-
-def excited(f: Tensor, source: str) -> tuple[str, float, float]:
-    """Which activations are suggested, in words and by their ends, of values with shape (N,)."""
-    moved = f[f > f.min()]
-    q = dict(zip(COLUMNS, percentiles(f).tolist(), strict=True))
-    if q["p90"] > q["p0"] or len(moved) < _FEW:
-        return f"p90 … p99 of {source}", q["p90"], q["p99"]
-    # behind a ReLU that is silent for nearly all, p90 would be 0, and so would what is sampled
-    some = dict(zip(COLUMNS, percentiles(moved).tolist(), strict=True))
-    return (
-        f"p10 … p99 of the {len(moved)} of {len(f)} {source} that move it from {q['p0']:.4g}",
-        some["p10"],
-        some["p99"],
+def made(problem: Problem, region: Region, u: Tensor, spending: Spending, mark: float) -> Tensor:
+    """Activations of the images of coordinates, with shape (N, p), on the CPU; of the first of them
+    where `mark` comes before the last.
+    """
+    looked = _until(
+        lambda part: problem.evaluate(region.decode(part)), list(u.split(_BATCH)), spending, mark
     )
+    return torch.cat([f for f, _ in looked]).cpu()
+
+
+def _until(
+    look: Callable[[Tensor], tuple[Tensor, Tensor]],
+    parts: list[Tensor],
+    spending: Spending,
+    mark: float,
+) -> list[tuple[Tensor, Tensor]]:
+    """What one part after the other gives, until `mark`; at least of the first."""
+    looked: list[tuple[Tensor, Tensor]] = []
+    for part in parts:
+        if looked and not spending.goes_on(mark):
+            break
+        looked.append(look(part))
+        spending.spend(FORWARD * len(part))
+    return looked

@@ -1,0 +1,101 @@
+"""What another network sees in the samples: naturalness is never judged by the network that was
+asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from invset.analysis.beside_real import compared
+from invset.analysis.judged import Judged
+from invset.analysis.kernel_distance import kid
+from invset.analysis.record import figure, part, per_sample
+from invset.analysis.reference import Reference
+from invset.analysis.sample_set import SampleSet
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How often the judge sees the neuron's class in inputs.
+
+    Attributes:
+        first: share of the inputs whose class is its first.
+        among_five: share of the inputs whose class is among its first five.
+        median_rank: of the class; 1 is first.
+    """
+
+    first: float = figure("judge: class first", low=0, high=1, good="high", form=".0%")
+    among_five: float = figure("judge: among five", low=0, high=1, good="high", form=".0%")
+    median_rank: float = figure("judge: median rank", low=1, good="low", form=".3g")
+
+    @classmethod
+    def of(cls, rank: Tensor | None) -> Shares | None:
+        """Of ranks with shape (n,); None without any."""
+        if rank is None or not len(rank):
+            return None
+        rank = rank.double()
+        return cls(
+            (rank <= 1).double().mean().item(),
+            (rank <= 5).double().mean().item(),
+            rank.quantile(0.5).item(),
+        )
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What the judge sees in samples, and in real images in the same range (or nearest to it).
+
+    Attributes:
+        network: name of the judge.
+        classes: how many of its classes the neuron means; 0: it knows no such class; None: what was
+            asked is no unit of the output, or are several.
+        samples: of the samples; None without such a class.
+        real: of the real images; None where the reference holds no judge's view of them.
+        kind: which real images: "in range", or "nearest to the range" where few are in it.
+        images: how many of them.
+        kid: kernel inception distance between samples and real images in the judge's features,
+            times 1000; None where the reference holds none.
+        rank: of the class in each sample, 1 is first, with shape (n,).
+    """
+
+    network: str = figure("judge", form="s")
+    classes: int | None = figure("classes of the judge that count", low=0, form=".0f")
+    samples: Shares | None = part("of samples", ("first", "among_five"), beside="real")
+    real: Shares | None = part("of real images")
+    kind: str | None = figure("real images that the judge saw", form="s")
+    images: int = figure("number of real images that the judge saw", low=0, form=".0f")
+    kid: float | None = figure("KID x 1000", good="low", form=".4g", headline=True)
+    rank: Tensor | None = per_sample("judge's rank of the class")
+
+
+def judge(samples: SampleSet, reference: Reference | None) -> Judge | None:
+    """What the judge saw; None where none looked."""
+    seen = samples.judged
+    if seen is None:
+        return None
+    rank = seen.rank(samples.units)
+    kind, real = _real(samples, seen, reference)
+    return Judge(
+        seen.name,
+        seen.count(samples.units),
+        Shares.of(rank),
+        None if real is None else Shares.of(real.rank(samples.units)),
+        kind,
+        0 if real is None else len(real.features),
+        None if real is None else 1000 * kid(seen.features, real.features),
+        rank,
+    )
+
+
+def _real(
+    samples: SampleSet, seen: Judged, reference: Reference | None
+) -> tuple[str | None, Judged | None]:
+    """Which real images are compared, and what the same judge saw in them; None where no such view
+    is stored.
+    """
+    chosen = compared(samples, reference)
+    if chosen is None or chosen.judged is None or not chosen.judged.is_by(seen):
+        return None, None
+    return chosen.kind, chosen.judged

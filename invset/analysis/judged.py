@@ -1,0 +1,138 @@
+"""What another network, the judge, sees in inputs: samples of a set, or real ones of a reference.
+
+It is data: networks are run elsewhere (`invset.config.judging`), so that analyses stay pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invset.errors import InvsetError
+
+
+@dataclass(frozen=True)
+class Judged:
+    """n inputs as a judge sees them.
+
+    Attributes:
+        name: of the judge.
+        weights: their checksum.
+        layer: the layer of the network that is asked whose units have classes: its output.
+        features: what enters the judge's classifier, with shape (n, d).
+        ranks: of each unit's class among the judge's, 1 is first, with shape (n, units); 0 where
+            the judge knows no such class.
+        classes: how many of the judge's classes each unit means, with shape (units,).
+    """
+
+    name: str
+    weights: str
+    layer: str
+    features: Tensor
+    ranks: Tensor
+    classes: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        about: Mapping[str, str],
+        features: Tensor,
+        logits: Tensor,
+        classes: Sequence[Sequence[int]],
+    ) -> Judged:
+        """Rank what each unit means.
+
+        Args:
+            about: name, weights and layer.
+            features: with shape (n, d).
+            logits: of the judge, with shape (n, its classes).
+            classes: of each unit, counted from 0; none, or one or several that mean the same.
+        """
+        columns = [ranks(logits, one) for one in classes]
+        held = (
+            torch.stack(columns, 1) if columns else torch.zeros(len(logits), 0, dtype=torch.int32)
+        )
+        counts = torch.tensor([len(one) for one in classes], dtype=torch.int32)
+        return cls(**about, features=features, ranks=held, classes=counts)
+
+    def __getitem__(self, rows: Tensor) -> Judged:
+        """Some of the inputs, by their numbers from 0."""
+        return replace(self, features=self.features[rows], ranks=self.ranks[rows])
+
+    def rank(self, units: Sequence[tuple[str, int] | None]) -> Tensor | None:
+        """Ranks of the class of what was asked, with shape (n,); None unless it is one unit with a
+        class.
+
+        Args:
+            units: layer and index from 0 of each neuron.
+        """
+        if not self.count(units):
+            return None
+        [(_, index)] = [unit for unit in units if unit is not None]
+        return self.ranks[:, index]
+
+    def count(self, units: Sequence[tuple[str, int] | None]) -> int | None:
+        """How many of the judge's classes what was asked means; None unless it is one unit of the
+        output.
+        """
+        if len(units) != 1 or units[0] is None or units[0][0] != self.layer:
+            return None
+        index = units[0][1]
+        return int(self.classes[index]) if index < len(self.classes) else None
+
+    def is_by(self, other: Judged) -> bool:
+        """Whether both are what one judge saw, for one network's units."""
+        return (self.weights, self.layer) == (other.weights, other.layer)
+
+    def packed(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Tensors for a file, and what they are of. Features take 8 bits each, between the least
+        and the largest of their column: an error below 0.2 % of that.
+        """
+        low = self.features.amin(0)
+        step = ((self.features.amax(0) - low) / 255).clamp_min(1e-12)
+        tensors = {
+            "features": ((self.features - low) / step).round().to(torch.uint8),
+            "low": low,
+            "step": step,
+            "ranks": self.ranks.to(torch.int16),
+            "classes": self.classes.to(torch.int16),
+        }
+        return tensors, {"name": self.name, "weights": self.weights, "layer": self.layer}
+
+    @classmethod
+    def unpacked(cls, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Judged:
+        """The inverse of `packed`.
+
+        Raises:
+            InvsetError: something is missing.
+        """
+        try:
+            name, weights, layer = (str(about[key]) for key in ("name", "weights", "layer"))
+            features, low, step, held, classes = (
+                tensors[key] for key in ("features", "low", "step", "ranks", "classes")
+            )
+        except KeyError as error:
+            raise InvsetError(
+                f"a reference lacks {error} of what the judge saw; make it anew with: invset fit"
+                " reference"
+            ) from error
+        return cls(name, weights, layer, features * step + low, held.int(), classes.int())
+
+
+def ranks(logits: Tensor, classes: Sequence[int]) -> Tensor:
+    """Rank of the best of some classes among all others, 1 is first, with shape (n,); 0 without
+    any.
+
+    Args:
+        logits: with shape (n, classes).
+        classes: counted from 0.
+    """
+    if not len(classes):
+        return torch.zeros(len(logits), dtype=torch.int32)
+    best = logits[:, list(classes)].amax(1, keepdim=True)
+    # none of the classes themselves is above their best
+    return ((logits > best).sum(1) + 1).int()

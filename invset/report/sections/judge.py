@@ -1,0 +1,38 @@
+"""What another network sees in the samples, beside real images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invset.analysis.record import Figure, value_of
+from invset.report.page import interval
+from invset.report.shown import Shown
+
+
+def section(shown: Shown) -> dict[str, Any] | None:
+    """None where no other network looked."""
+    run = shown.run
+    record = run.summary.get("judge")
+    if record is None:
+        return None
+    columns = [one for one in run.figures if one.key.startswith("judge.samples.")]
+    columns += [one for one in run.figures if one.key == "judge.kid"]
+    parts = [("samples", record)]
+    if run.is_grid:
+        parts = [
+            (f"samples in {' '.join(interval(*one) for one in ranges)}", row["judge"])
+            for ranges, row in reversed(list(zip(run.ranges, run.summary["rows"], strict=True)))
+            if "judge" in row
+        ]
+    rows = []
+    for name, part in parts:
+        rows.append([name, *_cells(columns, {"judge": part})])
+        if part["real"]:
+            beside = {"judge": {"samples": part["real"]}}
+            rows.append([f"real images {part['kind']}", *_cells(columns, beside)])
+    header = ["", *(one.title.removeprefix("judge: ") for one in columns)]
+    return {**record, "header": header, "rows": rows}
+
+
+def _cells(columns: list[Figure], held: dict[str, Any]) -> list[str]:
+    return [one.text(value_of(held, one.key)) for one in columns]
