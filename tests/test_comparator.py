@@ -55,12 +55,14 @@ def test_layers_are_spread_over_the_outermost_parts():
         nn.Sequential(*[block() for _ in range(4)]), nn.Flatten(), nn.Linear(192, 2)
     )
     network = Network(deep, image_size=8)
-    assert network.spread(1) == ["0"]
-    assert network.spread(2) == ["0.1", "0.3"]
-    assert network.spread(4) == ["0.0", "0.1", "0.2", "0.3"]
-    assert network.spread(8) == [f"0.{i}.{j}" for i in range(4) for j in range(2)]
-    assert network.spread(99) == network.spread(8)  # no more are there
-    assert Network(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), image_size=8).spread(3) == []
+    assert network.traced.evenly(1) == ["0"]
+    assert network.traced.evenly(2) == ["0.1", "0.3"]
+    assert network.traced.evenly(4) == ["0.0", "0.1", "0.2", "0.3"]
+    assert network.traced.evenly(8) == [f"0.{i}.{j}" for i in range(4) for j in range(2)]
+    assert network.traced.evenly(99) == network.traced.evenly(8)  # no more are there
+    assert (
+        Network(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), image_size=8).traced.evenly(3) == []
+    )
 
 
 def test_layers_follow_the_order_of_execution():
@@ -72,7 +74,7 @@ def test_layers_follow_the_order_of_execution():
         def forward(self, x):
             return self.last(self.first(x))
 
-    assert Network(Turned(), image_size=8).spread(2) == ["first", "last"]
+    assert Network(Turned(), image_size=8).traced.evenly(2) == ["first", "last"]
 
 
 def test_by_itself_it_takes_maps_the_encoder_and_the_output():

@@ -46,7 +46,7 @@ class Comparator(nn.Module):
 
     def __init__(self, network: Network, layers: Sequence[str] = ()) -> None:
         super().__init__()
-        default = [*network.spread(MAPS), network.encoder, network.output]
+        default = [*network.traced.evenly(MAPS), network.encoder, network.output]
         self.layers = list(dict.fromkeys(layers or default))
         self.network = network
         for layer in self.layers:
