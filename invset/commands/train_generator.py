@@ -11,12 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
 from invset.core.space import CodePrior
+from invset.errors import InvsetError
 from invset.files.readers import read_weights
 from invset.files.rundir import RunDir
 from invset.nets.natural import save_prior
 from invset.nets.upconv import UpConv
 from invset.nets.weights import load_state, save_upconv
 from invset.report.curves import plot_log
+from invset.training.comparator import Comparator
 from invset.training.discriminator import Discriminator
 from invset.training.inversion import GeneratorTraining
 from invset.training.inversion_run import train_generator
@@ -25,10 +27,12 @@ from invset.training.inversion_run import train_generator
 def main(cfg: DictConfig) -> None:
     """Train, and write ``generator.safetensors`` and ``prior.safetensors``."""
     out = RunDir(cfg.out).path
-    network = build.network(cfg.network, build.choose_device(cfg.device))
+    device = build.choose_device(cfg.device)
+    network = build.network(cfg.network, device)
     encoder = cfg.encoder or network.encoder
     settings = hydra.utils.instantiate(cfg.settings)
-    for layer in [encoder, *settings.layers]:
+    comparator = _comparator(cfg, device)
+    for layer in [encoder, *(settings.layers if comparator is None else [])]:
         network.resolve(layer)
     train = read_pictures(cfg.data.train, cfg.model.size, cfg.data.limit)
     val = read_pictures(cfg.data.val, cfg.model.size)
@@ -42,9 +46,8 @@ def main(cfg: DictConfig) -> None:
         settings.seed
     )  # torch draws a module's first weights from its global generator alone
     discriminator = Discriminator(code_dim, list(cfg.discriminator))
-    trained = train_generator(
-        GeneratorTraining(network, encoder, generator, discriminator, settings), train, val, out
-    )
+    training = GeneratorTraining(network, encoder, generator, discriminator, settings, comparator)
+    trained = train_generator(training, train, val, out)
     save_upconv(out / "generator.safetensors", trained, arguments)
 
     codes = look_at(
@@ -61,3 +64,20 @@ def main(cfg: DictConfig) -> None:
     plot_log(out / "log.csv", "images", panels, out / "curves.png", "generator")
     (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
     print(f"{out / 'generator.safetensors'}\n{out / 'prior.safetensors'}")
+
+
+def _comparator(cfg: DictConfig, device: torch.device) -> Comparator | None:
+    """The network of ``comparator=`` and its layers."""
+    if cfg.comparator is None:
+        if cfg.comparator_layers:
+            raise InvsetError(
+                "comparator_layers= names layers of a comparator, but there is none; type"
+                " comparator= and an option of configs/network"
+            )
+        return None
+    if not isinstance(cfg.comparator, DictConfig):
+        raise InvsetError(
+            "comparator holds a whole network; type comparator= and an option of configs/network,"
+            f" such as comparator=mini64, not {cfg.comparator!r}"
+        )
+    return Comparator(build.network(cfg.comparator, device), list(cfg.comparator_layers or ()))

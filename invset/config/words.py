@@ -13,8 +13,12 @@ def meant(command: str | None, words: list[str]) -> list[str]:
 
 
 def spelled_out(word: str) -> str:
-    """``robust=8`` is short for ``robust.M=8``."""
+    """``robust=8`` is short for ``robust.M=8``, and ``comparator=mini64``, which names a network,
+    for ``+network@comparator=mini64``.
+    """
     key, equals, value = word.partition("=")
+    if key == "comparator" and value not in ("", "null"):
+        return f"+network@{word}"
     return f"{key}.M{equals}{value}" if key == "robust" else word
 
 

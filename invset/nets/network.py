@@ -117,21 +117,22 @@ class Network:
         return sides[0] if sides[0] == sides[1] else (sides[0], sides[1])
 
     @cached_property
-    def _trace(self) -> Trace:
+    def traced(self) -> Trace:
+        """What one pass of a blank input tells."""
         return self._on_blank(lambda blank: trace(self._modules, blank))
 
     @cached_property
     def output(self) -> str:
         """The layer whose neurons are meant when none is given."""
-        return self._given[0] or self._trace.maker or self._returned
+        return self._given[0] or self.traced.maker or self._returned
 
     @cached_property
     def encoder(self) -> str:
         """The layer that is E when none is given."""
         if self._given[1] is not None:
             return self._given[1]
-        linear = self._trace.linear
-        return f"{linear}{INPUT}" if linear else self._trace.before or self.output
+        linear = self.traced.linear
+        return f"{linear}{INPUT}" if linear else self.traced.before or self.output
 
     @property
     def _returned(self) -> str:

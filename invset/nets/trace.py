@@ -27,11 +27,38 @@ class Trace:
         linear: path of the linear layer whose input is the last encoding: `maker` if it is linear,
             else the linear layer that ran last; None: none ran, or that one runs several times.
         before: path of the part that ended last before `maker` began to count; None: there is none.
+        spread: paths of the modules that gave maps or tokens, a tensor of three axes or more, in
+            the order in which they first ended.
     """
 
     maker: str | None
     linear: str | None
     before: str | None
+    spread: tuple[str, ...]
+
+    def evenly(self, count: int) -> list[str]:
+        """Modules of `spread`, evenly spread over the order of execution, the last among them.
+
+        They are taken from the outermost parts that are `count` or more, so that a network of
+        blocks gives the ends of blocks.
+
+        Args:
+            count: how many at most.
+        """
+        deepest = max((path.count(".") for path in self.spread), default=0)
+        found: list[str] = []
+        for depth in range(deepest + 1):
+            found = [path for path in self.spread if self._lies_at(path, depth)]
+            if len(found) >= count:
+                break
+        wanted = min(count, len(found))
+        return [found[(i + 1) * len(found) // wanted - 1] for i in range(wanted)]
+
+    def _lies_at(self, path: str, depth: int) -> bool:
+        """Whether a module lies that deep, or less deep with no other of `spread` inside."""
+        own = path.count(".")
+        inside = any(other.startswith(f"{path}.") for other in self.spread)
+        return own == depth or (own < depth and not inside)
 
 
 @torch.no_grad()
@@ -69,7 +96,12 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
     maker = ended[made[0]][0] if made else None
     parts = {path for path, module in modules.items() if not any(module.children())}
     earlier = [path for path, *_ in ended[: made[0] if made else None] if path in parts]
-    return Trace(maker, _linear(modules, ended, maker), earlier[-1] if earlier else None)
+    return Trace(
+        maker,
+        _linear(modules, ended, maker),
+        earlier[-1] if earlier else None,
+        tuple(dict.fromkeys(path for path, output, _ in ended if output.ndim > 2)),
+    )
 
 
 def _same(returned: object, output: Tensor, version: int) -> bool:

@@ -22,7 +22,8 @@ class GeneratorSettings:
         features: length of the feature loss's gradient at the picture, as a share of the image
             loss's.
         layers: layers of the feature loss; one that is named twice counts twice. The encoder layer
-            may be among them, and layers behind it, on which the network's decision depends.
+            may be among them, and layers behind it, on which the network's decision depends. With a
+            comparator, its layers are compared in their place.
         decision: weight of the decision's divergence, in nats, beside the feature loss; 0 leaves it
             out.
         zoom: smallest share of a picture's area that a random part of it has; 1 is off. Parts have

@@ -5,7 +5,8 @@ Four losses on the picture y = G(c), c = E(x), each relative to the spread of re
 it means the same for every network:
 
     image         |y - x|² / var(x)
-    features      mean over the list of layers l of |φ_l(y) - φ_l(x)|² / |φ_l(x)|²
+    features      mean over the list of layers l of |φ_l(y) - φ_l(x)|² / |φ_l(x)|²,
+                  or what a `Comparator`, another network, says
     decision      KL(softmax of the network's output at x ‖ the same at y), of logits of classes
     adversarial   -D(y, c), a projection discriminator with the hinge loss
 
@@ -38,15 +39,25 @@ from invset.nets.upconv import UpConv
 from invset.training.augment import color_jitter, random_flip, random_zoom
 from invset.training.average import warm_ema
 from invset.training.checkpoint import Resumable
+from invset.training.comparator import Comparator
 from invset.training.discriminator import Discriminator, hinge
 from invset.training.generator_settings import GeneratorSettings
 from invset.training.losses import gaussian_codes, relative_error
 
 
 class GeneratorTraining(Resumable):
-    """A generator, its discriminator, their optimisers and averages: what a checkpoint holds."""
+    """A generator, its discriminator, their optimisers and averages: what a checkpoint holds.
 
-    _parts = ("generator", "discriminator", "average", "optimizer", "optimizer_d")
+    Args:
+        network: whose codes are inverted.
+        encoder: layer that gives them.
+        generator: trained in place.
+        discriminator: the same; not used without an adversarial loss.
+        settings: how to train.
+        comparator: where the feature loss looks; None: in `settings.layers` of `network`.
+    """
+
+    _parts: tuple[str, ...] = ("generator", "discriminator", "average", "optimizer", "optimizer_d")
     _counters = ("step", "seconds")
 
     def __init__(
@@ -56,14 +67,18 @@ class GeneratorTraining(Resumable):
         generator: UpConv,
         discriminator: Discriminator,
         settings: GeneratorSettings,
+        comparator: Comparator | None = None,
     ) -> None:
         s = settings
         self.network = network
         self.encoder = encoder
         self.settings = s
-        self.layers = list(
-            dict.fromkeys([*s.layers, encoder, *([network.output] if s.decision else [])])
-        )
+        self.comparator = comparator
+        if comparator is not None:
+            self._parts = (*self._parts, "comparator")
+        own = s.layers if comparator is None else ()
+        decision = [network.output] if s.decision else []
+        self.layers = list(dict.fromkeys([*own, encoder, *decision]))
         self.generator = channels_last(generator.to(network.device))
         self.discriminator = channels_last(discriminator.to(network.device))
         self.average = AveragedModel(generator, avg_fn=warm_ema(s.ema), use_buffers=True)
@@ -145,9 +160,7 @@ class GeneratorTraining(Resumable):
         size = len(x)
         seen = self.network.taps(picture, self.layers)
         image = F.mse_loss(picture[:size], x) / x.var()
-        features = torch.stack(
-            [relative_error(seen[layer][:size], real[layer]) for layer in self.settings.layers]
-        ).mean()
+        features = self._features(picture[:size], x, seen, real)
         decision = image.new_zeros(())
         if self.settings.decision:
             p, q = (
@@ -170,6 +183,25 @@ class GeneratorTraining(Resumable):
             "decision": decision,
             "cycle": cycle * len(target) / size,
         }
+
+    def _features(
+        self, picture: Tensor, x: Tensor, seen: dict[str, Tensor], real: dict[str, Tensor]
+    ) -> Tensor:
+        """How far pictures are from photographs: in the comparator, or in `settings.layers`."""
+        if self.comparator is not None:
+            return self.comparator(picture, x, self.rng)
+        layers = self.settings.layers
+        return torch.stack([relative_error(seen[n][: len(x)], real[n]) for n in layers]).mean()
+
+    def balance(self, images: Tensor) -> None:
+        """Weigh the comparator's layers anew on 8-bit pictures, with shape (B, 3, H, W)."""
+        assert self.comparator is not None
+        x = self.augmented(images).to(self.network.device)
+        with self.autocast():
+            with torch.no_grad():
+                codes = self.network.taps(x, [self.encoder])[self.encoder].flatten(1).float()
+                picture = self.generator(codes).float()
+            self.comparator.balance(picture, x, self.rng)
 
     def _judged(
         self, x: Tensor, picture: Tensor, conditions: Tensor

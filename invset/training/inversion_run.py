@@ -71,8 +71,15 @@ def train_generator(
 def _config(training: GeneratorTraining, train: ImageSet) -> dict[str, object]:
     """What a checkpoint has to agree with."""
     settings = {**asdict(training.settings), "layers": list(training.settings.layers)}
+    comparator = training.comparator
+    compared = (
+        {"comparator": checksum(comparator.network.module), "comparator_layers": comparator.layers}
+        if comparator is not None
+        else {}
+    )
     return {
         **settings,
+        **compared,
         "pictures": fingerprint(train.images),
         "network": checksum(training.network.module),
         "model": shapes(training.generator),
@@ -81,10 +88,15 @@ def _config(training: GeneratorTraining, train: ImageSet) -> dict[str, object]:
 
 
 def _begin(training: GeneratorTraining, train: ImageSet, state: dict[str, Any] | None) -> None:
-    """Go on from a checkpoint's state; without, measure the scale of codes."""
+    """Go on from a checkpoint's state; without, measure the scale of codes, and what the comparator
+    makes of photographs.
+    """
     if state:
         training.load_state_dict(state)
-    elif training.generator.code_scale == 1:  # else it is a generator from an earlier training
+        return
+    if training.comparator is not None:
+        training.comparator.measure(_some(training, train), training.rng)
+    if training.generator.code_scale == 1:  # else it is a generator from an earlier training
         training.generator.code_scale.copy_(_code_scale(training, train))
         training.averaged.code_scale.copy_(training.generator.code_scale)
 
@@ -92,6 +104,9 @@ def _begin(training: GeneratorTraining, train: ImageSet, state: dict[str, Any] |
 def _train_some(training: GeneratorTraining, train: ImageSet, bar: tqdm) -> dict[str, float]:
     """Steps up to the next report; return the mean of each loss."""
     s = training.settings
+    if training.comparator is not None:
+        index = torch.randint(len(train), (s.batch_size,), generator=training.rng)
+        training.balance(train.images[index])
     sums: dict[str, Tensor] = {}
     counted = 0
     while not counted or (training.step % s.report_every and training.step < s.steps):
@@ -119,7 +134,11 @@ def _write(
 @torch.no_grad()
 def _code_scale(training: GeneratorTraining, train: ImageSet) -> Tensor:
     """Root mean square of the codes of a few hundred real pictures."""
-    spread = torch.linspace(0, len(train) - 1, min(512, len(train))).long()
-    images = to_float(train.images[spread]).to(training.network.device)
-    codes = training.network.taps(images, [training.encoder])[training.encoder]
+    codes = training.network.taps(_some(training, train), [training.encoder])[training.encoder]
     return codes.square().mean().sqrt()
+
+
+def _some(training: GeneratorTraining, train: ImageSet) -> Tensor:
+    """A few hundred real pictures, as floats with shape (N, 3, H, W)."""
+    spread = torch.linspace(0, len(train) - 1, min(512, len(train))).long()
+    return to_float(train.images[spread]).to(training.network.device)
