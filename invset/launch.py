@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
-import shutil
 import sys
 import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,22 +79,31 @@ class _Job:
         self.broken: BrokenPipeError | None = None
 
     def __call__(self, cfg: Any) -> int:
+        from hydra.core.hydra_config import HydraConfig
+
         self.begun = True
         sweeping = _sweeping()
         try:
-            note = _note_failure if sweeping else None
-            code = guarded(lambda: begin(self.main, cfg), self.name, note)
+            code = guarded(lambda: self._work(cfg, sweeping), self.name)
             sys.stdout.flush()
         except BrokenPipeError as error:  # no failure of the job, as Hydra would say
             self.broken = error
             return 1
         self.codes.append(code)
         if code == 2 and not sweeping:
-            _remove_empty_run()
+            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
         if code == 130 and sweeping:
             _join_sweep(cfg)
             raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
         return code
+
+    def _work(self, cfg: Any, sweeping: bool) -> int:
+        """Run in the job's own folder; a folder that is refused is not written to, not even why."""
+        from invset.commands.own_folder import in_own_folder, note_failure
+
+        note = partial(note_failure, cfg) if sweeping else None
+        run = partial(begin, self.main, cfg)
+        return in_own_folder(cfg, partial(guarded, run, self.name, note))
 
 
 def begin(main: Callable[[], Main], cfg: Any, **rest: Any) -> int | None:
@@ -175,17 +183,6 @@ def _sweeping() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _note_failure(code: int, reason: str) -> None:
-    """Keep in the job's folder why it has no result, for the page of the sweep."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from invset.files.rundir import RunDir
-
-    folder = RunDir(HydraConfig.get().runtime.output_dir)
-    command = f"invset run {shlex.join(folder.overrides())}"
-    folder.write_json("failed.json", {"exit_code": code, "reason": reason, "command": command})
-
-
 def _join_sweep(cfg: Any) -> None:
     """Hydra's callback does it at the end of a sweep, which Ctrl-C does not come to."""
     from hydra.core.hydra_config import HydraConfig
@@ -193,16 +190,6 @@ def _join_sweep(cfg: Any) -> None:
     from invset.commands.sweep import join
 
     join(Path(HydraConfig.get().sweep.dir), cfg.get("report", False))
-
-
-def _remove_empty_run() -> None:
-    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration."""
-    from hydra.core.hydra_config import HydraConfig
-
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if [p.name for p in folder.iterdir()] == [".hydra"]:
-        shutil.rmtree(folder / ".hydra")
-        _remove_if_empty(folder)
 
 
 def _remove_if_empty(folder: Path) -> None:
