@@ -10,7 +10,7 @@ import sys
 import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,7 @@ def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[st
     config = args.config_name or config
     hydra = Hydra(config, loader(args.config_path, args.config_dir))
     GlobalHydra.instance().initialize(hydra)
+    held = ExitStack()
     try:
         if args.help:
             hydra.app_help(config, parser, args)
@@ -137,11 +138,28 @@ def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[st
         elif args.info:
             hydra.show_info(args.info, config, args.overrides)
         elif args.multirun or _SWEEP in args.overrides:
+            _hold(hydra, held)
             hydra.multirun(config, task, [*args.overrides, _SWEEP])
         else:
             hydra.run(config, task, args.overrides)
     finally:
         GlobalHydra.instance().clear()
+        held.close()
+
+
+def _hold(hydra: Any, held: ExitStack) -> None:
+    """Let the sweep take its folder as soon as its configuration is known: Hydra writes next."""
+    from invset.commands.own_folder import own_sweep
+
+    compose = hydra.compose_config
+
+    def composed(*words: Any, **options: Any) -> Any:
+        cfg = compose(*words, **options)
+        if "overwrite" in cfg:
+            held.enter_context(own_sweep(cfg))
+        return cfg
+
+    hydra.compose_config = composed
 
 
 def _parse(name: str, words: list[str]) -> tuple[Any, Namespace]:

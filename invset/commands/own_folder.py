@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from invset.files.job_list import job_folders, note_hydras, note_job, remove_sweep
 from invset.files.owner import owned
 from invset.files.rundir import RunDir
 
@@ -26,9 +29,34 @@ def in_own_folder(cfg: DictConfig, work: Callable[[], int]) -> int:
     """
     if "overwrite" not in cfg:  # a command that writes where it is told: its out=
         return work()
+    hydra = HydraConfig.get()
     # what is no boolean is told with the other options
     with owned(job_folder(), overwrite=cfg.overwrite is True):
+        if hydra.mode == RunMode.MULTIRUN:
+            # a job may work elsewhere (hydra.job.chdir)
+            note_job(Path(hydra.runtime.cwd, hydra.sweep.dir), hydra.job.num, job_folder())
         return work()
+
+
+@contextmanager
+def own_sweep(cfg: DictConfig) -> Iterator[None]:
+    """Hold the folder of a sweep; what an earlier sweep wrote there is deleted if that was typed.
+
+    Args:
+        cfg: the configuration of the sweep, with Hydra's.
+
+    Raises:
+        InvsetError: the folder is not the sweep's; nothing in it was touched.
+    """
+    folder = Path(cfg.hydra.sweep.dir).absolute()
+    with owned(folder, overwrite=cfg.overwrite is True):
+        remove_sweep(folder)
+        try:
+            yield
+        finally:
+            note_hydras(folder)
+            if not job_folders(folder):  # bad words for all jobs leave nothing
+                remove_sweep(folder)
 
 
 def begin_in(rundir: RunDir, cfg: DictConfig) -> None:

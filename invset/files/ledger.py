@@ -19,8 +19,11 @@ HOME = ".invset"
 #: The list: one JSON object a line.
 LIST = "files.jsonl"
 
+#: The list of a sweep's jobs.
+JOBS = "jobs.jsonl"
+
 #: Everything that lies in `HOME`.
-IN_HOME = frozenset({LIST, "lock", "holder.json"})
+IN_HOME = frozenset({LIST, JOBS, "lock", "holder.json"})
 
 #: A file that is being written.
 _TEMPORARY = re.compile(r"\.part-[0-9a-f]{16}-.+")
@@ -55,7 +58,7 @@ class Ledger:
 
     def sums(self) -> dict[str, set[str | None]]:
         """Name of each file -> the checksums that it was written with. A line that was cut off
-        lists nothing, and neither does one that leads out of the folder.
+        lists nothing.
         """
         found: dict[str, set[str | None]] = {}
         if not self.kept:
@@ -70,7 +73,7 @@ class Ledger:
         """Whether a file is as a run wrote it; `sums` is what `sums` gave."""
         path = self.folder / name
         known = sums.get(name)
-        if not known or _linked(self.folder, name) or not path.is_file():
+        if not known or not inside(self.folder, name) or not path.is_file():
             return False
         if None in known and _TEMPORARY.fullmatch(path.name):
             return True
@@ -81,11 +84,21 @@ class Ledger:
         sums = self.sums()
         for name in filter(lambda one: self.ours(one, sums), sums):
             (self.folder / name).unlink()
-        for parent in {(self.folder / name).parent for name in sums} - {self.folder}:
+        names = [name for name in sums if inside(self.folder, name)]
+        for parent in {(self.folder / name).parent for name in names} - {self.folder}:
             if parent.is_dir() and not parent.is_symlink() and not any(parent.iterdir()):
                 parent.rmdir()
         if self.kept:
             self.path.write_bytes(b"")
+
+    def leave(self) -> None:
+        """Delete what runs wrote, the list too, and the folder if nothing else is in it."""
+        if not self.kept:
+            return
+        self.remove()
+        remove_home(self.folder)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
 
 def _parsed(line: str) -> tuple[str, str | None]:
@@ -95,16 +108,21 @@ def _parsed(line: str) -> tuple[str, str | None]:
     except ValueError:
         return "", None
     name = held.get("name") if isinstance(held, dict) else None
-    if not isinstance(name, str) or PurePosixPath(name).is_absolute() or ".." in Path(name).parts:
+    if not isinstance(name, str):
         return "", None
     sha256 = held.get("sha256")
     return name, sha256 if isinstance(sha256, str) else None
 
 
-def _linked(folder: Path, name: str) -> bool:
-    """Whether the path goes through a link, which may lead to files of other folders."""
-    parts = PurePosixPath(name).parts
-    return any(folder.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts)))
+def inside(folder: Path, name: str) -> bool:
+    """Whether a relative path stays in the folder, and goes through no link, which may lead to
+    files of others.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        return False
+    parts = path.parts
+    return not any(folder.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts)))
 
 
 def _sha256(path: Path) -> str:
@@ -115,7 +133,15 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def make_list(folder: Path) -> None:
-    """Begin the list of a folder that has none."""
-    fd = os.open(folder / HOME / LIST, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+def begin_list(folder: Path, name: str = LIST) -> None:
+    """Make the list of a folder that has none."""
+    fd = os.open(folder / HOME / name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     os.close(fd)
+
+
+def remove_home(folder: Path) -> None:
+    """Delete the lists and the lock, of a folder in which nothing else of ours is left."""
+    for name in IN_HOME:
+        (folder / HOME / name).unlink(missing_ok=True)
+    if not any((folder / HOME).iterdir()):
+        (folder / HOME).rmdir()

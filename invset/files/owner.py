@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from invset.errors import InvsetError
-from invset.files.ledger import HOME, IN_HOME, Ledger, make_list
+from invset.files.ledger import HOME, IN_HOME, Ledger, begin_list, remove_home
 
 #: What a run may write beside samples/. A file of somebody else's that is called so is never
 #: deleted: a run that would replace it does not begin.
@@ -35,6 +35,9 @@ NAMES = frozenset(
         "probe.json",
         "probe.csv",
         "probe.png",
+        "multirun.yaml",
+        "sweep.csv",
+        "sweep.png",
     }
 )
 
@@ -62,18 +65,23 @@ def owned(folder: Path, overwrite: bool = False, resume: bool = False) -> Iterat
     begun = Ledger(folder).kept
     if not begun:  # else who holds it is told first
         _check(folder, overwrite, resume)
-    with _locked(folder):
+    with locked(folder):
         _check(folder, overwrite, resume)
-        make_list(folder)
+        begin_list(folder)
         try:
             yield
         finally:
-            if not begun and [path.name for path in folder.iterdir()] == [HOME]:
-                _leave(folder)  # bad input leaves no folder
+            if not begun and [one.name for one in folder.iterdir()] == [HOME]:
+                remove_home(folder)  # bad input leaves no folder
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder.
+
+    Raises:
+        InvsetError: another process is in it.
+    """
     home = folder / HOME
     holder = home / "holder.json"
     try:
@@ -83,7 +91,7 @@ def _locked(folder: Path) -> Iterator[None]:
     except Timeout:
         raise InvsetError(
             f"another run works in {folder}: {_told(holder)}; wait until it has ended, or type"
-            " hydra.run.dir= and another folder"
+            " hydra.run.dir= (of a sweep hydra.sweep.dir=) and another folder"
         ) from None
     except OSError as error:
         raise InvsetError(
@@ -107,12 +115,6 @@ def _told(holder: Path) -> str:
         return f"process {held['pid']} on {held['host']}, since {held['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "a process that has just begun"
-
-
-def _leave(folder: Path) -> None:
-    for name in IN_HOME:
-        (folder / HOME / name).unlink(missing_ok=True)
-    (folder / HOME).rmdir()
 
 
 def _check(folder: Path, overwrite: bool, resume: bool) -> None:
@@ -147,7 +149,7 @@ def _refuse_what_is_there(folder: Path, ledger: Ledger, sums: dict[str, set[str 
         hint += f"; or go on with its run: invset run --resume {shlex.quote(str(folder))}"
     raise InvsetError(
         f"{folder} is not empty, it holds {_some(others)}, and a run begins in a folder of its own;"
-        f" type hydra.run.dir= and a new folder, {hint}"
+        f" type hydra.run.dir= (of a sweep hydra.sweep.dir=) and a new folder, {hint}"
     )
 
 
