@@ -90,7 +90,7 @@ class _Job:
             self.broken = error
             return 1
         self.codes.append(code)
-        if code == 2 and not sweeping:
+        if code == 2 and not sweeping and "overwrite" in cfg:  # others have no folder of their own
             _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
         if code == 130 and sweeping:
             _join_sweep(cfg)
@@ -214,7 +214,7 @@ def _remove_if_empty(folder: Path) -> None:
     """Delete an empty folder, and those of its day and of all days if nothing else is in them."""
     day = folder.parent
     for empty in (folder, day, day.parent) if day.parent.name == "outputs" else (folder,):
-        if not empty.is_dir() or any(empty.iterdir()):
+        if not empty.is_dir() or any(empty.iterdir()) or empty == Path.cwd():
             return
         empty.rmdir()
 

@@ -151,23 +151,30 @@ def test_a_list_from_somebody_else_deletes_nothing_elsewhere(tmp_path: Path) -> 
     assert not (folder / "summary.json").exists()
 
 
-def test_a_killed_run_leaves_no_file_that_is_not_listed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    written(tmp_path, {})
-    rundir = RunDir(tmp_path, listed=True)
+KILLED = """
+import os, sys
+from pathlib import Path
+from invset.files.rundir import RunDir
+def end(*_, **__):
+    os._exit(9)
+rundir = RunDir(sys.argv[1], listed=True)
+if sys.argv[2] == "sync":
+    os.fsync = end
+elif sys.argv[2] == "rename":
+    os.replace = end
+else:
+    Path.unlink = end
+rundir.write("summary.json", lambda path: path.write_text("half"))
+"""
 
-    def killed(*_: object) -> None:
-        os._exit(9)
 
-    for at in ("invset.files.rundir._to_disk", "os.replace", "pathlib.Path.unlink"):
-        child = os.fork()
-        if not child:
-            monkeypatch.setattr(at, killed)
-            rundir.write("summary.json", lambda path: path.write_text("half"))
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    left = [name for name in seen(tmp_path) if name.startswith(".part-")]
-    assert len(left) == len(set(left)) == 2  # after os.replace there is none
+def test_a_killed_run_leaves_no_file_that_is_not_listed(tmp_path: Path) -> None:
+    written(tmp_path, {"activations.csv": "1"})
+    for at in ("sync", "rename", "end"):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), at], check=False)
+        assert done.returncode == 9
+    # after the renaming there is none
+    assert sum(name.startswith(".part-") for name in seen(tmp_path)) == 2
     with owned(tmp_path, overwrite=True):
         RunDir(tmp_path, listed=True).begin({})
     assert seen(tmp_path) == {}
@@ -303,6 +310,15 @@ def test_two_jobs_do_not_share_a_folder(
     assert sweep(monkeypatch, tmp_path / "a", *words) == 2
     assert "job 1 of the sweep has the folder of job 0" in capsys.readouterr().err
     assert jobs(tmp_path / "a") == [("same", "fc8:1 airplane in [2, 5]")]
+
+
+def test_the_folder_in_which_one_works_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, Path("."), "z1=9") == 2
+    assert typed(monkeypatch, "compare", "neurons=horse") == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_that_never_began_leaves_nothing(

@@ -62,7 +62,8 @@ def owned(folder: Path, overwrite: bool = False, resume: bool = False) -> Iterat
             it was touched.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    begun = Ledger(folder).kept
+    ledger = Ledger(folder)
+    begun = ledger.kept
     if not begun:  # else who holds it is told first
         _check(folder, overwrite, resume)
     with locked(folder):
@@ -71,8 +72,9 @@ def owned(folder: Path, overwrite: bool = False, resume: bool = False) -> Iterat
         try:
             yield
         finally:
-            if not begun and [one.name for one in folder.iterdir()] == [HOME]:
-                remove_home(folder)  # bad input leaves no folder
+            if not begun and not _others(folder, ledger, ledger.sums()):
+                ledger.remove()  # bad input leaves nothing
+                remove_home(folder)
 
 
 @contextmanager
@@ -140,8 +142,7 @@ def _refuse_to_replace(folder: Path, names: list[str]) -> None:
 
 
 def _refuse_what_is_there(folder: Path, ledger: Ledger, sums: dict[str, set[str | None]]) -> None:
-    there = [path.name for path in sorted(folder.iterdir())]
-    others = [name for name in there if not _new(folder, name, ledger, sums)]
+    others = _others(folder, ledger, sums)
     if not others:
         return
     hint = "or overwrite=true, which replaces what earlier runs wrote there and nothing else"
@@ -151,6 +152,12 @@ def _refuse_what_is_there(folder: Path, ledger: Ledger, sums: dict[str, set[str 
         f"{folder} is not empty, it holds {_some(others)}, and a run begins in a folder of its own;"
         f" type hydra.run.dir= (of a sweep hydra.sweep.dir=) and a new folder, {hint}"
     )
+
+
+def _others(folder: Path, ledger: Ledger, sums: dict[str, set[str | None]]) -> list[str]:
+    """What is in a folder, but for what a run writes before it begins."""
+    there = sorted(path.name for path in folder.iterdir())
+    return [name for name in there if not _new(folder, name, ledger, sums)]
 
 
 def _new(folder: Path, name: str, ledger: Ledger, sums: dict[str, set[str | None]]) -> bool:

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from invset.analysis.record import value_of
 from invset.analysis.selection import spread
@@ -128,7 +129,7 @@ def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
         {"src": src, "alt": f"Sample {s.number}: activation {_caption(s)}", "caption": _caption(s)}
         for s, src in zip(some, thumbs.pictures, strict=True)
     ]
-    link = f"{job.name}/report.html" if (job.path / "report.html").is_file() else ""
+    link = quote(f"{job.name}/report.html") if (job.path / "report.html").is_file() else ""
     return {
         **base,
         "sentence": job.run.summary["sentences"][0],
