@@ -101,7 +101,7 @@ class _Job:
         """Run in the job's own folder; a folder that is refused is not written to, not even why."""
         from invset.commands.own_folder import in_own_folder, note_failure
 
-        note = partial(note_failure, cfg) if sweeping else None
+        note = note_failure if sweeping else None
         run = partial(begin, self.main, cfg)
         return in_own_folder(cfg, partial(guarded, run, self.name, note))
 

@@ -297,10 +297,21 @@ def test_a_sweep_tells_of_its_own_jobs(
     assert sweep(monkeypatch, folder, "neuron=3") == 2
     assert "is not empty, it holds multirun.yaml, n_1, n_2" in capsys.readouterr().err
     assert seen(folder) == before
+    # words that no job can be made of cost nothing
+    assert sweep(monkeypatch, folder, "sampler=stream,no", "overwrite=true") == 2
+    after = seen(folder)
+    assert {**after, "multirun.yaml": before["multirun.yaml"]} == before
+    assert jobs(folder) == first
     assert sweep(monkeypatch, folder, "neuron=3", "overwrite=true", "report=true") == 0
     assert jobs(folder) == [("0", "fc8:3 bird in [2, 5]")]
     assert [one for one in seen(folder) if one.startswith("n_2/x/")] == ["n_2/x/why.txt"]
     assert not (folder / "n_1" / "x").exists()
+    # a job with bad words has no result, not that of the job before it
+    assert sweep(monkeypatch, folder, "neuron=77", "overwrite=true") == 2
+    [row] = csv.DictReader((folder / "sweep.csv").read_text().splitlines())
+    assert (row["job"], row["status"]) == ("0", "failed")
+    left = {"multirun.yaml", "sweep.csv", "0/failed.json", "n_2/x/why.txt"}
+    assert {one for one in seen(folder) if Path(one).suffix and ".hydra" not in one} == left
 
 
 def test_two_jobs_do_not_share_a_folder(

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from invset.files.job_list import job_folders, note_hydras, note_job, remove_sweep
+from invset.files.job_list import new_sweep, note_job
 from invset.files.owner import owned
 from invset.files.rundir import RunDir
 
@@ -35,12 +35,14 @@ def in_own_folder(cfg: DictConfig, work: Callable[[], int]) -> int:
         if hydra.mode == RunMode.MULTIRUN:
             # a job may work elsewhere (hydra.job.chdir)
             note_job(Path(hydra.runtime.cwd, hydra.sweep.dir), hydra.job.num, job_folder())
+            # what is there after bad words, too, is this job's
+            begin_in(RunDir(job_folder(), listed=True), cfg)
         return work()
 
 
 @contextmanager
 def own_sweep(cfg: DictConfig) -> Iterator[None]:
-    """Hold the folder of a sweep; what an earlier sweep wrote there is deleted if that was typed.
+    """Hold the folder of a sweep, which replaces what an earlier sweep wrote if that was typed.
 
     Args:
         cfg: the configuration of the sweep, with Hydra's.
@@ -49,14 +51,8 @@ def own_sweep(cfg: DictConfig) -> Iterator[None]:
         InvsetError: the folder is not the sweep's; nothing in it was touched.
     """
     folder = Path(cfg.hydra.sweep.dir).absolute()
-    with owned(folder, overwrite=cfg.overwrite is True):
-        remove_sweep(folder)
-        try:
-            yield
-        finally:
-            note_hydras(folder)
-            if not job_folders(folder):  # bad words for all jobs leave nothing
-                remove_sweep(folder)
+    with owned(folder, overwrite=cfg.overwrite is True), new_sweep(folder):
+        yield
 
 
 def begin_in(rundir: RunDir, cfg: DictConfig) -> None:
@@ -72,11 +68,9 @@ def begin_in(rundir: RunDir, cfg: DictConfig) -> None:
     )
 
 
-def note_failure(cfg: DictConfig, code: int, reason: str) -> None:
+def note_failure(code: int, reason: str) -> None:
     """Keep in the folder of a sweep's job why it has no result, for the page of the sweep."""
     rundir = RunDir(job_folder(), listed=True)
-    if not (rundir / ".hydra").is_dir():
-        begin_in(rundir, cfg)
     command = f"invset run {shlex.join(rundir.overrides())}"
     rundir.write_json("failed.json", {"exit_code": code, "reason": reason, "command": command})
 

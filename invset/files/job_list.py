@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from invset.errors import InvsetError
@@ -39,7 +40,9 @@ def note_job(sweep: Path, number: int, folder: Path) -> None:
     Raises:
         InvsetError: another job of the sweep has the same folder.
     """
-    note_hydras(sweep)
+    if not _listed(sweep):  # the first: it is known that there is a sweep
+        Ledger(sweep).remove(but=_HYDRAS)
+        _note_hydras(sweep)
     name = Path(os.path.relpath(folder, sweep)).as_posix()
     other = _listed(sweep).get(name)
     if other is not None:
@@ -52,27 +55,52 @@ def note_job(sweep: Path, number: int, folder: Path) -> None:
         file.write(json.dumps({"number": number, "folder": name}) + "\n")
 
 
-def note_hydras(sweep: Path) -> None:
-    """List the file that Hydra has written."""
-    ledger = Ledger(sweep)
-    if ledger.kept and (sweep / _HYDRAS).is_file() and _HYDRAS not in ledger.sums():
-        ledger.note(_HYDRAS, sweep / _HYDRAS)
+@contextmanager
+def new_sweep(sweep: Path) -> Iterator[None]:
+    """Replace the sweep in a folder: its files go when the first job begins, and at the end those
+    of its jobs that were not replaced. Nothing goes where no job begins.
 
-
-def remove_sweep(sweep: Path) -> None:
-    """Delete what the sweep in the folder wrote, its jobs' files too, and nothing else.
+    Args:
+        sweep: the folder, which the caller holds.
 
     Raises:
-        InvsetError: a job of it goes on in another process; nothing was deleted.
+        InvsetError: a job of the sweep goes on in another process; nothing was deleted.
     """
-    ledgers = [Ledger(sweep / folder) for folder in _listed(sweep)]
+    path, before = sweep / HOME / JOBS, _listed(sweep)
+    text = path.read_bytes() if before else b""
+    with _alone(sweep, before):
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        _note_hydras(sweep)
+        begun = _listed(sweep)
+        if begun:
+            stale = before.keys() - begun.keys()
+            with _alone(sweep, stale):
+                for name in stale:
+                    Ledger(sweep / name).leave()
+        elif before:
+            path.write_bytes(text)
+        else:
+            Ledger(sweep).remove()  # what Hydra wrote
+
+
+@contextmanager
+def _alone(sweep: Path, names: Collection[str]) -> Iterator[None]:
+    """Hold the folders of jobs."""
     with ExitStack() as held:
-        for ledger in filter(lambda one: one.kept, ledgers):
-            held.enter_context(locked(ledger.folder))
-        for ledger in ledgers:
-            ledger.leave()
-    Ledger(sweep).remove()
-    (sweep / HOME / JOBS).unlink(missing_ok=True)
+        for name in names:
+            if Ledger(sweep / name).kept:
+                held.enter_context(locked(sweep / name))
+        yield
+
+
+def _note_hydras(sweep: Path) -> None:
+    """List the file that Hydra has written."""
+    ledger = Ledger(sweep)
+    if ledger.kept and (sweep / _HYDRAS).is_file() and not ledger.ours(_HYDRAS, ledger.sums()):
+        ledger.note(_HYDRAS, sweep / _HYDRAS)
 
 
 def _listed(sweep: Path) -> dict[str, int]:

@@ -79,9 +79,12 @@ class Ledger:
             return True
         return _sha256(path) in known
 
-    def remove(self) -> None:
-        """Delete the files that are as runs wrote them, and the folders that this leaves empty."""
+    def remove(self, but: str = "") -> None:
+        """Delete the files that are as runs wrote them, and the folders that this leaves empty; but
+        not the file `but`.
+        """
         sums = self.sums()
+        sums.pop(but, None)
         for name in filter(lambda one: self.ours(one, sums), sums):
             (self.folder / name).unlink()
         names = [name for name in sums if inside(self.folder, name)]
