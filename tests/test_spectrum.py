@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from invset.core.ball import Ball
 from invset.core.bands import Bands
+from invset.core.torus import Torus
 from invset.errors import InvsetError
 from invset.nets.amplitudes import Amplitudes, faded
+from invset.nets.generator import Generator
 from invset.nets.spectrum import Spectrum, phase_generator, spectrum_generator
 
 
@@ -171,3 +174,28 @@ def test_a_ball_of_a_million_numbers_stores_none() -> None:
 def test_bad_numbers_are_one_sentence(options: dict[str, float]) -> None:
     with pytest.raises(InvsetError, match="a spectrum needs"):
         spectrum_generator(size=8, **options)
+
+
+def test_phases_go_round() -> None:
+    region = Torus(3, 0.2)
+    u = torch.tensor([[3.0, -3.0, 0.5]])
+    moved = region.project(u + torch.tensor([[0.5, -0.5, 0.0]]))
+    torch.testing.assert_close(moved, torch.tensor([[3.5 - 2 * math.pi, 2 * math.pi - 3.5, 0.5]]))
+    torch.testing.assert_close(
+        torch.polar(torch.ones(1, 3), region.project(u + 7 * math.pi)),
+        torch.polar(torch.ones(1, 3), u + math.pi),
+    )
+    # between 3 and -3 the shorter way leads over pi
+    half = region.mixed(u, -u, 0.5)
+    assert half[0, 0].abs().item() == pytest.approx(math.pi, abs=1e-5)
+    drawn = region.sample(4000, seeded())
+    assert drawn.abs().max() <= math.pi
+    assert drawn.std().item() == pytest.approx(math.pi / 3**0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("make", [spectrum_generator, phase_generator])
+def test_plain_codes_begin_where_the_region_does(make: Callable[..., Generator]) -> None:
+    made = make(size=16)
+    assert made.start is not None
+    assert made.prior is not None
+    assert torch.equal(made.start(3, seeded(5)), made.prior.sample(3, seeded(5)))

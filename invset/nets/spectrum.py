@@ -15,7 +15,7 @@ those of photographs, phases alone are free.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from invset.core.bands import Bands
+from invset.core.space import Region
+from invset.core.torus import Torus
 from invset.errors import InvsetError
 from invset.nets.amplitudes import Amplitudes
 from invset.nets.fourier import from_halves, half_weights
@@ -160,6 +162,7 @@ def spectrum_generator(
         module.code_dim,
         name="spectrum",
         prior=region,
+        start=_starting(region, device),
         learnt=False,
         device=device,
     )
@@ -168,6 +171,7 @@ def spectrum_generator(
 def phase_generator(
     size: int | Sequence[int] = 224,
     amplitudes: str | Path | None = None,
+    step: float = 0.15,
     device: str | torch.device = "cpu",
 ) -> Generator:
     """Images by the phases of their Fourier coefficients; amplitudes are those of photographs.
@@ -175,22 +179,32 @@ def phase_generator(
     Args:
         size: side of the images in pixels, or (height, width).
         amplitudes: file of ``invset fit spectrum``; None: those of photographs.
+        step: the unit of step lengths, radians.
         device: where the images are.
+
+    Raises:
+        InvsetError: bad numbers, or no such file.
     """
+    if not step > 0:
+        raise InvsetError(f"generator.step must be a number above 0, not {step}")
     module = Phase(_amplitudes(amplitudes), *_sides(size))
-
-    def start(count: int, rng: torch.Generator) -> Tensor:
-        turn = torch.rand(count, module.code_dim, generator=rng, device=rng.device)
-        return ((2 * turn - 1) * math.pi).to(device)
-
+    region = Torus(module.code_dim, step)
     return Generator(
         module,
         module.code_dim,
         name="phase",
-        start=start,
+        prior=region,
+        start=_starting(region, device),
         learnt=False,
         device=device,
     )
+
+
+def _starting(
+    region: Region, device: str | torch.device
+) -> Callable[[int, torch.Generator], Tensor]:
+    """Codes to begin at where plain codes are sampled."""
+    return lambda count, rng: region.sample(count, rng).to(device)
 
 
 def _amplitudes(path: str | Path | None) -> Amplitudes:
