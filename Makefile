@@ -74,6 +74,7 @@ $(FIGURES)/%/sweep.csv: configs/experiment/figures/$(NETWORK)/%.yaml | $(STAMP)
 	$(BIN)/invset run -m experiment=figures/$(NETWORK)/$* $(ARGS) || test $$? -eq 3
 
 $(FIGURES)/ladder/samples.png: configs/experiment/figures/$(NETWORK)/ladder.yaml | $(STAMP)
+	rm -rf $(@D)
 	$(BIN)/invset run experiment=figures/$(NETWORK)/ladder $(ARGS) || test $$? -eq 3
 
 .SECONDARY:

@@ -204,6 +204,9 @@ def _listed(rest: list[str]) -> list[str]:
 def _resume(name: str, rest: list[str]) -> int:
     from omegaconf import OmegaConf
 
+    from invset.files.owner import owned
+    from invset.files.rundir import check_resumable
+
     others = [word for word in rest if word != "--resume"]
     if name != "run" or len(others) != 1:
         raise InvsetError(
@@ -211,20 +214,16 @@ def _resume(name: str, rest: list[str]) -> int:
             " invset run --resume outputs/DATE/TIME"
         )
     folder = Path(others[0])
-    saved = folder / ".hydra" / "config.yaml"
-    if not saved.is_file():
-        raise InvsetError(
-            f"{folder} is no run folder: it has no .hydra/config.yaml; type invset run --resume"
-            " outputs/DATE/TIME"
-        )
-    cfg = OmegaConf.load(saved)
+    check_resumable(folder)
+    cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
     module = COMMANDS[name][0]
-    return guarded(
-        lambda: begin(
-            lambda: importlib.import_module(module).main, cfg, folder=folder, resume=True
-        ),
-        name,
-    )
+    with owned(folder, resume=True):
+        return guarded(
+            lambda: begin(
+                lambda: importlib.import_module(module).main, cfg, folder=folder, resume=True
+            ),
+            name,
+        )
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
-import shutil
 import sys
 import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,22 +79,31 @@ class _Job:
         self.broken: BrokenPipeError | None = None
 
     def __call__(self, cfg: Any) -> int:
+        from hydra.core.hydra_config import HydraConfig
+
         self.begun = True
         sweeping = _sweeping()
         try:
-            note = _note_failure if sweeping else None
-            code = guarded(lambda: begin(self.main, cfg), self.name, note)
+            code = guarded(lambda: self._work(cfg, sweeping), self.name)
             sys.stdout.flush()
         except BrokenPipeError as error:  # no failure of the job, as Hydra would say
             self.broken = error
             return 1
         self.codes.append(code)
-        if code == 2 and not sweeping:
-            _remove_empty_run()
+        if code == 2 and not sweeping and "overwrite" in cfg:  # others have no folder of their own
+            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
         if code == 130 and sweeping:
             _join_sweep(cfg)
             raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
         return code
+
+    def _work(self, cfg: Any, sweeping: bool) -> int:
+        """Run in the job's own folder; a folder that is refused is not written to, not even why."""
+        from invset.commands.own_folder import in_own_folder, note_failure
+
+        note = note_failure if sweeping else None
+        run = partial(begin, self.main, cfg)
+        return in_own_folder(cfg, partial(guarded, run, self.name, note))
 
 
 def begin(main: Callable[[], Main], cfg: Any, **rest: Any) -> int | None:
@@ -117,6 +125,7 @@ def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[st
     config = args.config_name or config
     hydra = Hydra(config, loader(args.config_path, args.config_dir))
     GlobalHydra.instance().initialize(hydra)
+    held = ExitStack()
     try:
         if args.help:
             hydra.app_help(config, parser, args)
@@ -129,11 +138,28 @@ def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[st
         elif args.info:
             hydra.show_info(args.info, config, args.overrides)
         elif args.multirun or _SWEEP in args.overrides:
+            _hold(hydra, held)
             hydra.multirun(config, task, [*args.overrides, _SWEEP])
         else:
             hydra.run(config, task, args.overrides)
     finally:
         GlobalHydra.instance().clear()
+        held.close()
+
+
+def _hold(hydra: Any, held: ExitStack) -> None:
+    """Let the sweep take its folder as soon as its configuration is known: Hydra writes next."""
+    from invset.commands.own_folder import own_sweep
+
+    compose = hydra.compose_config
+
+    def composed(*words: Any, **options: Any) -> Any:
+        cfg = compose(*words, **options)
+        if "overwrite" in cfg:
+            held.enter_context(own_sweep(cfg))
+        return cfg
+
+    hydra.compose_config = composed
 
 
 def _parse(name: str, words: list[str]) -> tuple[Any, Namespace]:
@@ -175,17 +201,6 @@ def _sweeping() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _note_failure(code: int, reason: str) -> None:
-    """Keep in the job's folder why it has no result, for the page of the sweep."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from invset.files.rundir import RunDir
-
-    folder = RunDir(HydraConfig.get().runtime.output_dir)
-    command = f"invset run {shlex.join(folder.overrides())}"
-    folder.write_json("failed.json", {"exit_code": code, "reason": reason, "command": command})
-
-
 def _join_sweep(cfg: Any) -> None:
     """Hydra's callback does it at the end of a sweep, which Ctrl-C does not come to."""
     from hydra.core.hydra_config import HydraConfig
@@ -195,21 +210,11 @@ def _join_sweep(cfg: Any) -> None:
     join(Path(HydraConfig.get().sweep.dir), cfg.get("report", False))
 
 
-def _remove_empty_run() -> None:
-    """Bad input leaves no folder: delete Hydra's if it holds nothing but the configuration."""
-    from hydra.core.hydra_config import HydraConfig
-
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if [p.name for p in folder.iterdir()] == [".hydra"]:
-        shutil.rmtree(folder / ".hydra")
-        _remove_if_empty(folder)
-
-
 def _remove_if_empty(folder: Path) -> None:
     """Delete an empty folder, and those of its day and of all days if nothing else is in them."""
     day = folder.parent
     for empty in (folder, day, day.parent) if day.parent.name == "outputs" else (folder,):
-        if not empty.is_dir() or any(empty.iterdir()):
+        if not empty.is_dir() or any(empty.iterdir()) or empty == Path.cwd():
             return
         empty.rmdir()
 

@@ -137,6 +137,7 @@ def test_the_default_run() -> None:
         "report": True,
         "progress": True,
         "checkpoint_seconds": 30,
+        "overwrite": False,
         "limits": {
             "_target_": "invset.samplers.base.Limits",
             "code_steps": None,

@@ -504,19 +504,20 @@ def commands(figure: str, network: str = "mini") -> list[str]:
     return [f"rm -rf {folder}", sample, f".venv/bin/invset figure {folder}"]
 
 
-def ladder(network: str = "mini") -> str:
-    return f".venv/bin/invset run experiment=figures/{network}/ladder || test $? -eq 3"
+def ladder(network: str = "mini") -> list[str]:
+    sample = f".venv/bin/invset run experiment=figures/{network}/ladder || test $? -eq 3"
+    return [f"rm -rf outputs/figures/{network}/ladder", sample]
 
 
 def test_make_types_the_commands(checkout: Path) -> None:
     assert make(checkout, "-n", "fig3") == (0, commands("fig3"))
-    assert make(checkout, "-n", "fig1") == (0, [ladder(), *commands("fig1")])
+    assert make(checkout, "-n", "fig1") == (0, [*ladder(), *commands("fig1")])
     assert make(checkout, "-n", "fig6", "NETWORK=places205") == (0, commands("fig6", "places205"))
     code, typed = make(checkout, "-n", "figures", "NETWORK=caffenet")
     names = [f"fig{i}" for i in (1, 2, 3, 4, 5, 7, 8, 9)] + ["table1"]
     assert code == 0
     assert sorted(typed) == sorted(
-        [ladder("caffenet"), *(line for name in names for line in commands(name, "caffenet"))]
+        [*ladder("caffenet"), *(line for name in names for line in commands(name, "caffenet"))]
     )
     for name in names:  # a figure is drawn after its sweep
         first, second, third = (typed.index(line) for line in commands(name, "caffenet"))

@@ -64,7 +64,7 @@ def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         "samples",
     ]
     files += ["samples.png", "samples.safetensors", "summary.json"]
-    assert sorted(p.name for p in folder.iterdir()) == [".hydra", *files]
+    assert sorted(p.name for p in folder.iterdir()) == [".hydra", ".invset", *files]
     assert (folder / "report.html").read_text().count("<li ") == 6
     assert sorted(p.name for p in (folder / "samples").iterdir()) == [
         f"{i:05d}.png" for i in range(1, 7)
@@ -220,7 +220,8 @@ def test_a_new_run_in_an_old_folder_leaves_nothing_of_the_old(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert run(monkeypatch, tmp_path / "a", *HORSE) == 0
-    assert run(monkeypatch, tmp_path / "a", *HORSE, "n=3", "animation=false", "report=false") == 0
+    words = ["n=3", "animation=false", "report=false", "overwrite=true"]
+    assert run(monkeypatch, tmp_path / "a", *HORSE, *words) == 0
     assert len(list((tmp_path / "a" / "samples").iterdir())) == 3
     assert not (tmp_path / "a" / "animation.gif").exists()
 
@@ -263,6 +264,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch, folder: Path, *words: str) -> int:
 def test_a_sweep_goes_on_past_a_bad_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[4,3],[3,4]") == 2
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
+        ".invset",
         "0",
         "1",
         "2",
@@ -311,7 +313,8 @@ def test_a_sweep_goes_on_past_a_defect(
     ]
 
     # the same sweep once more in the same folder: nothing of the failure is left
-    assert sweep(monkeypatch, tmp_path / "a", "neuron=horse", "range=[1,2],[3,4]") == 0
+    words = ["neuron=horse", "range=[1,2],[3,4]", "overwrite=true"]
+    assert sweep(monkeypatch, tmp_path / "a", *words) == 0
     assert not (tmp_path / "a" / "0" / "failed.json").exists()
 
 

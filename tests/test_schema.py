@@ -274,6 +274,7 @@ def test_jobs_of_a_sweep_have_them(
     assert [cfg.sampler.mu0 for cfg in saved] == [5, 20]
     assert [(cfg.mu0, cfg.sampler.n, cfg.sampler.K) for cfg in saved] == [(None, 3, 3)] * 2
     capsys.readouterr()
+    words[-1] += "s"
     assert typed(monkeypatch, "run", "-m", "sampler=stream,ppgn", "mu0=5", *words) == 2
     assert capsys.readouterr().err.startswith("invset: sampler ppgn has no mu0; leave mu0=5 out")
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from invset.commands.sweep import job_folders
 from invset.errors import InvsetError
 
 
@@ -31,18 +30,19 @@ def main(words: list[str]) -> int:
 
 
 def _compose(folder: Path) -> None:
+    from invset.files.job_list import job_folders
     from invset.files.rundir import RunDir
     from invset.report.paper_figure import Composition, draw, rows, table
     from invset.report.sweep_folder import read_job
 
-    jobs = [read_job(path) for path in job_folders(folder)]
+    jobs = [read_job(path, path.relative_to(folder).as_posix()) for path in job_folders(folder)]
     if not jobs:
         raise InvsetError(
             f"{folder} holds no jobs of a sweep; make them with: invset run -m"
             " experiment=figures/mini/fig1"
         )
     figure = Composition.of(jobs, folder)
-    out = RunDir(folder)
+    out = RunDir(folder, listed=True)
     out.write("figure.png", draw(figure, jobs).save)
     out.write_rows("figure.csv", rows(figure, jobs))
     text = "\n".join(table(figure, jobs)) + "\n"

@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from invset.commands.own_folder import begin_in, job_folder
 from invset.commands.pictures import read_inputs
 from invset.config import build
 from invset.config.published import prepare
@@ -44,6 +45,7 @@ _OWN = (
     "seconds",
     "seed",
     "progress",
+    "overwrite",
 )
 
 
@@ -51,8 +53,6 @@ def main(cfg: DictConfig) -> None:
     """Look at every neuron, print its strip and what to type, and write ``probe.json``,
     ``probe.csv`` and ``probe.png``.
     """
-    from hydra.core.hydra_config import HydraConfig
-
     check_probe(cfg)
     prepare(cfg, ranged=False)
     problem = build.problem(cfg, ranged=False)
@@ -74,7 +74,8 @@ def main(cfg: DictConfig) -> None:
         else:
             real = of_inputs(problem, region, medium, inputs, probing, spending)
         found = probe(problem, region, rng, probing, spending, real)
-    rundir = RunDir(HydraConfig.get().runtime.output_dir)
+    rundir = RunDir(job_folder(), listed=True)
+    begin_in(rundir, cfg)
     commands = _commands(cfg, rundir.overrides(), problem.network.output)
     told = [
         Told.of(Probed.of_populations(name, rows, steps), command)

@@ -31,7 +31,8 @@ def main(words: list[str]) -> int:
         raise InvsetError(
             "invset report needs a folder; type for example: invset report outputs/DATE/TIME"
         )
-    from invset.commands.sweep import job_folders, join
+    from invset.commands.sweep import join
+    from invset.files.job_list import job_folders
     from invset.report.run_page import write_report
 
     for folder in map(Path, words):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from invset.commands.own_folder import job_folder
 from invset.config.published import prepare
 from invset.config.validate import check_config
 
@@ -20,7 +20,7 @@ def main(cfg: DictConfig, folder: Path | None = None, resume: bool = False) -> i
         resume: go on with the run in `folder`.
     """
     # before torch is imported: a typing mistake, or weights that can't be had, are told at once
-    folder = folder or Path(HydraConfig.get().runtime.output_dir)
+    folder = folder or job_folder()
     check_config(cfg)
     prepare(cfg)
     from invset.commands.run_job import Job

@@ -17,6 +17,7 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged
 from invset.config import build
 from invset.config.judging import judging
@@ -47,7 +48,7 @@ class Job:
 
     def __init__(self, cfg: DictConfig, folder: Path, resume: bool) -> None:
         self.cfg = cfg
-        self.rundir = RunDir(folder)
+        self.rundir = RunDir(folder, listed=True)
         self.rng = torch.Generator().manual_seed(cfg.seed)
         self.problem = build.problem(cfg)
         self.study = study_of(hydra.utils.instantiate(cfg.sampler))
@@ -73,7 +74,7 @@ class Job:
                 state = _to(held["state"], self.problem.network.device)
                 self.state = loaded(self.study, state)
         else:
-            self.rundir.clear()
+            begin_in(self.rundir, cfg)
         # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
         # its own random numbers alone
         self.last = (self.state, self.rng.get_state(), self.rows)

@@ -10,6 +10,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from invset.files.job_list import job_folders
+
 
 class JoinRuns(Callback):
     """Hydra calls it at the end of a sweep."""
@@ -17,18 +19,6 @@ class JoinRuns(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Join the jobs."""
         join(Path(config.hydra.sweep.dir), config.report)
-
-
-def job_folders(folder: Path) -> list[Path]:
-    """The numbered folders of a sweep's jobs, in order; none for a run."""
-    return (
-        sorted(
-            (p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()),
-            key=lambda p: int(p.name),
-        )
-        if folder.is_dir()
-        else []
-    )
 
 
 def join(folder: Path, report: bool) -> None:
@@ -41,10 +31,10 @@ def join(folder: Path, report: bool) -> None:
     from invset.files.rundir import RunDir
     from invset.report.sweep_folder import read_job
 
-    jobs = [read_job(path) for path in job_folders(folder)]
+    jobs = [read_job(path, path.relative_to(folder).as_posix()) for path in job_folders(folder)]
     if not jobs:
         return
-    rundir = RunDir(folder)
+    rundir = RunDir(folder, listed=True)
     print(rundir.write_rows("sweep.csv", [job.row() for job in jobs]))
     if report:
         from invset.report.sweep_page import write_picture, write_sweep_report

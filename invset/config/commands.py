@@ -21,6 +21,7 @@ class Question:
     eight_bit: bool = True
     seed: int = option(0, at_least=0, below=2**63)
     progress: bool = True
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The folder of a run: what it holds, written whole or not at all.
 
 .hydra/                the configuration
+.invset/               which files runs wrote here, and the lock of the run that works here
 samples.png            a grid of samples
 samples/00001.png …    every sample, 8 bits; of a table, a picture of its row
 samples.csv            every sample of a table, a row each
@@ -20,14 +21,17 @@ import csv
 import json
 import os
 import pickle
-import shutil
+import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
 from invset.errors import InvsetError
+from invset.files.ledger import Ledger
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,36 +40,26 @@ if TYPE_CHECKING:
 
 # torch is imported where tensors are written, because a report is made without it
 
-#: Files of a run, beside samples/ and .hydra/.
-FILES = (
-    *(
-        "samples.png",
-        "samples.csv",
-        "samples.safetensors",
-        "activations.csv",
-        "optimization.csv",
-        "summary.json",
-        "animation.gif",
-        "animation.mp4",
-    ),
-    *("report.html", "failed.json", "state.pt"),
-)
-
 
 class RunDir:
     """A run's folder, made if it is not there.
+
+    Args:
+        path: of the folder.
+        listed: list what is written, in a folder that keeps such a list: it is a run's own.
 
     Raises:
         InvsetError: the folder can't be written to.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, listed: bool = False) -> None:
         self.path = Path(path)
+        self.ledger = Ledger(self.path)
+        self.listed = listed
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / ".write"
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.path):  # it has no name that could be a person's
+                pass
         except OSError as error:
             raise InvsetError(
                 f"can't write to {self.path} ({error.strerror}); type out=, or for a run"
@@ -76,13 +70,27 @@ class RunDir:
         return self.path / name
 
     def write(self, name: str, how: Callable[[Path], Any]) -> Path:
-        """Let `how` write a temporary file, then rename it to `name`."""
+        """Let `how` write a temporary file, then rename it to `name`. The file is on the disk
+        before it has its name.
+        """
         target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # the suffix stays last: writers choose the format by it
-        temporary = target.with_name(f".part-{target.name}")
-        how(temporary)
-        os.replace(temporary, target)
+        if target.parent != self.path:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.parent.is_symlink():
+                raise InvsetError(
+                    f"{target.parent} is a link, which may lead to files of others; delete the link"
+                )
+        temporary = _new_file(target)
+        try:
+            if self.listed and self.ledger.kept:
+                self.ledger.note(temporary.relative_to(self.path).as_posix(), None)
+            how(temporary)
+            _to_disk(temporary)
+            if self.listed and self.ledger.kept:
+                self.ledger.note(name, temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
         return target
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
@@ -129,11 +137,7 @@ class RunDir:
         import torch
 
         path = self.path / "state.pt"
-        if not path.exists():
-            raise InvsetError(
-                f"{self.path} has no state.pt: the run is finished, or is no run; start a new one"
-                " with: invset run …"
-            )
+        check_resumable(self.path)
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -146,12 +150,48 @@ class RunDir:
         path = self.path / ".hydra" / "overrides.yaml"
         return [str(word) for word in OmegaConf.load(path)] if path.exists() else []
 
-    def clear(self) -> None:
-        """Delete what an earlier run left in the folder: a new run begins."""
-        shutil.rmtree(self.path / "samples", ignore_errors=True)
-        for name in FILES:
-            (self.path / name).unlink(missing_ok=True)
+    def begin(self, config: Mapping[str, str]) -> None:
+        """Delete what earlier runs wrote into the folder, and nothing else; write the configuration
+        of the run that begins.
+
+        Args:
+            config: name of a file of ``.hydra/`` -> its text.
+        """
+        self.ledger.remove()
+        for name, text in config.items():
+            self.write(f".hydra/{name}", partial(Path.write_text, data=text, encoding="utf-8"))
 
     def finish(self) -> None:
         """The run is complete: there is nothing to resume."""
         (self.path / "state.pt").unlink(missing_ok=True)
+
+
+def check_resumable(folder: Path) -> None:
+    """Raise `InvsetError` for a folder without a run to go on with."""
+    if not (folder / ".hydra" / "config.yaml").is_file():
+        raise InvsetError(
+            f"{folder} is no run folder: it has no .hydra/config.yaml; type invset run --resume"
+            " outputs/DATE/TIME"
+        )
+    if not (folder / "state.pt").exists():
+        raise InvsetError(
+            f"{folder} has no state.pt: the run is finished, or is no run; start a new one"
+            " with: invset run …"
+        )
+
+
+def _new_file(target: Path) -> Path:
+    """A file beside `target` that was not there, with a name that nobody can guess."""
+    # the suffix stays last: writers choose the format by it
+    path = target.with_name(f".part-{secrets.token_hex(8)}-{target.name}")
+    # tempfile would make it for its owner alone; O_EXCL follows no link
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    return path
+
+
+def _to_disk(path: Path) -> None:
+    fd = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

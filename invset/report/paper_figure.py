@@ -150,7 +150,7 @@ def _without_samples(figure: Composition, job: Job) -> str:
     if job.run:
         return "\n".join([_method(figure, job), *job.run.questions, "no samples"])
     reason = textwrap.wrap(f"failed: {job.reason}", width=40, max_lines=4, placeholder=" …")
-    return "\n".join([f"{_method(figure, job)} (job {job.path.name})", *reason])
+    return "\n".join([f"{_method(figure, job)} (job {job.name})", *reason])
 
 
 def _method(figure: Composition, job: Job) -> str:

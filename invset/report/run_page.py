@@ -36,7 +36,8 @@ def write_report(folder: Path) -> Path:
     """
     run = read_run(folder)
     page = render("run.html.jinja", **_context(run))
-    return RunDir(folder).write("report.html", lambda path: path.write_text(page, encoding="utf-8"))
+    rundir = RunDir(folder, listed=True)
+    return rundir.write("report.html", lambda path: path.write_text(page, encoding="utf-8"))
 
 
 def question(run: Run) -> str:

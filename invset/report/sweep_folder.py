@@ -20,16 +20,18 @@ class Job:
     """A job of a sweep.
 
     Attributes:
-        path: its folder, called by its number.
+        path: its folder.
         words: what was typed for it.
         run: what it found; None if it failed.
         reason: why it failed; empty if it didn't.
+        name: its folder's path in the sweep's; a number unless hydra.sweep.subdir= says otherwise.
     """
 
     path: Path
     words: list[str]
     run: Run | None
     reason: str = ""
+    name: str = ""
 
     @property
     def command(self) -> str:
@@ -39,14 +41,14 @@ class Job:
         """Its row of ``sweep.csv``."""
         if self.run is None:
             return {
-                "job": self.path.name,
+                "job": self.name,
                 "status": "failed",
                 "reason": self.reason,
                 "command": self.command,
             }
         summary = self.run.summary
         return {
-            "job": self.path.name,
+            "job": self.name,
             "status": summary["status"],
             "reason": "",
             "neurons": "; ".join(self.run.questions),
@@ -61,18 +63,24 @@ def figures_of_jobs(jobs: Sequence[Job]) -> list[Figure]:
     return list(known.values())
 
 
-def read_job(path: Path) -> Job:
-    """Read a job's folder, whatever became of the job."""
+def read_job(path: Path, name: str = "") -> Job:
+    """Read a job's folder, whatever became of the job; `name` is the job's, by default the
+    folder's.
+    """
+    name = name or path.name
     overrides = path / ".hydra" / "overrides.yaml"
     words = [str(word) for word in OmegaConf.load(overrides)] if overrides.is_file() else []
     if (path / "summary.json").is_file():
-        return Job(path, words, read_run(path))
+        return Job(path, words, read_run(path), name=name)
     failed = path / "failed.json"
     if failed.is_file():
-        return Job(path, words, None, json.loads(failed.read_text(encoding="utf-8"))["reason"])
+        return Job(
+            path, words, None, json.loads(failed.read_text(encoding="utf-8"))["reason"], name
+        )
     return Job(
         path,
         words,
         None,
         f"it was stopped before it ended; run it again: invset run {shlex.join(words)}",
+        name,
     )

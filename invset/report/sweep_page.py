@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from invset.analysis.record import value_of
 from invset.analysis.selection import spread
@@ -69,9 +70,9 @@ def _label(job: Job, jobs: Sequence[Job]) -> str:
     common = set.intersection(*(set(other.words) for other in jobs))
     own = [word for word in job.words if word not in common]
     return (
-        f"{job.path.name}: {' '.join(own)}"
+        f"{job.name}: {' '.join(own)}"
         if own
-        else f"{job.path.name}: {question(job.run) if job.run else 'no words of its own'}"
+        else f"{job.name}: {question(job.run) if job.run else 'no words of its own'}"
     )
 
 
@@ -113,7 +114,7 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
 
 def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
     base = {
-        "number": job.path.name,
+        "number": job.name,
         "label": _label(job, jobs),
         "reason": job.reason,
         "sentence": "",
@@ -128,7 +129,7 @@ def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
         {"src": src, "alt": f"Sample {s.number}: activation {_caption(s)}", "caption": _caption(s)}
         for s, src in zip(some, thumbs.pictures, strict=True)
     ]
-    link = f"{job.path.name}/report.html" if (job.path / "report.html").is_file() else ""
+    link = quote(f"{job.name}/report.html") if (job.path / "report.html").is_file() else ""
     return {
         **base,
         "sentence": job.run.summary["sentences"][0],

@@ -1,0 +1,191 @@
+"""Whose a folder is: a run works in a folder that is empty, or that runs wrote, and alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from invset.errors import InvsetError
+from invset.files.ledger import HOME, IN_HOME, Ledger, begin_list, remove_home
+
+#: What a run may write beside samples/. A file of somebody else's that is called so is never
+#: deleted: a run that would replace it does not begin.
+NAMES = frozenset(
+    {
+        "samples.png",
+        "samples.csv",
+        "samples.safetensors",
+        "activations.csv",
+        "optimization.csv",
+        "summary.json",
+        "animation.gif",
+        "animation.mp4",
+        "report.html",
+        "failed.json",
+        "state.pt",
+        "probe.json",
+        "probe.csv",
+        "probe.png",
+        "multirun.yaml",
+        "sweep.csv",
+        "sweep.png",
+    }
+)
+
+#: A file of samples/.
+_SAMPLE = re.compile(r"\d{5,}\..+")
+
+#: What Hydra calls the files of a configuration.
+_CONFIG = ("config.yaml", "hydra.yaml", "overrides.yaml")
+
+
+@contextmanager
+def owned(folder: Path, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
+    """Hold a folder for one run.
+
+    Args:
+        folder: of the run; made if it is not there.
+        overwrite: the run may replace what earlier runs wrote.
+        resume: the run goes on with what is there.
+
+    Raises:
+        InvsetError: it holds what is not the run's, or another process works in it. Then nothing in
+            it was touched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(folder)
+    begun = ledger.kept
+    if not begun:  # else who holds it is told first
+        _check(folder, overwrite, resume)
+    with locked(folder):
+        _check(folder, overwrite, resume)
+        begin_list(folder)
+        try:
+            yield
+        finally:
+            if not begun and not _others(folder, ledger, ledger.sums()):
+                ledger.remove()  # bad input leaves nothing
+                remove_home(folder)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder.
+
+    Raises:
+        InvsetError: another process is in it.
+    """
+    home = folder / HOME
+    holder = home / "holder.json"
+    try:
+        home.mkdir(exist_ok=True)
+        lock = FileLock(home / "lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InvsetError(
+            f"another run works in {folder}: {_told(holder)}; wait until it has ended, or type"
+            " hydra.run.dir= (of a sweep hydra.sweep.dir=) and another folder"
+        ) from None
+    except OSError as error:
+        raise InvsetError(
+            f"can't write to {folder} ({error.strerror}); type hydra.run.dir= and a folder of yours"
+        ) from error
+    try:
+        now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        about = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+        holder.unlink(missing_ok=True)
+        with holder.open("x", encoding="utf-8") as file:
+            json.dump(about, file)
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _told(holder: Path) -> str:
+    try:
+        held = json.loads(holder.read_text(encoding="utf-8"))
+        return f"process {held['pid']} on {held['host']}, since {held['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a process that has just begun"
+
+
+def _check(folder: Path, overwrite: bool, resume: bool) -> None:
+    """Raise `InvsetError` for a folder that a run must not begin or go on in."""
+    ledger = Ledger(folder)
+    sums = ledger.sums()
+    if resume:
+        # a folder of an older version has no list; the state is read, and replaced, in any case
+        kept = sums and [one for one in _in_the_way(folder, ledger, sums) if one != "state.pt"]
+        _refuse_to_replace(folder, [one for one in kept or [] if not one.startswith(".hydra")])
+    elif overwrite:
+        _refuse_to_replace(folder, _in_the_way(folder, ledger, sums))
+    else:
+        _refuse_what_is_there(folder, ledger, sums)
+
+
+def _refuse_to_replace(folder: Path, names: list[str]) -> None:
+    if names:
+        raise InvsetError(
+            f"{folder} holds {_some(names)}, as no run wrote it, which this run would replace; move"
+            " it elsewhere, or type hydra.run.dir= and another folder"
+        )
+
+
+def _refuse_what_is_there(folder: Path, ledger: Ledger, sums: dict[str, set[str | None]]) -> None:
+    others = _others(folder, ledger, sums)
+    if not others:
+        return
+    hint = "or overwrite=true, which replaces what earlier runs wrote there and nothing else"
+    if "state.pt" in others:
+        hint += f"; or go on with its run: invset run --resume {shlex.quote(str(folder))}"
+    raise InvsetError(
+        f"{folder} is not empty, it holds {_some(others)}, and a run begins in a folder of its own;"
+        f" type hydra.run.dir= (of a sweep hydra.sweep.dir=) and a new folder, {hint}"
+    )
+
+
+def _others(folder: Path, ledger: Ledger, sums: dict[str, set[str | None]]) -> list[str]:
+    """What is in a folder, but for what a run writes before it begins."""
+    there = sorted(path.name for path in folder.iterdir())
+    return [name for name in there if not _new(folder, name, ledger, sums)]
+
+
+def _new(folder: Path, name: str, ledger: Ledger, sums: dict[str, set[str | None]]) -> bool:
+    """Whether an entry is there before a run has written anything but its configuration."""
+    path = folder / name
+    if path.is_symlink() or not path.is_dir():
+        return False
+    inside = {one.name for one in path.iterdir()} if name in (HOME, ".hydra") else set()
+    if name == HOME:
+        return inside <= IN_HOME
+    return bool(inside) and all(ledger.ours(f"{name}/{one}", sums) for one in inside)
+
+
+def _in_the_way(folder: Path, ledger: Ledger, sums: dict[str, set[str | None]]) -> list[str]:
+    """What is not as a run wrote it, and has a name that a run writes to."""
+    names = [name for name in sorted(NAMES) if os.path.lexists(folder / name)]
+    wrong = []
+    for parent in (HOME, ".hydra", "samples"):
+        path = folder / parent
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            wrong.append(parent)
+        elif path.is_dir() and parent != HOME:
+            there = sorted(one.name for one in path.iterdir())
+            written = [one for one in there if one in _CONFIG or _SAMPLE.fullmatch(one)]
+            names += [f"{parent}/{one}" for one in written]
+    return wrong + [name for name in names if not ledger.ours(name, sums)]
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    listed = ", ".join(names[:most])
+    return listed if len(names) <= most else f"{listed} and {len(names) - most} more"
