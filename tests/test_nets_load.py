@@ -20,6 +20,11 @@ from invset.nets.natural import save_prior
 from invset.nets.upconv import UpConv
 
 
+def unit_prior(dim: int) -> CodePrior:
+    """A prior of codes that are N(0, I), in the form that files hold."""
+    return CodePrior(torch.zeros(dim), torch.eye(dim), torch.ones(dim), torch.tensor(2.0))
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -81,7 +86,7 @@ def test_upconv_round_trip(tmp_path):
     generator = UpConv(**UPCONV).initialize(seeded())
     generator.code_scale.fill_(3.3)
     weights.save_upconv(tmp_path / "g.safetensors", generator, UPCONV)
-    save_prior(tmp_path / "prior.safetensors", CodePrior.gaussian(6))
+    save_prior(tmp_path / "prior.safetensors", unit_prior(6))
     loaded = embedded.upconv_generator(
         tmp_path / "g.safetensors", prior=tmp_path / "prior.safetensors"
     )
@@ -97,7 +102,7 @@ def test_upconv_round_trip(tmp_path):
 def test_mini_generator_reads_what_is_embedded(tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "ASSETS", tmp_path)
     weights.save_upconv(tmp_path / "mini-generator.safetensors", UpConv(**UPCONV), UPCONV)
-    save_prior(tmp_path / "mini-prior.safetensors", CodePrior.gaussian(6))
+    save_prior(tmp_path / "mini-prior.safetensors", unit_prior(6))
     generator = embedded.mini_generator()
     assert (generator.name, generator.code_dim, generator.prior.dim) == ("mini", 6, 6)
 
@@ -143,7 +148,7 @@ def test_a_pair_is_a_name_not_a_file(build):
 
 def test_prior_of_other_codes_is_an_error(tmp_path):
     weights.save_upconv(tmp_path / "g.safetensors", UpConv(**UPCONV), UPCONV)
-    save_prior(tmp_path / "prior.safetensors", CodePrior.gaussian(7))
+    save_prior(tmp_path / "prior.safetensors", unit_prior(7))
     with pytest.raises(InvsetError, match=r"7 numbers.*have 6"):
         embedded.upconv_generator(tmp_path / "g.safetensors", prior=tmp_path / "prior.safetensors")
 

@@ -464,6 +464,7 @@ def test_layers_that_are_called_by_numbers(monkeypatch: pytest.MonkeyPatch, tmp_
     words += [
         "generator=pixels",
         "generator.size=4",
+        "robust=0",
         "prior=none",
         "z1=-9",
         "z2=9",
