@@ -24,7 +24,8 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## sample three inverse sets: a ladder of ranges, a hidden neuron, an intersection
+demo: $(STAMP)  ## sample four inverse sets: a class of ImageNet, a ladder of ranges, a hidden neuron, an intersection
+	$(BIN)/invset run experiment=imagenet/volcano
 	$(BIN)/invset run experiment=demo/ladder
 	$(BIN)/invset run experiment=demo/hidden
 	$(BIN)/invset run experiment=demo/intersection

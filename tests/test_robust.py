@@ -33,6 +33,8 @@ from invset.problem.runtime import Runtime
 from invset.samplers.base import Limits
 from invset.samplers.drive import drive
 from invset.samplers.stream import Stream
+from invset.studies.probed import REAL, WHOLE
+from invset.studies.probing import of_reference
 from invset.studies.study import Sampling
 
 SIZE = 24
@@ -335,6 +337,9 @@ def test_real_images_are_read_in_the_same_views() -> None:
     assert torch.equal(held.whole["head"], whole)
     assert held.quantile("head", 1, 1.0) == pytest.approx(views["head"][:, 1].max().item())
     assert not reference.in_views(Robust(M=4).about()).knows("head")
+    (rows,) = of_reference(asked, held)
+    assert torch.equal(rows[REAL], views["head"][:, 1])
+    assert torch.equal(rows[WHOLE], whole[:, 1])
 
 
 def test_a_run_tells_both_scales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

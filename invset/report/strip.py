@@ -15,10 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from invset.studies.probed import AGAIN, COLUMNS, DOWN, RANDOM, REAL, UP
+from invset.studies.probed import AGAIN, COLUMNS, DOWN, RANDOM, REAL, UP, WHOLE
 
 #: A row has its colour whatever else is known.
-_COLOURS = {REAL: "#12324f", AGAIN: "#1b6ca8", RANDOM: "#7a6bb0", DOWN: "#6b7280", UP: "#c2571a"}
+_COLOURS = {
+    REAL: "#12324f",
+    WHOLE: "#3f6f5f",
+    AGAIN: "#1b6ca8",
+    RANDOM: "#7a6bb0",
+    DOWN: "#6b7280",
+    UP: "#c2571a",
+}
 _WIDTH = 60  # of a strip in the terminal
 
 

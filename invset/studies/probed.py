@@ -17,6 +17,7 @@ COLUMNS = tuple(f"p{100 * level:g}" for level in LEVELS)
 
 #: What is looked at.
 REAL = "real images"
+WHOLE = "real images, in the whole"  # of robust neurons, which are means over views
 AGAIN = "real images, G(E(x))"
 RANDOM = "random codes"
 DOWN = "after descent"

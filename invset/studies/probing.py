@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,8 +20,10 @@ from invset.core.space import Region
 from invset.files.medium import Medium
 from invset.problem.neuron import read
 from invset.problem.problem import Problem
-from invset.studies.probed import AGAIN, DOWN, RANDOM, REAL, UP, Populations
+from invset.studies.probed import AGAIN, DOWN, RANDOM, REAL, UP, WHOLE, Populations
 from invset.studies.spending import FORWARD, Spending
+
+Seen = TypeVar("Seen")
 
 #: Images, or codes, in one pass.
 _BATCH = 32
@@ -179,10 +182,15 @@ def of_inputs(
     # each part is evenly spread over the whole, so that those that time allows are, too
     spread = [inputs[number::parts] for number in range(parts)]
     looked = _until(
-        lambda part: problem.look(medium.restore(part.to(device))), spread, spending, mark
+        lambda part: problem.measure(medium.restore(part.to(device))), spread, spending, mark
     )
-    f, e = (torch.cat(some) for some in zip(*looked, strict=True))
+    f = torch.cat([one[0] for one in looked])
+    e = torch.cat([one[1] for one in looked])
     populations = [{REAL: column} for column in f.cpu().T]
+    scales = [one[2] for one in looked if one[2] is not None]
+    for j, rows in enumerate(populations):
+        if scales:
+            rows[WHOLE] = torch.cat([one.whole[:, j] for one in scales]).cpu()
     if e.shape[1] == problem.generator.code_dim and takes_encodings(problem):
         chosen = torch.linspace(0, len(e) - 1, min(probing.codes, len(e))).round().long()
         u = region.project(region.encode(e[chosen.to(e.device)]))
@@ -206,8 +214,14 @@ def of_reference(problem: Problem, reference: Reference | None) -> list[Populati
         if reference is None or not reference.knows(neuron.layer) or not centre:
             populations.append({})
             continue
-        f = reference.activations[neuron.layer]
-        populations.append({REAL: read(f, (), index, neuron.direction)})
+        known = {REAL: reference.activations, WHOLE: reference.whole}
+        populations.append(
+            {
+                row: read(held[neuron.layer], (), index, neuron.direction)
+                for row, held in known.items()
+                if neuron.layer in held
+            }
+        )
     return populations
 
 
@@ -223,13 +237,13 @@ def made(problem: Problem, region: Region, u: Tensor, spending: Spending, mark: 
 
 
 def _until(
-    look: Callable[[Tensor], tuple[Tensor, Tensor]],
+    look: Callable[[Tensor], Seen],
     parts: list[Tensor],
     spending: Spending,
     mark: float,
-) -> list[tuple[Tensor, Tensor]]:
+) -> list[Seen]:
     """What one part after the other gives, until `mark`; at least of the first."""
-    looked: list[tuple[Tensor, Tensor]] = []
+    looked: list[Seen] = []
     for part in parts:
         if looked and not spending.goes_on(mark):
             break
