@@ -12,6 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from invset.core.coordinates import Coordinates
+
 #: Share of a fresh draw in the code that follows a sample, where a region knows no better one.
 WALK = 0.85
 
@@ -23,7 +25,7 @@ def send(x: Tensor, device: torch.device) -> Tensor:
     return x.to(device, non_blocking=True)
 
 
-class InBall:
+class InBall(Coordinates):
     """Coordinates w that are N(0, I) in the ball |w| <= radius."""
 
     radius: Tensor
@@ -47,15 +49,6 @@ class InBall:
             norm > 0.999 * self.radius, u / norm.clamp_min(1e-12), torch.zeros_like(u)
         ).unsqueeze(1)
         return rows - (rows * normal).sum(2, keepdim=True) * normal
-
-    def ways(self, rows: Tensor) -> Tensor:
-        return rows
-
-    def calm(self, u: Tensor) -> Tensor:
-        return u
-
-    def pace(self, age: Tensor) -> Tensor:
-        return torch.ones_like(age)
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         u = torch.randn(count, self.dim, generator=rng, device=rng.device)
@@ -99,9 +92,3 @@ class Ball(InBall):
     def to(self, device: str | torch.device) -> Ball:
         """The same on another device."""
         return Ball(self.code_dim, self.radius.to(device))
-
-    def decode(self, u: Tensor) -> Tensor:
-        return u
-
-    def encode(self, codes: Tensor) -> Tensor:
-        return codes

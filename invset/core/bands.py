@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from invset.core.ball import send
+from invset.core.coordinates import Coordinates
 
 #: Steps don't get shorter than this share of the longest.
 SLOWEST = 0.25
 
 
 @dataclass(frozen=True)
-class Bands:
+class Bands(Coordinates):
     """Coordinates in bands, each of which has a root mean square of at most `radius`.
 
     Attributes:
@@ -68,12 +69,6 @@ class Bands:
         power = power.index_add(-1, self.band, u.square())
         return (power / self.counts).sqrt()
 
-    def decode(self, u: Tensor) -> Tensor:
-        return u
-
-    def encode(self, codes: Tensor) -> Tensor:
-        return codes
-
     def project(self, u: Tensor) -> Tensor:
         factor = (self.radius / self.rms(u).clamp_min(1e-12)).clamp_max(1)
         return u * factor[..., self.band]
@@ -83,7 +78,7 @@ class Bands:
         full = self.rms(u) > 0.999 * self.radius
         normal = u * full[..., self.band]
         length = normal.new_zeros(len(u), len(self.counts)).index_add(1, self.band, normal**2)
-        along = (rows * normal.unsqueeze(1)).new_zeros(*rows.shape[:2], len(self.counts))
+        along = rows.new_zeros(*rows.shape[:2], len(self.counts))
         along = along.index_add(2, self.band, rows * normal.unsqueeze(1))
         share = along / length.clamp_min(1e-30).unsqueeze(1)
         return rows - share[..., self.band] * normal.unsqueeze(1)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from invset.core.ball import WALK, Ball, InBall, send
 from invset.core.components import principal_components
+from invset.core.coordinates import Coordinates
 from invset.errors import InvsetError
 
 
@@ -162,7 +163,7 @@ class CodePrior(InBall):
 
 
 @dataclass(frozen=True)
-class Box:
+class Box(Coordinates):
     """Codes between bounds: PPGN's [0, 30], DGN-AM's bounds per unit, or the pixels' [0, 1].
 
     Attributes:
@@ -198,29 +199,11 @@ class Box:
         spread = self.start.std(0, correction=0).square().mean().sqrt().item()
         return spread or 1.0  # one start code, or equal ones, have no spread
 
-    def decode(self, u: Tensor) -> Tensor:
-        return u
-
-    def encode(self, codes: Tensor) -> Tensor:
-        return codes
-
     def project(self, u: Tensor) -> Tensor:
         low, high = (end.to(u) if isinstance(end, Tensor) else end for end in (self.low, self.high))
         return u.clamp(min=low).clamp(
             max=high
         )  # in two calls, as one end may be a number and the other a tensor
-
-    def tangent(self, rows: Tensor, u: Tensor) -> Tensor:
-        return rows
-
-    def ways(self, rows: Tensor) -> Tensor:
-        return rows
-
-    def calm(self, u: Tensor) -> Tensor:
-        return u
-
-    def pace(self, age: Tensor) -> Tensor:
-        return torch.ones_like(age)
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         # without replacement: two equal codes would move together for ever

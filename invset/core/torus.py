@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from invset.core.ball import send
+from invset.core.coordinates import Coordinates
 
 
 @dataclass(frozen=True)
-class Torus:
+class Torus(Coordinates):
     """Phases in [-π, π).
 
     Attributes:
@@ -33,26 +34,8 @@ class Torus:
         """The same on another device."""
         return Torus(self.dim, self.scale, device)
 
-    def decode(self, u: Tensor) -> Tensor:
-        return u
-
-    def encode(self, codes: Tensor) -> Tensor:
-        return codes
-
     def project(self, u: Tensor) -> Tensor:
         return (u + math.pi).remainder(2 * math.pi) - math.pi
-
-    def tangent(self, rows: Tensor, u: Tensor) -> Tensor:
-        return rows
-
-    def ways(self, rows: Tensor) -> Tensor:
-        return rows
-
-    def calm(self, u: Tensor) -> Tensor:
-        return u
-
-    def pace(self, age: Tensor) -> Tensor:
-        return torch.ones_like(age)
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         turn = torch.rand(count, self.dim, generator=rng, device=rng.device)

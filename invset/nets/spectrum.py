@@ -15,7 +15,7 @@ those of photographs, phases alone are free.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -157,15 +157,7 @@ def spectrum_generator(
     module = Spectrum(_amplitudes(amplitudes), *_sides(size))
     band = module.bands()
     region = Bands(band, band.bincount().float(), radius, start, evening, step, fading, slowing)
-    return Generator(
-        module,
-        module.code_dim,
-        name="spectrum",
-        prior=region,
-        start=_starting(region, device),
-        learnt=False,
-        device=device,
-    )
+    return _generator("spectrum", module, region, device)
 
 
 def phase_generator(
@@ -189,22 +181,22 @@ def phase_generator(
         raise InvsetError(f"generator.step must be a number above 0, not {step}")
     module = Phase(_amplitudes(amplitudes), *_sides(size))
     region = Torus(module.code_dim, step)
+    return _generator("phase", module, region, device)
+
+
+def _generator(
+    name: str, module: Spectrum | Phase, region: Region, device: str | torch.device
+) -> Generator:
+    """A generator without training, whose codes begin where its region says."""
     return Generator(
         module,
         module.code_dim,
-        name="phase",
+        name=name,
         prior=region,
-        start=_starting(region, device),
+        start=lambda count, rng: region.sample(count, rng).to(device),
         learnt=False,
         device=device,
     )
-
-
-def _starting(
-    region: Region, device: str | torch.device
-) -> Callable[[int, torch.Generator], Tensor]:
-    """Codes to begin at where plain codes are sampled."""
-    return lambda count, rng: region.sample(count, rng).to(device)
 
 
 def _amplitudes(path: str | Path | None) -> Amplitudes:

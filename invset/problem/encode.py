@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -36,17 +36,14 @@ def activations(
     Returns:
         layer -> float32 on the CPU, with shape (N, units).
     """
-    parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    done = 0
-    progress(done, len(inputs))
-    for batch in inputs.split(batch_size):
-        taps = network.taps(network.medium.restore(batch.to(network.device)), layers)
-        for layer, value in taps.items():
-            read = value.flatten(1) if layer in flatten else _centre(value, layer)
-            parts[layer].append(read.float().cpu())
-        done += len(batch)
-        progress(done, len(inputs))
-    return {layer: torch.cat(values) for layer, values in parts.items()}
+
+    def read(x: Tensor) -> dict[str, Tensor]:
+        return {
+            layer: value.flatten(1) if layer in flatten else _centre(value, layer)
+            for layer, value in network.taps(x, layers).items()
+        }
+
+    return _in_batches(network, inputs, read, batch_size, progress)
 
 
 @torch.no_grad()
@@ -68,21 +65,35 @@ def in_views(
         batch_size: inputs a pass.
         progress: told how many inputs were looked at, and how many there are.
     """
-    parts: dict[str, list[Tensor]] = {layer: [] for layer in layers}
     size = network.medium.shape or tuple(inputs.shape[1:])
-    done = 0
-    progress(done, len(inputs))
-    for batch in inputs.split(batch_size):
-        x = network.medium.restore(batch.to(network.device))
+
+    def read(x: Tensor) -> dict[str, Tensor]:
         total = dict.fromkeys(layers, torch.zeros(()))
         for view in robust.views(x, (size[1], size[2])):
             for layer, value in network.taps(view, layers).items():
                 total[layer] = total[layer] + _centre(value, layer).float().cpu()
-        for layer, value in total.items():
-            parts[layer].append(value / robust.count)
+        return {layer: value / robust.count for layer, value in total.items()}
+
+    return _in_batches(network, inputs, read, batch_size, progress)
+
+
+def _in_batches(
+    network: Network,
+    inputs: Tensor,
+    read: Callable[[Tensor], dict[str, Tensor]],
+    batch_size: int,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """What `read` gives for restored inputs, by layer: float32 on the CPU."""
+    parts: list[dict[str, Tensor]] = []
+    done = 0
+    progress(done, len(inputs))
+    for batch in inputs.split(batch_size):
+        values = read(network.medium.restore(batch.to(network.device)))
+        parts.append({layer: value.float().cpu() for layer, value in values.items()})
         done += len(batch)
         progress(done, len(inputs))
-    return {layer: torch.cat(values) for layer, values in parts.items()}
+    return {layer: torch.cat([part[layer] for part in parts]) for layer in parts[0]}
 
 
 def _centre(value: Tensor, layer: str) -> Tensor:

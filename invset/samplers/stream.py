@@ -19,9 +19,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from invset.core.approach import approach
 from invset.core.flight import Flight, Look
 from invset.core.gap import Gap, comes_to_rest, moves, none_of
-from invset.core.gauss_newton import along, gauss_newton_step
+from invset.core.gauss_newton import along
 from invset.core.levels import Levels, goal
 from invset.core.moments import Moments, cross, pairwise
 from invset.core.options import option
@@ -204,19 +205,17 @@ class Stream(Sampler[StreamState]):
         self, target: Target, look: Look, residual: Tensor, mu: Tensor, age: Tensor
     ) -> Tensor:
         """The codes after one Gauss-Newton step towards their levels."""
-        rows = target.space.tangent(look.slopes, look.u)
-        calm = target.space.calm(look.u)
-        residual = residual + change(look.slopes, calm - look.u) / target.space.scale
-        far = 1 + (self.relaxation - 1) * residual.abs().clamp_max(1)
-        ways = target.space.ways(rows)
-        longest = self.longest * target.space.pace(age).unsqueeze(1)
-        delta = gauss_newton_step(rows, far * residual, mu, longest, ways)
+        space = target.space
+        longest = self.longest * space.pace(age).unsqueeze(1)
+        calm, delta, rows = approach(
+            space, look.u, look.slopes, residual, mu, longest, self.relaxation
+        )
         if look.push is not None:
             # halved at every step of a code: a push of constant length would keep it from settling
             # at its level
             length = (self._length(target) * 0.5**age).unsqueeze(1)
             delta = delta + length * along(rows, look.push)
-        return target.space.project(calm + target.space.scale * delta)
+        return space.project(calm + space.scale * delta)
 
     def _replaced(
         self,

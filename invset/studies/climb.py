@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from invset.core.approach import approach
 from invset.core.gap import Gap, comes_to_rest, moves, none_of
-from invset.core.gauss_newton import gauss_newton_step
 from invset.core.target import MARGIN, Target
 from invset.core.walk import change
 from invset.samplers.base import Column, Offer, Sampler
@@ -99,12 +99,9 @@ class Climb(Sampler[ClimbState]):
     ) -> Tensor:
         """The codes after one step towards their levels."""
         space = target.space
-        calm = space.calm(u)
-        residual = residual + change(slopes, calm - u) / space.scale
-        rows = space.tangent(slopes, u)
         mu = torch.full_like(u[:, 0], float(self.mu0))
         longest = self.longest * space.pace(torch.full_like(mu, steps)).unsqueeze(1)
-        step = gauss_newton_step(rows, residual, mu, longest, space.ways(rows))
+        calm, step, _ = approach(space, u, slopes, residual, mu, longest)
         return space.project(calm + space.scale * step)
 
     def done(self, state: ClimbState) -> Tensor | bool:
