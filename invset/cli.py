@@ -10,7 +10,6 @@ import importlib
 import json
 import os
 import sys
-from pathlib import Path
 
 from invset.errors import InvsetError, did_you_mean
 from invset.launch import begin, guarded, launch
@@ -202,27 +201,20 @@ def _listed(rest: list[str]) -> list[str]:
 
 
 def _resume(name: str, rest: list[str]) -> int:
-    from omegaconf import OmegaConf
-
+    from invset.commands.resume import parsed
     from invset.files.owner import owned
-    from invset.files.rundir import check_resumable
 
-    others = [word for word in rest if word != "--resume"]
-    if name != "run" or len(others) != 1:
-        raise InvsetError(
-            "--resume takes one run folder and nothing else, because a run goes on as it was:"
-            " invset run --resume outputs/DATE/TIME"
-        )
-    folder = Path(others[0])
-    check_resumable(folder)
-    cfg = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    if name != "run":
+        raise InvsetError(f"invset {name} has no --resume; invset run has")
+    typed = parsed(rest)
+    if typed is None:
+        return 0
+    cfg = typed.config()
     module = COMMANDS[name][0]
-    with owned(folder, resume=True):
+    resumed = {"folder": typed.folder, "resume": True, "accept": typed.accept}
+    with owned(typed.folder, resume=True):
         return guarded(
-            lambda: begin(
-                lambda: importlib.import_module(module).main, cfg, folder=folder, resume=True
-            ),
-            name,
+            lambda: begin(lambda: importlib.import_module(module).main, cfg, **resumed), name
         )
 
 

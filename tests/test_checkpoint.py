@@ -6,45 +6,84 @@ import pytest
 import torch
 
 from invset.errors import InvsetError
-from invset.training.checkpoint import Log, load_checkpoint, save_checkpoint
+from invset.training.checkpoint import (
+    Log,
+    fingerprint,
+    load_checkpoint,
+    save_checkpoint,
+    surroundings,
+)
 
 CONFIG = {"lr": 0.1, "layers": ["conv1", "fc6"]}
 
 
+def around(config=CONFIG):
+    return surroundings(config, "cpu")
+
+
 def test_round_trip(tmp_path):
-    state = {"weights": torch.arange(3.0), "step": 7, "config": CONFIG}
-    save_checkpoint(tmp_path / "checkpoint.pt", state)
-    loaded = load_checkpoint(tmp_path / "checkpoint.pt", CONFIG)
-    assert torch.equal(loaded.pop("weights"), state.pop("weights"))
-    assert loaded == state
+    weights = torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.Adam([weights])
+    weights.sum().backward()
+    optimizer.step()
+    maps = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    state = {"optimizer": optimizer.state_dict(), "step": 7, "maps": maps}
+    save_checkpoint(tmp_path / "checkpoint.pt", state, around())
+    loaded = load_checkpoint(tmp_path / "checkpoint.pt", around())
+    assert torch.equal(loaded["maps"], maps)
+    assert loaded["maps"].stride() == maps.stride()
+    assert repr(loaded["optimizer"]) == repr(state["optimizer"])  # keys that are numbers, tuples
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 def test_none_yet(tmp_path):
-    assert load_checkpoint(tmp_path / "checkpoint.pt", CONFIG) is None
+    assert load_checkpoint(tmp_path / "checkpoint.pt", around()) is None
 
 
 @pytest.mark.parametrize(
     "changed", [{**CONFIG, "lr": 0.2}, {"layers": CONFIG["layers"]}, {**CONFIG, "lr": None}]
 )
 def test_other_settings_are_named(tmp_path, changed):
-    save_checkpoint(tmp_path / "checkpoint.pt", {"config": CONFIG})
-    with pytest.raises(InvsetError, match=r"made with others \(lr\)"):
-        load_checkpoint(tmp_path / "checkpoint.pt", changed)
+    save_checkpoint(tmp_path / "checkpoint.pt", {"step": 1}, around())
+    with pytest.raises(InvsetError, match=r"lr was 0\.1 and is .*another out="):
+        load_checkpoint(tmp_path / "checkpoint.pt", around(changed))
+    with pytest.raises(InvsetError, match="options can't be accepted"):
+        load_checkpoint(tmp_path / "checkpoint.pt", around(changed), ["options"])
+
+
+def test_another_number_of_threads_is_accepted_by_name(tmp_path, capsys):
+    path = tmp_path / "checkpoint.pt"
+    before = around()
+    before.parts["threads"]["threads"] = 64
+    save_checkpoint(path, {"step": 1}, before)
+    with pytest.raises(InvsetError, match=r"OMP_NUM_THREADS=64 .*'accept=\[threads\]'"):
+        load_checkpoint(path, around())
+    assert load_checkpoint(path, around(), ["threads"]) == {"step": 1}
+    assert "threads was 64 and is" in capsys.readouterr().err
+
+
+def test_every_picture_counts():
+    images = torch.zeros(2500, 3, 2, 2, dtype=torch.uint8)
+    other = images.clone()
+    other[1234, 0, 0, 0] = 1
+    assert fingerprint(images) == fingerprint(images.clone()) != fingerprint(other)
+    assert fingerprint(torch.tensor([0, 1])) != fingerprint(torch.tensor([1, 0]))
 
 
 def test_an_interrupted_write_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, {"step": 1, "config": CONFIG})
+    save_checkpoint(path, {"step": 1}, around())
 
-    def killed(state, file):
-        file.write_bytes(b"half")
+    def killed(path, value):
+        path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(path, {"step": 2, "config": CONFIG})
-    assert load_checkpoint(path, CONFIG)["step"] == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("invset.files.surroundings.write_sealed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(path, {"step": 2}, around())
+    assert load_checkpoint(path, around()) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 def test_log_appends_and_drops_rows_that_no_checkpoint_knows(tmp_path):

@@ -250,7 +250,7 @@ def test_writing_follows_no_link(tmp_path: Path) -> None:
     assert (folder / ".write").is_symlink()
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name(
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     done: list[tuple[str, int]] = []
@@ -267,8 +267,8 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", replaced)
     path = RunDir(tmp_path).write_csv("samples.csv", ["a"], [[1]])
-    number = path.stat().st_ino
-    assert done == [("sync", number), ("name", number)]
+    number, folder = path.stat().st_ino, tmp_path.stat().st_ino
+    assert done == [("sync", number), ("name", number), ("sync", folder)]
 
     def full(path: Path) -> None:
         path.write_text("half")

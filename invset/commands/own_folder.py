@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from invset.config.foreign import as_values
 from invset.files.job_list import new_sweep, note_job
 from invset.files.owner import owned
 from invset.files.rundir import RunDir
@@ -61,7 +62,7 @@ def begin_in(rundir: RunDir, cfg: DictConfig) -> None:
     """
     rundir.begin(
         {
-            "config.yaml": OmegaConf.to_yaml(cfg),
+            "config.yaml": OmegaConf.to_yaml(OmegaConf.create(as_values(cfg))),
             "hydra.yaml": OmegaConf.to_yaml(HydraConfig.instance().cfg),
             "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(_words())),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -11,13 +12,19 @@ from invset.config.published import prepare
 from invset.config.validate import check_config
 
 
-def main(cfg: DictConfig, folder: Path | None = None, resume: bool = False) -> int:
+def main(
+    cfg: DictConfig,
+    folder: Path | None = None,
+    resume: bool = False,
+    accept: Sequence[str] = (),
+) -> int:
     """Run one job; return 0, 3 if the range was not reached, or 130 after Ctrl-C.
 
     Args:
         cfg: ``configs/run.yaml``.
         folder: the run's folder; None takes Hydra's.
         resume: go on with the run in `folder`.
+        accept: kinds of surroundings that may have changed since.
     """
     # before torch is imported: a typing mistake, or weights that can't be had, are told at once
     folder = folder or job_folder()
@@ -25,4 +32,4 @@ def main(cfg: DictConfig, folder: Path | None = None, resume: bool = False) -> i
     prepare(cfg)
     from invset.commands.run_job import Job
 
-    return Job(cfg, folder, resume).run()
+    return Job(cfg, folder, resume, accept).run()

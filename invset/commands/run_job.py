@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged
+from invset.commands.run_surroundings import surroundings
 from invset.config import build
 from invset.config.judging import judging
 from invset.config.real_images import load_reference
@@ -41,12 +43,15 @@ class Job:
         cfg: ``configs/run.yaml``, checked.
         folder: the run's folder.
         resume: go on with the run in `folder`.
+        accept: kinds of surroundings that may have changed since.
 
     Raises:
         InvsetError: the parts of the configuration do not fit.
     """
 
-    def __init__(self, cfg: DictConfig, folder: Path, resume: bool) -> None:
+    def __init__(
+        self, cfg: DictConfig, folder: Path, resume: bool, accept: Sequence[str] = ()
+    ) -> None:
         self.cfg = cfg
         self.rundir = RunDir(folder, listed=True)
         self.rng = torch.Generator().manual_seed(cfg.seed)
@@ -64,15 +69,9 @@ class Job:
         self.limits = hydra.utils.instantiate(cfg.get("limits"))
         self.state: Any = None
         self.rows: list[list[float]] = []
+        self.around = surroundings(cfg, self.problem)
         if resume:
-            held = self.rundir.load_state()
-            self.rng.set_state(held["rng"])
-            self.rows = held["rows"]
-            # the same portions, hence the same samples; older states have none
-            self.problem.portions.go_on(held.get("split"))
-            if held["state"] is not None:  # None: interrupted before the first look
-                state = _to(held["state"], self.problem.network.device)
-                self.state = loaded(self.study, state)
+            self._go_on(self.rundir.load_state(self.around, accept))
         else:
             begin_in(self.rundir, cfg)
         # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
@@ -80,6 +79,18 @@ class Job:
         self.last = (self.state, self.rng.get_state(), self.rows)
         self.told_split = False
         self.saved_at = time.monotonic()
+
+    def _go_on(self, held: dict[str, Any]) -> None:
+        """Take up what `_save` saved."""
+        if self.around.changed:
+            print(f"going on, although {', '.join(self.around.changed)}", file=sys.stderr)
+        self.rng.set_state(held["rng"])
+        self.rows = held["rows"]
+        # the same portions, hence the same samples
+        self.problem.portions.go_on(held["split"])
+        if held["state"] is not None:  # None: interrupted before the first look
+            state = _to(held["state"], self.problem.network.device)
+            self.state = loaded(self.study, state)
 
     def run(self) -> int:
         about = (
@@ -145,7 +156,8 @@ class Job:
         state, rng, rows = self.last
         split = self.problem.portions.split
         held = {"state": saved(state), "rng": rng, "rows": rows}
-        self.rundir.save_state({**held, "split": None if split is None else asdict(split)})
+        held["split"] = None if split is None else asdict(split)
+        self.rundir.save_state(held, self.around)
         self.saved_at = time.monotonic()
 
     def _write(self, result: Result) -> None:
@@ -164,6 +176,7 @@ class Job:
             self.cfg.animation,
             judged(self.judging, result.inputs),
             self.judging.why,
+            self.around.changed,
         )
         write_run(self.rundir, ended)
         # a run that is resumed may be older than the option

@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> None:
     )  # torch draws a module's first weights from its global generator alone
     discriminator = Discriminator(code_dim, list(cfg.discriminator))
     training = GeneratorTraining(network, encoder, generator, discriminator, settings, comparator)
-    trained = train_generator(training, train, val, out)
+    trained = train_generator(training, train, val, out, cfg.accept)
     save_upconv(out / "generator.safetensors", trained, arguments)
 
     codes = look_at(

@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> None:
         settings.seed
     )  # torch draws a module's first weights from its global generator alone
     net = MiniNet(**arguments, batch_norm=True, dropout=cfg.model.dropout)
-    trained = train_network(net, train, val, settings, out, device)
+    trained = train_network(net, train, val, settings, out, device, cfg.accept)
     folded = fold_batch_norm(cast(MiniNet, trained.cpu()))
     save_mini(out / "network.safetensors", folded, {**arguments, "labels": labels})
     panels = {

@@ -52,7 +52,7 @@ class Ledger:
             name: its path in the folder.
             content: a file with what it will hold; None of a temporary one.
         """
-        line = {"name": name, "sha256": None if content is None else _sha256(content)}
+        line = {"name": name, "sha256": None if content is None else sha256_of(content)}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -77,7 +77,7 @@ class Ledger:
             return False
         if None in known and _TEMPORARY.fullmatch(path.name):
             return True
-        return _sha256(path) in known
+        return sha256_of(path) in known
 
     def remove(self, but: str = "") -> None:
         """Delete the files that are as runs wrote them, and the folders that this leaves empty; but
@@ -128,7 +128,8 @@ def inside(folder: Path, name: str) -> bool:
     return not any(folder.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts)))
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Checksum of a file's content."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -41,6 +41,9 @@ NAMES = frozenset(
     }
 )
 
+#: The folders that a run makes in its own.
+FOLDERS = (HOME, ".hydra", "samples")
+
 #: A file of samples/.
 _SAMPLE = re.compile(r"\d{5,}\..+")
 
@@ -173,17 +176,37 @@ def _new(folder: Path, name: str, ledger: Ledger, sums: dict[str, set[str | None
 
 def _in_the_way(folder: Path, ledger: Ledger, sums: dict[str, set[str | None]]) -> list[str]:
     """What is not as a run wrote it, and has a name that a run writes to."""
-    names = [name for name in sorted(NAMES) if os.path.lexists(folder / name)]
-    wrong = []
-    for parent in (HOME, ".hydra", "samples"):
-        path = folder / parent
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            wrong.append(parent)
-        elif path.is_dir() and parent != HOME:
-            there = sorted(one.name for one in path.iterdir())
-            written = [one for one in there if one in _CONFIG or _SAMPLE.fullmatch(one)]
-            names += [f"{parent}/{one}" for one in written]
-    return wrong + [name for name in names if not ledger.ours(name, sums)]
+    names = _named(folder)
+    wrong = [name for name in names if name in FOLDERS and not _is_folder(folder / name)]
+    return wrong + [name for name in names if name not in FOLDERS and not ledger.ours(name, sums)]
+
+
+def _named(folder: Path) -> list[str]:
+    """What is in a folder under names that a run writes to; of what is behind a link, nothing."""
+    names = [name for name in (*FOLDERS, *sorted(NAMES)) if os.path.lexists(folder / name)]
+    for parent in (".hydra", "samples"):
+        there = folder / parent
+        inside = sorted(one.name for one in there.iterdir()) if _is_folder(there) else []
+        written = [one for one in inside if one in _CONFIG or _SAMPLE.fullmatch(one)]
+        names += [f"{parent}/{one}" for one in written]
+    return names
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise `InvsetError` for a run's or sweep's folder in which a file that a run writes is a
+    link: somebody else's folder may so bring a person's own files into a report.
+    """
+    names = [*_named(folder), *(f"{HOME}/{name}" for name in sorted(IN_HOME))]
+    links = [name for name in names if (folder / name).is_symlink()]
+    if links:
+        raise InvsetError(
+            f"{_some([str(folder / name) for name in links])} is a link, which may lead to files of"
+            " others, and no run makes one; put the file itself there"
+        )
 
 
 def _some(names: list[str], most: int = 3) -> str:

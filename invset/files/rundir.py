@@ -20,8 +20,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-import pickle
-import secrets
+import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -32,11 +31,14 @@ from omegaconf import OmegaConf
 
 from invset.errors import InvsetError
 from invset.files.ledger import Ledger
+from invset.files.settings import read_yaml
+from invset.files.whole import new_file, to_disk
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from invset.files.medium import Medium
+    from invset.files.surroundings import Surroundings
 
 # torch is imported where tensors are written, because a report is made without it
 
@@ -80,17 +82,18 @@ class RunDir:
                 raise InvsetError(
                     f"{target.parent} is a link, which may lead to files of others; delete the link"
                 )
-        temporary = _new_file(target)
+        temporary = new_file(target)
         try:
             if self.listed and self.ledger.kept:
                 self.ledger.note(temporary.relative_to(self.path).as_posix(), None)
             how(temporary)
-            _to_disk(temporary)
+            to_disk(temporary)
             if self.listed and self.ledger.kept:
                 self.ledger.note(name, temporary)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
+        to_disk(target.parent)
         return target
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
@@ -123,32 +126,29 @@ class RunDir:
         for name, how in medium.files(stored):
             self.write(name, how)
 
-    def save_state(self, state: dict[str, Any]) -> None:
-        import torch
+    def save_state(self, state: dict[str, Any], around: Surroundings) -> None:
+        self.write("state.pt", partial(around.write, state=state))
 
-        self.write("state.pt", lambda path: torch.save(state, path))
-
-    def load_state(self) -> dict[str, Any]:
+    def load_state(self, around: Surroundings, accept: Sequence[str] = ()) -> dict[str, Any]:
         """What `save_state` wrote.
 
-        Raises:
-            InvsetError: there is nothing to resume.
-        """
-        import torch
+        Args:
+            around: what the state has to belong to.
+            accept: kinds of surroundings that may differ.
 
-        path = self.path / "state.pt"
+        Raises:
+            InvsetError: there is nothing to resume, or it does not belong here.
+        """
         check_resumable(self.path)
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise InvsetError(
-                f"{path} can't be read; start a new run with: invset run …"
-            ) from error
+        again = "start a new run with: invset run …"
+        way = f"invset run --resume {shlex.quote(str(self.path))} --accept {{}}"
+        state = around.read(self.path / "state.pt", again, accept, way)
+        (self.path / "failed.json").unlink(missing_ok=True)  # why it ended before
+        return state
 
     def overrides(self) -> list[str]:
         """What was typed to start the run."""
-        path = self.path / ".hydra" / "overrides.yaml"
-        return [str(word) for word in OmegaConf.load(path)] if path.exists() else []
+        return overrides_in(self.path)
 
     def begin(self, config: Mapping[str, str]) -> None:
         """Delete what earlier runs wrote into the folder, and nothing else; write the configuration
@@ -166,6 +166,18 @@ class RunDir:
         (self.path / "state.pt").unlink(missing_ok=True)
 
 
+def overrides_in(folder: Path) -> list[str]:
+    """What was typed to start the run in a folder; as it was typed, with nothing in it resolved:
+    the folder may be somebody else's, and ask for what lies in the environment.
+    """
+    path = folder / ".hydra" / "overrides.yaml"
+    if not path.exists():
+        return []
+    words = read_yaml(path)
+    held = OmegaConf.to_container(words, resolve=False)
+    return [str(word) for word in held] if isinstance(held, list) else []
+
+
 def check_resumable(folder: Path) -> None:
     """Raise `InvsetError` for a folder without a run to go on with."""
     if not (folder / ".hydra" / "config.yaml").is_file():
@@ -178,20 +190,3 @@ def check_resumable(folder: Path) -> None:
             f"{folder} has no state.pt: the run is finished, or is no run; start a new one"
             " with: invset run …"
         )
-
-
-def _new_file(target: Path) -> Path:
-    """A file beside `target` that was not there, with a name that nobody can guess."""
-    # the suffix stays last: writers choose the format by it
-    path = target.with_name(f".part-{secrets.token_hex(8)}-{target.name}")
-    # tempfile would make it for its owner alone; O_EXCL follows no link
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    return path
-
-
-def _to_disk(path: Path) -> None:
-    fd = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from invset.analysis.record import Figure, figures_from_json, value_of
 from invset.errors import InvsetError
+from invset.files.settings import read_yaml
 from invset.files.tensors import read_arrays
 
 
@@ -187,7 +188,7 @@ def read_run(path: Path) -> Run:
         run = Run(
             path,
             json.loads(summary_file.read_text(encoding="utf-8")),
-            OmegaConf.to_container(OmegaConf.load(config)) if config.is_file() else {},  # type: ignore[arg-type]
+            OmegaConf.to_container(read_yaml(config)) if config.is_file() else {},  # type: ignore[arg-type]
             _samples(path / "activations.csv"),
             tensors,
             _columns(path / "optimization.csv"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ class Ended:
         animation: whether the samples are written as an animation, too.
         judged: what another network sees in the samples; None where none looked.
         unjudged: a sentence that says why none looked.
+        changed: what changed around the run while it was interrupted, a few words for each.
     """
 
     problem: Problem
@@ -48,6 +49,7 @@ class Ended:
     animation: bool
     judged: Judged | None = None
     unjudged: str = ""
+    changed: Sequence[str] = ()
 
 
 def write_run(rundir: RunDir, run: Ended) -> None:
@@ -66,6 +68,9 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     summary["sentences"] = sentences(problem, found, summary)
     if run.unjudged:
         summary["sentences"].append(run.unjudged)
+    if run.changed:
+        changed = ", ".join(run.changed)
+        summary["sentences"].append(f"It was interrupted, and went on although {changed}.")
     if summary["status"] in ("unreachable", "budget"):
         words = probe_command(rundir.overrides(), problem)
         summary["sentences"].append(f"Which ranges can be reached: {words}")

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from invset.analysis.record import Figure
+from invset.files.rundir import overrides_in
 from invset.report.folder import Run, read_run
 
 
@@ -68,8 +67,7 @@ def read_job(path: Path, name: str = "") -> Job:
     folder's.
     """
     name = name or path.name
-    overrides = path / ".hydra" / "overrides.yaml"
-    words = [str(word) for word in OmegaConf.load(overrides)] if overrides.is_file() else []
+    words = overrides_in(path)
     if (path / "summary.json").is_file():
         return Job(path, words, read_run(path), name=name)
     failed = path / "failed.json"

@@ -5,24 +5,27 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from invset.errors import InvsetError
+from invset.files.surroundings import Surroundings, machine
+from invset.files.whole import write_whole
 
 
-def fingerprint(images: Tensor, count: int = 1000) -> str:
-    """A short sum of 8-bit pictures, with shape (N, 3, H, W): of their number, size, and `count` of
-    them, evenly spread.
+def fingerprint(values: Tensor) -> str:
+    """A short sum of 8-bit pictures, with shape (N, 3, H, W), or of their labels, with shape (N,):
+    of all of them, and of their order.
     """
-    index = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
-    return hashlib.sha256(
-        f"{tuple(images.shape)}".encode() + images[index].contiguous().numpy().tobytes()
-    ).hexdigest()[:16]
+    digest = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())
+    for part in values.split(1000):
+        digest.update(part.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def shapes(module: nn.Module) -> str:
@@ -32,31 +35,41 @@ def shapes(module: nn.Module) -> str:
     ).hexdigest()[:16]
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+def surroundings(config: Mapping[str, object], device: str | torch.device) -> Surroundings:
+    """What a training's state belongs to.
+
+    Args:
+        config: settings, and sums of pictures and networks: another one is another training.
+        device: where it is trained.
+    """
+    return Surroundings({"options": config, **machine(device)}, needed="options")
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], around: Surroundings) -> None:
     """Write `state` whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    write_whole(path, partial(around.write, state=state))
 
 
-def load_checkpoint(path: Path, config: Mapping[str, object]) -> dict[str, Any] | None:
+def load_checkpoint(
+    path: Path, around: Surroundings, accept: Sequence[str] = ()
+) -> dict[str, Any] | None:
     """Read the checkpoint at `path`, or None if there is none yet.
 
+    Args:
+        path: of the file.
+        around: what it has to belong to.
+        accept: kinds of surroundings that may differ: versions, device, threads.
+
     Raises:
-        InvsetError: the checkpoint was made with other settings, pictures or network than `config`
-            says.
+        InvsetError: it is damaged, or was made with other settings, pictures or networks, or in
+            other surroundings.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    different = sorted(
-        k for k in config.keys() | state["config"].keys() if config.get(k) != state["config"].get(k)
-    )
-    if different:
-        raise InvsetError(
-            f"{path} was made with others ({', '.join(different)}); repeat the command with the"
-            " same ones, or give another out= folder"
-        )
+    again = "give another out= folder"
+    state = around.read(path, again, accept, "repeat the command with 'accept=[{}]'")
+    if around.changed:
+        print(f"going on, although {', '.join(around.changed)}", file=sys.stderr)
     return state
 
 

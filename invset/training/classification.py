@@ -8,6 +8,7 @@ the same weights on the same machine, also when the run was interrupted and resu
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from invset.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
     shapes,
+    surroundings,
 )
 
 
@@ -176,6 +178,7 @@ def train_network(
     settings: NetworkSettings,
     out: Path,
     device: str | torch.device = "cpu",
+    accept: Sequence[str] = (),
 ) -> nn.Module:
     """Train `net` in place of its random weights and return the average of its weights, in
     evaluation mode.
@@ -187,6 +190,7 @@ def train_network(
         settings: see `NetworkSettings`.
         out: folder for ``checkpoint.pt`` (resumed from if it is there) and ``log.csv``.
         device: where the network is trained.
+        accept: what may differ from an interrupted training: versions, device, threads.
 
     Raises:
         InvsetError: fewer pictures than a batch, or `out` holds a run with other settings.
@@ -199,8 +203,9 @@ def train_network(
         )
     training = NetworkTraining(net, s, len(train) // s.batch_size, device)
     checkpoint = out / "checkpoint.pt"
-    config = {**asdict(s), "pictures": fingerprint(train.images), "model": shapes(net)}
-    state = load_checkpoint(checkpoint, config)
+    sums = {"pictures": fingerprint(train.images), "labels": fingerprint(train.labels)}
+    around = surroundings({**asdict(s), **sums, "model": shapes(net)}, device)
+    state = load_checkpoint(checkpoint, around, accept)
     if state:
         training.load_state_dict(state)
     out.mkdir(parents=True, exist_ok=True)
@@ -222,5 +227,5 @@ def train_network(
             f" {training.steps * s.batch_size / (training.seconds - before):.0f} images/s "
             f" {left / 60:.0f} min left"
         )
-        save_checkpoint(checkpoint, {**training.state_dict(), "config": config})
+        save_checkpoint(checkpoint, training.state_dict(), around)
     return training.average.module.eval()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,17 @@ from invset.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
     shapes,
+    surroundings,
 )
 from invset.training.inversion import GeneratorTraining
 
 
 def train_generator(
-    training: GeneratorTraining, train: ImageSet, val: ImageSet, out: Path
+    training: GeneratorTraining,
+    train: ImageSet,
+    val: ImageSet,
+    out: Path,
+    accept: Sequence[str] = (),
 ) -> UpConv:
     """Train to the end, from the checkpoint in `out` if there is one.
 
@@ -40,6 +46,7 @@ def train_generator(
         train: pictures to learn from.
         val: pictures to measure on; never learnt from.
         out: a folder.
+        accept: what may differ from an interrupted training: versions, device, threads.
 
     Returns:
         The average of the generator's weights.
@@ -48,8 +55,8 @@ def train_generator(
         InvsetError: `out` holds a training with other settings, pictures or networks.
     """
     s = training.settings
-    config = _config(training, train)
-    _begin(training, train, load_checkpoint(out / "checkpoint.pt", config))
+    around = surroundings(_config(training, train), training.network.device)
+    _begin(training, train, load_checkpoint(out / "checkpoint.pt", around, accept))
     log = Log(out / "log.csv", rows=math.ceil(training.step / s.report_every))
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     with tqdm(
@@ -64,7 +71,7 @@ def train_generator(
             training.seconds += time.monotonic() - start
             row = losses | training.validate(val)
             _write(training, row, val, log, out)
-            save_checkpoint(out / "checkpoint.pt", {**training.state_dict(), "config": config})
+            save_checkpoint(out / "checkpoint.pt", training.state_dict(), around)
     return training.averaged.eval()
 
 

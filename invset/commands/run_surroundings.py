@@ -1,0 +1,77 @@
+"""What the bytes of a run depend on beside its state: see `invset.files.surroundings`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from invset.config.foreign import targets
+from invset.files.ledger import sha256_of
+from invset.files.surroundings import Surroundings, machine
+from invset.nets.weights import checksum
+from invset.problem.problem import Problem
+
+#: Options that no sample depends on.
+_FREE = ("progress", "report", "animation", "checkpoint_seconds", "overwrite")
+
+#: Modules whose version is enough.
+_VERSIONED = ("invset", "torch", "torchvision")
+
+
+def surroundings(cfg: DictConfig, problem: Problem) -> Surroundings:
+    """The configuration, the files that it names, weights, code that is not ours, and the machine.
+
+    Args:
+        cfg: ``configs/run.yaml``.
+        problem: what was built of it.
+    """
+    held = OmegaConf.to_container(cfg, resolve=True)
+    options = dict(_flat(held))
+    modules = {"network": problem.network.module, "generator": problem.generator.module}
+    if problem.encoder_network is not problem.network:
+        modules["encoder_network"] = problem.encoder_network.module
+    parts = {
+        "options": {name: one for name, one in options.items() if name not in _FREE},
+        "files": dict(_files(options)),
+        "weights": {name: checksum(module) for name, module in modules.items()},
+        "code": dict(_code([str(one) for _, one in targets(held)], list(modules.values()))),
+        **machine(problem.network.device),
+    }
+    return Surroundings(parts, needed="options")
+
+
+def _flat(held: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a container, under its path."""
+    if not isinstance(held, (dict, list)) or not held:
+        yield path, held
+        return
+    for key, one in held.items() if isinstance(held, dict) else enumerate(held):
+        yield from _flat(one, f"{path}.{key}" if path else str(key))
+
+
+def _files(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Checksums of files that options name, but for weights, which are looked at as such."""
+    for name, value in options.items():
+        if not isinstance(value, str) or "." not in value or name.endswith("weights"):
+            continue
+        file, colon, _ = value.partition(".safetensors:")
+        path = Path(f"{file}.safetensors" if colon else value).expanduser()
+        if path.is_file():
+            yield name, sha256_of(path)
+
+
+def _code(named: list[str], modules: list[Any]) -> Iterator[tuple[str, str]]:
+    """Checksums of the files of Python that a configuration names, and of the classes of modules;
+    but for those whose version says what is in them.
+    """
+    kinds = {type(one).__module__ for net in modules if isinstance(net, nn.Module) for one in net.modules()}
+    for name in sorted(kinds | {target.rpartition(".")[0] for target in named}):
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if name.partition(".")[0] not in _VERSIONED and file and Path(file).is_file():
+            yield Path(file).name, sha256_of(Path(file))
