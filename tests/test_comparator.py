@@ -204,7 +204,10 @@ def test_the_comparators_loss_falls_and_its_weights_are_resumed(tmp_path, monkey
     assert same(whole, train(tmp_path / "halves"))
     assert rows(tmp_path / "halves") == log
     alone = training(strange(), "map", 12, autocast="off", **long)
-    with pytest.raises(InvsetError, match=r"comparator was .*, comparator_layers was .* and is not there; .*another out="):
+    with pytest.raises(
+        InvsetError,
+        match=r"comparator was .*, comparator_layers was .* and is not there; .*another out=",
+    ):
         train_generator(alone, two_classes(), two_classes(seed=1), tmp_path / "halves")
 
 

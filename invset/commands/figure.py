@@ -4,6 +4,7 @@ again.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from invset.errors import InvsetError
@@ -16,7 +17,7 @@ def main(words: list[str]) -> int:
         words: folders of sweeps ``invset run -m experiment=figures/…``.
 
     Raises:
-        InvsetError: no folder, or one that holds no such sweep.
+        InvsetError: no folder, one that holds no such sweep, or a run works in it.
     """
     if not words or any(word.startswith("-") for word in words):
         print(
@@ -24,18 +25,24 @@ def main(words: list[str]) -> int:
             " experiment=figures/NETWORK/FIGURE)"
         )
         return 0 if set(words) & {"-h", "--help"} else 2
-    for word in words:
-        _compose(Path(word))
+    from invset.files.job_list import job_folders
+    from invset.files.owner import at_rest
+
+    for folder in map(Path, words):
+        with at_rest(folder), ExitStack() as held:
+            jobs = job_folders(folder)
+            for job in jobs:
+                held.enter_context(at_rest(job))
+            _compose(folder, jobs)
     return 0
 
 
-def _compose(folder: Path) -> None:
-    from invset.files.job_list import job_folders
+def _compose(folder: Path, folders: list[Path]) -> None:
     from invset.files.rundir import RunDir
     from invset.report.paper_figure import Composition, draw, rows, table
     from invset.report.sweep_folder import read_job
 
-    jobs = [read_job(path, path.relative_to(folder).as_posix()) for path in job_folders(folder)]
+    jobs = [read_job(path, path.relative_to(folder).as_posix()) for path in folders]
     if not jobs:
         raise InvsetError(
             f"{folder} holds no jobs of a sweep; make them with: invset run -m"

@@ -4,6 +4,7 @@ sampling.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from invset.errors import InvsetError
@@ -22,7 +23,7 @@ def main(words: list[str]) -> int:
         words: what was typed behind ``invset report``.
 
     Raises:
-        InvsetError: no folder was named, or one holds neither a run nor a sweep.
+        InvsetError: no folder was named, one holds neither a run nor a sweep, or a run works in it.
     """
     if "--help" in words or "-h" in words:
         print(USAGE, end="")
@@ -33,6 +34,7 @@ def main(words: list[str]) -> int:
         )
     from invset.commands.sweep import join
     from invset.files.job_list import job_folders
+    from invset.files.owner import at_rest
     from invset.report.run_page import write_report
 
     for folder in map(Path, words):
@@ -40,11 +42,13 @@ def main(words: list[str]) -> int:
             raise InvsetError(
                 f"there is no folder {folder}; type for example: invset report outputs/DATE/TIME"
             )
-        if not job_folders(folder):
-            print(write_report(folder))
-            continue
-        for job in job_folders(folder):
-            if (job / "summary.json").is_file():
-                print(write_report(job))
-        join(folder, report=True)
+        with at_rest(folder), ExitStack() as jobs:
+            for job in job_folders(folder):
+                jobs.enter_context(at_rest(job))
+                if (job / "summary.json").is_file():
+                    print(write_report(job))
+            if job_folders(folder):
+                join(folder, report=True)
+            else:
+                print(write_report(folder))
     return 0

@@ -69,7 +69,12 @@ def _code(named: list[str], modules: list[Any]) -> Iterator[tuple[str, str]]:
     """Checksums of the files of Python that a configuration names, and of the classes of modules;
     but for those whose version says what is in them.
     """
-    kinds = {type(one).__module__ for net in modules if isinstance(net, nn.Module) for one in net.modules()}
+    kinds = {
+        type(one).__module__
+        for net in modules
+        if isinstance(net, nn.Module)
+        for one in net.modules()
+    }
     for name in sorted(kinds | {target.rpartition(".")[0] for target in named}):
         module = sys.modules.get(name)
         file = getattr(module, "__file__", None)

@@ -41,6 +41,9 @@ NAMES = frozenset(
     }
 )
 
+#: What a run does that finds another one.
+_ELSEWHERE = "or type hydra.run.dir= (of a sweep hydra.sweep.dir=) and another folder"
+
 #: The folders that a run makes in its own.
 FOLDERS = (HOME, ".hydra", "samples")
 
@@ -81,8 +84,27 @@ def owned(folder: Path, overwrite: bool = False, resume: bool = False) -> Iterat
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def at_rest(folder: Path) -> Iterator[None]:
+    """Keep runs out of a folder that is read, and in which files are made of what it holds.
+
+    Raises:
+        InvsetError: a run works in it, or a file that a run writes is a link.
+    """
+    refuse_links(folder)
+    if not Ledger(folder).kept:  # no run of this version has been here, and no lock
+        yield
+        return
+    with locked(folder, "and type the command again"):
+        yield
+
+
+@contextmanager
+def locked(folder: Path, otherwise: str = _ELSEWHERE) -> Iterator[None]:
     """Keep other processes out of a folder.
+
+    Args:
+        folder: that is there.
+        otherwise: what a person does who finds another process in it.
 
     Raises:
         InvsetError: another process is in it.
@@ -95,8 +117,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise InvsetError(
-            f"another run works in {folder}: {_told(holder)}; wait until it has ended, or type"
-            " hydra.run.dir= (of a sweep hydra.sweep.dir=) and another folder"
+            f"another run works in {folder}: {_told(holder)}; wait until it has ended, {otherwise}"
         ) from None
     except OSError as error:
         raise InvsetError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +62,13 @@ def markdown(head: Sequence[str], lines: Sequence[Line], figures: Sequence[Figur
     columns = headlines(figures, lines)
     heading = [*head, *(one.heading for one in columns)]
     rows = [heading, ["---"] * len(heading), *(cells(line, columns) for line in lines)]
+    rows = [[_plain(cell) for cell in row] for row in rows]
     return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _plain(cell: str) -> str:
+    """A cell as text of a line: names may hold what Markdown and HTML have a use for."""
+    return html.escape(" ".join(cell.split()), quote=False).replace("|", "\\|")
 
 
 def _known(values: Sequence[Any]) -> list[Any]:
