@@ -78,6 +78,11 @@ class _Job:
         self.codes: list[int] = []
         self.broken: BrokenPipeError | None = None
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In the process of a job that a launcher (joblib, submitit) began."""
+        self.__dict__.update(state)
+        _register(_Unused())
+
     def __call__(self, cfg: Any) -> int:
         from hydra.core.hydra_config import HydraConfig
 
@@ -125,7 +130,7 @@ def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[st
     config = args.config_name or config
     hydra = Hydra(config, loader(args.config_path, args.config_dir))
     GlobalHydra.instance().initialize(hydra)
-    held = ExitStack()
+    held = _Held()
     try:
         if args.help:
             hydra.app_help(config, parser, args)
@@ -145,6 +150,13 @@ def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[st
     finally:
         GlobalHydra.instance().clear()
         held.close()
+
+
+class _Held(ExitStack):
+    """What a sweep holds. A job in another process, which gets a copy of Hydra, holds nothing."""
+
+    def __reduce__(self) -> Any:
+        return _Held, ()
 
 
 def _hold(hydra: Any, held: ExitStack) -> None:
@@ -184,7 +196,7 @@ def _unused_folders() -> Iterator[None]:
     from omegaconf import OmegaConf
 
     unused = _Unused()
-    OmegaConf.register_new_resolver("unused", unused, replace=True)
+    _register(unused)
     try:
         yield
     finally:  # Hydra asks for the folder of a sweep also where an experiment names another
@@ -192,6 +204,13 @@ def _unused_folders() -> Iterator[None]:
             _remove_if_empty(Path(folder))
         # who composes a configuration in this process later makes no folders
         OmegaConf.clear_resolver("unused")
+
+
+def _register(unused: _Unused) -> None:
+    from omegaconf import OmegaConf
+
+    # a configuration keeps what it was told, also on its way to another process
+    OmegaConf.register_new_resolver("unused", unused, replace=True, use_cache=True)
 
 
 def _sweeping() -> bool:

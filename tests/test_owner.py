@@ -306,12 +306,18 @@ def test_a_sweep_tells_of_its_own_jobs(
     assert jobs(folder) == [("0", "fc8:3 bird in [2, 5]")]
     assert [one for one in seen(folder) if one.startswith("n_2/x/")] == ["n_2/x/why.txt"]
     assert not (folder / "n_1" / "x").exists()
-    # a job with bad words has no result, not that of the job before it
+    # a job with bad words has no result, not that of the job before it, which stays
+    before = seen(folder / "0")
     assert sweep(monkeypatch, folder, "neuron=77", "overwrite=true") == 2
     [row] = csv.DictReader((folder / "sweep.csv").read_text().splitlines())
     assert (row["job"], row["status"]) == ("0", "failed")
-    left = {"multirun.yaml", "sweep.csv", "0/failed.json", "n_2/x/why.txt"}
-    assert {one for one in seen(folder) if Path(one).suffix and ".hydra" not in one} == left
+    assert "neuron=77" in row["command"]
+    after = seen(folder / "0")
+    assert after.keys() - before.keys() == {"failed.json"}
+    assert {name: after[name] for name in before} == before
+    assert sweep(monkeypatch, folder, "neuron=4", "overwrite=true") == 0
+    assert jobs(folder) == [("0", "fc8:4 cat in [2, 5]")]
+    assert not (folder / "0" / "failed.json").exists()
 
 
 def test_two_jobs_do_not_share_a_folder(

@@ -25,24 +25,23 @@ def main(words: list[str]) -> int:
             " experiment=figures/NETWORK/FIGURE)"
         )
         return 0 if set(words) & {"-h", "--help"} else 2
-    from invset.files.job_list import job_folders
+    from invset.files.job_list import jobs_of
     from invset.files.owner import at_rest
 
     for folder in map(Path, words):
         with at_rest(folder), ExitStack() as held:
-            jobs = job_folders(folder)
-            for job in jobs:
+            for job in jobs_of(folder):
                 held.enter_context(at_rest(job))
-            _compose(folder, jobs)
+            _compose(folder)
     return 0
 
 
-def _compose(folder: Path, folders: list[Path]) -> None:
+def _compose(folder: Path) -> None:
     from invset.files.rundir import RunDir
     from invset.report.paper_figure import Composition, draw, rows, table
-    from invset.report.sweep_folder import read_job
+    from invset.report.sweep_folder import read_jobs
 
-    jobs = [read_job(path, path.relative_to(folder).as_posix()) for path in folders]
+    jobs = read_jobs(folder)
     if not jobs:
         raise InvsetError(
             f"{folder} holds no jobs of a sweep; make them with: invset run -m"

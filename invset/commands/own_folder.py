@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from invset.config.foreign import as_values
-from invset.files.job_list import new_sweep, note_job
+from invset.files.job_list import check_inside, new_sweep, note_job
 from invset.files.owner import owned
 from invset.files.rundir import RunDir
 
@@ -31,13 +32,15 @@ def in_own_folder(cfg: DictConfig, work: Callable[[], int]) -> int:
     if "overwrite" not in cfg:  # a command that writes where it is told: its out=
         return work()
     hydra = HydraConfig.get()
+    sweep = None
+    if hydra.mode == RunMode.MULTIRUN:
+        # a job may work elsewhere (hydra.job.chdir)
+        sweep = Path(os.path.abspath(Path(hydra.runtime.cwd, hydra.sweep.dir)))
+        check_inside(sweep, hydra.job.num, job_folder())
     # what is no boolean is told with the other options
     with owned(job_folder(), overwrite=cfg.overwrite is True):
-        if hydra.mode == RunMode.MULTIRUN:
-            # a job may work elsewhere (hydra.job.chdir)
-            note_job(Path(hydra.runtime.cwd, hydra.sweep.dir), hydra.job.num, job_folder())
-            # what is there after bad words, too, is this job's
-            begin_in(RunDir(job_folder(), listed=True), cfg)
+        if sweep is not None:
+            note_job(sweep, hydra.job.num, job_folder(), words_of_job())
         return work()
 
 
@@ -64,19 +67,19 @@ def begin_in(rundir: RunDir, cfg: DictConfig) -> None:
         {
             "config.yaml": OmegaConf.to_yaml(OmegaConf.create(as_values(cfg))),
             "hydra.yaml": OmegaConf.to_yaml(HydraConfig.instance().cfg),
-            "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(_words())),
+            "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(words_of_job())),
         }
     )
 
 
 def note_failure(code: int, reason: str) -> None:
     """Keep in the folder of a sweep's job why it has no result, for the page of the sweep."""
-    rundir = RunDir(job_folder(), listed=True)
-    command = f"invset run {shlex.join(rundir.overrides())}"
-    rundir.write_json("failed.json", {"exit_code": code, "reason": reason, "command": command})
+    words = words_of_job()
+    about = {"exit_code": code, "reason": reason, "command": f"invset run {shlex.join(words)}"}
+    RunDir(job_folder(), listed=True).write_json("failed.json", {**about, "words": words})
 
 
-def _words() -> list[str]:
+def words_of_job() -> list[str]:
     """What was typed for the job; who repeats its command replaces nothing by it."""
     words = [str(word) for word in HydraConfig.get().overrides.task]
     return [word for word in words if word.split("=")[0].lstrip("+") != "overwrite"]

@@ -33,7 +33,7 @@ def main(words: list[str]) -> int:
             "invset report needs a folder; type for example: invset report outputs/DATE/TIME"
         )
     from invset.commands.sweep import join
-    from invset.files.job_list import job_folders
+    from invset.files.job_list import jobs_of
     from invset.files.owner import at_rest
     from invset.report.run_page import write_report
 
@@ -43,11 +43,12 @@ def main(words: list[str]) -> int:
                 f"there is no folder {folder}; type for example: invset report outputs/DATE/TIME"
             )
         with at_rest(folder), ExitStack() as jobs:
-            for job in job_folders(folder):
+            folders = jobs_of(folder)
+            for job in folders:
                 jobs.enter_context(at_rest(job))
                 if (job / "summary.json").is_file():
                     print(write_report(job))
-            if job_folders(folder):
+            if folders:
                 join(folder, report=True)
             else:
                 print(write_report(folder))

@@ -10,8 +10,6 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from invset.files.job_list import job_folders
-
 
 class JoinRuns(Callback):
     """Hydra calls it at the end of a sweep."""
@@ -29,9 +27,9 @@ def join(folder: Path, report: bool) -> None:
         report: write the page and the joined picture, too.
     """
     from invset.files.rundir import RunDir
-    from invset.report.sweep_folder import read_job
+    from invset.report.sweep_folder import read_jobs
 
-    jobs = [read_job(path, path.relative_to(folder).as_posix()) for path in job_folders(folder)]
+    jobs = read_jobs(folder)
     if not jobs:
         return
     rundir = RunDir(folder, listed=True)

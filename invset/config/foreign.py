@@ -122,4 +122,4 @@ def _defined_in(target: str, module: str) -> bool:
     except ImportError:
         return False
     made = getattr(getattr(sys.modules[holder], name, None), "__module__", None)
-    return made == holder or str(made).startswith(f"{module}.") or made == module
+    return made in (holder, module) or str(made).startswith(f"{module}.")

@@ -22,8 +22,12 @@ LIST = "files.jsonl"
 #: The list of a sweep's jobs.
 JOBS = "jobs.jsonl"
 
+#: The jobs of earlier sweeps whose files are not yet replaced, and the lock of the lists of jobs.
+EARLIER = "earlier.jsonl"
+JOBS_LOCK = "jobs.lock"
+
 #: Everything that lies in `HOME`.
-IN_HOME = frozenset({LIST, JOBS, "lock", "holder.json"})
+IN_HOME = frozenset({LIST, JOBS, EARLIER, JOBS_LOCK, "lock", "holder.json"})
 
 #: A file that is being written.
 _TEMPORARY = re.compile(r"\.part-[0-9a-f]{16}-.+")

@@ -1,7 +1,7 @@
-"""A file of values that is read back whole or not at all, and that runs no code: of a run's state
+r"""A file of values that is read back whole or not at all, and that runs no code: of a run's state
 and of a training's checkpoint.
 
-    b"invset state 1\\n" | sha256 of what follows, 32 bytes | a safetensors file
+    b"invset state 1\n" | sha256 of what follows, 32 bytes | a safetensors file
 
 The tensors are the file's, in the order in which they lie in memory; everything else is JSON in its
 metadata. A single wrong bit anywhere is told.
@@ -78,7 +78,7 @@ def _form(value: Any, tensors: dict[str, Tensor]) -> Any:
     """A value as JSON; its tensors are put into `tensors`."""
     if isinstance(value, Tensor):
         # as it lies in memory: sums over another order of the axes are rounded otherwise
-        order = sorted(range(value.ndim), key=lambda axis: -value.stride(axis))
+        order = sorted(range(value.ndim), key=value.stride, reverse=True)
         name = str(len(tensors))
         tensors[name] = value.detach().cpu().permute(order).clone(memory_format=contiguous_format)
         return {"tensor": name, "axes": [order.index(axis) for axis in range(value.ndim)]}

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from invset.analysis.record import Figure
+from invset.errors import InvsetError
+from invset.files.job_list import jobs_of
 from invset.files.rundir import overrides_in
 from invset.report.folder import Run, read_run
 
@@ -62,23 +64,39 @@ def figures_of_jobs(jobs: Sequence[Job]) -> list[Figure]:
     return list(known.values())
 
 
-def read_job(path: Path, name: str = "") -> Job:
-    """Read a job's folder, whatever became of the job; `name` is the job's, by default the
-    folder's.
+def read_jobs(sweep: Path) -> list[Job]:
+    """Read the folders of a sweep's jobs; none for a run."""
+    jobs = jobs_of(sweep).items()
+    return [read_job(path, path.relative_to(sweep).as_posix(), words) for path, words in jobs]
+
+
+def read_job(path: Path, name: str = "", words: list[str] | None = None) -> Job:
+    """Read a job's folder, whatever became of the job.
+
+    Args:
+        path: of the folder.
+        name: of the job; by default the folder's.
+        words: what was typed for it. What the folder has of other words is an earlier job's.
     """
     name = name or path.name
-    words = overrides_in(path)
-    if (path / "summary.json").is_file():
-        return Job(path, words, read_run(path), name=name)
-    failed = path / "failed.json"
-    if failed.is_file():
-        return Job(
-            path, words, None, json.loads(failed.read_text(encoding="utf-8"))["reason"], name
-        )
-    return Job(
-        path,
-        words,
-        None,
-        f"it was stopped before it ended; run it again: invset run {shlex.join(words)}",
-        name,
-    )
+    there = overrides_in(path)
+    typed = there if words is None else words
+    failed = _failed(path)
+    if failed is not None and failed.get("words", there) == typed:
+        return Job(path, typed, None, str(failed.get("reason", "")), name)
+    if typed == there and (path / "summary.json").is_file():
+        return Job(path, typed, read_run(path), name=name)
+    reason = f"it was stopped before it ended; run it again: invset run {shlex.join(typed)}"
+    return Job(path, typed, None, reason, name)
+
+
+def _failed(path: Path) -> dict[str, Any] | None:
+    """Why a job failed; None if it didn't."""
+    file = path / "failed.json"
+    if not file.is_file():
+        return None
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvsetError(f"{file} is damaged; delete it, or run the job again") from error
+    return held if isinstance(held, dict) else {}
