@@ -5,16 +5,16 @@ one sentence.
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from invset.config.unused import Unused, register, remove_if_empty, unused_folders
 from invset.errors import InvsetError, did_you_mean, is_out_of_memory
 
 # Hydra and OmegaConf are imported where a command runs: `invset --help` needs neither
@@ -46,7 +46,7 @@ def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -
 
     job = _Job(main, name)
     try:
-        with _unused_folders():
+        with unused_folders():
             _dispatch(job, config, name, words)
     except (HydraException, OmegaConfBaseException) as error:
         raise InvsetError(one_sentence(error, name)) from error
@@ -81,7 +81,7 @@ class _Job:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In the process of a job that a launcher (joblib, submitit) began."""
         self.__dict__.update(state)
-        _register(_Unused())
+        register(Unused())
 
     def __call__(self, cfg: Any) -> int:
         from hydra.core.hydra_config import HydraConfig
@@ -96,7 +96,7 @@ class _Job:
             return 1
         self.codes.append(code)
         if code == 2 and not sweeping and "overwrite" in cfg:  # others have no folder of their own
-            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+            remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
         if code == 130 and sweeping:
             _join_sweep(cfg)
             raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
@@ -190,29 +190,6 @@ def _parse(name: str, words: list[str]) -> tuple[Any, Namespace]:
     return parser, parser.parse_intermixed_args(words)  # -m may stand anywhere
 
 
-@contextmanager
-def _unused_folders() -> Iterator[None]:
-    """Let configurations ask for a folder by ``${unused:…}``."""
-    from omegaconf import OmegaConf
-
-    unused = _Unused()
-    _register(unused)
-    try:
-        yield
-    finally:  # Hydra asks for the folder of a sweep also where an experiment names another
-        for folder in unused.taken.values():
-            _remove_if_empty(Path(folder))
-        # who composes a configuration in this process later makes no folders
-        OmegaConf.clear_resolver("unused")
-
-
-def _register(unused: _Unused) -> None:
-    from omegaconf import OmegaConf
-
-    # a configuration keeps what it was told, also on its way to another process
-    OmegaConf.register_new_resolver("unused", unused, replace=True, use_cache=True)
-
-
 def _sweeping() -> bool:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -227,15 +204,6 @@ def _join_sweep(cfg: Any) -> None:
     from invset.commands.sweep import join
 
     join(Path(HydraConfig.get().sweep.dir), cfg.get("report", False))
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Delete an empty folder, and those of its day and of all days if nothing else is in them."""
-    day = folder.parent
-    for empty in (folder, day, day.parent) if day.parent.name == "outputs" else (folder,):
-        if not empty.is_dir() or any(empty.iterdir()) or empty == Path.cwd():
-            return
-        empty.rmdir()
 
 
 def guarded(
@@ -282,25 +250,3 @@ def bad_input(error: BaseException, command: str) -> str | None:
     if is_out_of_memory(error):
         return "there is not enough memory for that; type smaller K= and n="
     return None
-
-
-class _Unused:
-    """``${unused:outputs/DATE/TIME}``: that folder, or with a number behind it if another run began
-    in the same second.
-    """
-
-    def __init__(self) -> None:
-        self.taken: dict[str, str] = {}  # Hydra asks more than once
-
-    def __call__(self, path: str) -> str:
-        if path not in self.taken:
-            for folder in (path, *(f"{path}-{number}" for number in range(2, 1000))):
-                try:
-                    os.makedirs(folder)  # made at once: two processes can't both have it
-                except FileExistsError:
-                    continue
-                except OSError:
-                    pass  # Hydra says why
-                self.taken[path] = folder
-                break
-        return self.taken[path]

@@ -88,6 +88,27 @@ def test_a_file_is_fetched_once(
     assert site.asked == [("/a", None)]
 
 
+def test_a_download_is_on_the_disk_before_it_has_its_name(
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def synced(fd: int) -> None:
+        done.append(f"sync {os.fstat(fd).st_ino}")
+        sync(fd)
+
+    def replaced(file: Path, path: Path) -> None:
+        done.append(f"name {Path(path).name}")
+        replace(file, path)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    publish(monkeypatch, Source(site.add("/a", CONTENT), "a.caffemodel", digest(CONTENT)))
+    number, names = weights("net").stat().st_ino, folder.stat().st_ino
+    assert done[:3] == [f"sync {number}", "name a.caffemodel", f"sync {names}"]
+
+
 def test_ten_broken_connections(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     url = site.add("/a", CONTENT, drops=10, stride=3000)
     publish(monkeypatch, Source(url, "a.caffemodel", digest(CONTENT)))

@@ -35,7 +35,7 @@ FLOORS = (
     ("nets",),
     ("files", "hub"),
     ("core",),
-    ("errors", "progress", "__init__"),
+    ("errors", "progress", "whole", "__init__"),
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 

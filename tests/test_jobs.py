@@ -17,12 +17,13 @@ from test_report_sweep import write_job
 from typed import typed
 
 from invset.commands.report import main as report
+from invset.config.unused import Unused, register
 from invset.errors import InvsetError
 from invset.files.job_list import jobs_of, new_sweep, note_job
 from invset.files.ledger import HOME, IN_HOME
 from invset.files.owner import locked, owned
 from invset.files.rundir import RunDir
-from invset.launch import _Held, _Job, _register, _Unused
+from invset.launch import _Held, _Job
 from invset.report.sweep_folder import read_jobs
 
 QUICK = ["network=mini", "neuron=ship", "z1=2", "z2=5", "K=2", "n=2", "animation=false"]
@@ -123,9 +124,9 @@ def test_a_job_in_another_process_holds_nothing_and_keeps_its_folder() -> None:
         held.callback(lambda: None)  # which can't be pickled
         pickle.loads(pickle.dumps(held)).close()
     cfg = OmegaConf.create({"dir": "${unused:no/such/folder}"})
-    unused = _Unused()
+    unused = Unused()
     unused.taken["no/such/folder"] = "no/such/folder-2"
-    _register(unused)
+    register(unused)
     try:
         assert cfg.dir == "no/such/folder-2"
         sent = pickle.dumps((_Job(print, "run"), cfg))

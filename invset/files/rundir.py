@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +31,7 @@ from omegaconf import OmegaConf
 from invset.errors import InvsetError
 from invset.files.ledger import Ledger
 from invset.files.settings import read_yaml
-from invset.files.whole import new_file, to_disk
+from invset.whole import new_file, put
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,13 +86,11 @@ class RunDir:
             if self.listed and self.ledger.kept:
                 self.ledger.note(temporary.relative_to(self.path).as_posix(), None)
             how(temporary)
-            to_disk(temporary)
             if self.listed and self.ledger.kept:
                 self.ledger.note(name, temporary)
-            os.replace(temporary, target)
+            put(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-        to_disk(target.parent)
         return target
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:

@@ -11,11 +11,13 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from invset.hub.cards import Source
+from invset.whole import write_whole
 
 
 class Mismatch(Exception):
@@ -72,13 +74,8 @@ def remember(path: Path, sha256: str, origin: str) -> None:
     """
     stat = path.stat()
     text = json.dumps(asdict(Record(sha256, stat.st_size, stat.st_mtime_ns, origin)), indent=1)
-    temporary = record_file(path).with_name(f".{path.name}.{os.getpid()}.tmp")
     with contextlib.suppress(OSError):
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, record_file(path))
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(record_file(path), partial(Path.write_text, data=text, encoding="utf-8"))
 
 
 def check(file: Path, path: Path, source: Source, smallest: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from invset.hub.cache import Mismatch, cache_folder, check, recorded, remember, 
 from invset.hub.cards import Source, Weights, find_weights
 from invset.hub.download import Unavailable, discard, download, unreachable
 from invset.progress import bar, say
+from invset.whole import put
 
 #: What works without any of these files.
 OFFLINE = "invset run network=mini neuron=horse z1=5 z2=7"
@@ -190,7 +190,7 @@ def _admit(file: Path, path: Path, entry: Weights, source: Source, origin: str) 
     first_sight = recorded(path) is None
     sha256 = check(file, path, source, entry.numbers * 4)
     if file != path:
-        os.replace(file, path)
+        put(file, path)
     remember(path, sha256, origin)
     if source.checksum is None and first_sight:
         say(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from invset.files.surroundings import Surroundings, machine
-from invset.files.whole import write_whole
+from invset.whole import write_whole
 
 
 def fingerprint(values: Tensor) -> str:

@@ -16,10 +16,15 @@ def write_whole(target: Path, how: Callable[[Path], Any]) -> None:
     temporary = new_file(target)
     try:
         how(temporary)
-        to_disk(temporary)
-        os.replace(temporary, target)
+        put(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def put(file: Path, target: Path) -> None:
+    """Give a file the name `target`, in a way that outlives a power failure."""
+    to_disk(file)
+    os.replace(file, target)
     to_disk(target.parent)
 
 
