@@ -193,7 +193,10 @@ def test_files_weights_and_code_belong_to_a_run(
     words = ["network=custom", "network.module._target_=a_net_of_mine.build", "neuron=1", "z1=-9"]
     words += ["z2=9", "n=9", "K=2", "network.image_size=32", "generator=mini", "progress=false"]
     words += ["report=false", "reference=null", "prior=clip", "clip=clip.txt", "animation=false"]
+    capsys.readouterr()
     interrupted(monkeypatch, tmp_path / "cut", *words)
+    command = f"invset run --resume {tmp_path}/cut --trust a_net_of_mine.build"
+    assert f"go on with: {command}" in capsys.readouterr().out
     go_on = ["run", "--resume", "cut", "--trust", "a_net_of_mine"]
 
     def other_code() -> None:
@@ -214,7 +217,9 @@ def test_files_weights_and_code_belong_to_a_run(
         capsys.readouterr()
         change()
         assert typed(monkeypatch, *go_on) == 2
-        assert re.search(told, capsys.readouterr().err)
+        err = capsys.readouterr().err
+        assert re.search(told, err)
+        assert "--trust a_net_of_mine.build --accept " in err
         for path, text in before.items():
             path.write_text(text)
     monkeypatch.undo()

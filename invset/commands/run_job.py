@@ -22,6 +22,7 @@ from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged
 from invset.commands.run_surroundings import surroundings
 from invset.config import build
+from invset.config.foreign import foreign, go_on
 from invset.config.judging import judging
 from invset.config.real_images import load_reference
 from invset.files.rundir import RunDir
@@ -71,7 +72,7 @@ class Job:
         self.rows: list[list[float]] = []
         self.around = surroundings(cfg, self.problem)
         if resume:
-            self._go_on(self.rundir.load_state(self.around, accept))
+            self._go_on(self.rundir.load_state(self.around, accept, self._command()))
         else:
             begin_in(self.rundir, cfg)
         # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
@@ -134,6 +135,10 @@ class Job:
             self.rundir.finish()
         return self._say(result)
 
+    def _command(self) -> str:
+        """What is typed to go on with the run."""
+        return go_on(self.rundir.path, foreign(self.cfg))
+
     def _wanted(self) -> str:
         rows = self.study.rows(self.target)
         if len(rows) == 1:
@@ -191,6 +196,8 @@ class Job:
             print(self.rundir / "samples.png")
         if (self.rundir / "report.html").exists():
             print(self.rundir / "report.html")
+        if result.status is Status.INTERRUPTED:
+            print(f"go on with: {self._command()}")
         return {Status.REACHED: 0, Status.INTERRUPTED: 130}.get(result.status, 3)
 
 

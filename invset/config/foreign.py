@@ -44,15 +44,35 @@ def check_foreign(cfg: DictConfig, trust: Sequence[str], folder: Path) -> None:
                 f"{folder}/.hydra/config.yaml has {path}={text}, which stands for something else;"
                 " put the value itself there"
             )
+    unknown: dict[str, str] = {}
     for path, target in targets(held):
         if not isinstance(target, str) or not _NAME.fullmatch(target):
             raise InvsetError(f"{folder}/.hydra/config.yaml has {path}={target}, no name of code")
         if target not in ours() and not _trusted(target, trust):
-            raise InvsetError(
-                f"{folder} runs {target} ({path}), which is not invset's; if you know this code,"
-                f" type: invset run --resume {shlex.quote(str(folder))} --trust"
-                f" {','.join([*trust, target])}"
-            )
+            unknown.setdefault(target, path)
+    if unknown:
+        told = " and ".join(f"{target} ({path})" for target, path in unknown.items())
+        raise InvsetError(
+            f"the run in {folder} runs code that is not invset's: {told}; if you know it, type:"
+            f" {go_on(folder, [*trust, *unknown])}"
+        )
+
+
+def go_on(folder: Path, trust: Sequence[str]) -> str:
+    """The command that goes on with a run.
+
+    Args:
+        folder: of the run.
+        trust: what of its code is not invset's: see `foreign`.
+    """
+    words = ["--trust", ",".join(trust)] if trust else []
+    return shlex.join(["invset", "run", "--resume", str(folder), *words])
+
+
+def foreign(cfg: DictConfig) -> list[str]:
+    """What a configuration runs that is not invset's, and that a person names who goes on."""
+    named = [str(target) for _, target in targets(OmegaConf.to_container(cfg, resolve=False))]
+    return sorted({target for target in named if target not in ours()})
 
 
 def as_values(cfg: DictConfig) -> Any:

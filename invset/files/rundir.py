@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -126,19 +125,22 @@ class RunDir:
     def save_state(self, state: dict[str, Any], around: Surroundings) -> None:
         self.write("state.pt", partial(around.write, state=state))
 
-    def load_state(self, around: Surroundings, accept: Sequence[str] = ()) -> dict[str, Any]:
+    def load_state(
+        self, around: Surroundings, accept: Sequence[str], command: str
+    ) -> dict[str, Any]:
         """What `save_state` wrote.
 
         Args:
             around: what the state has to belong to.
             accept: kinds of surroundings that may differ.
+            command: that goes on with the run.
 
         Raises:
             InvsetError: there is nothing to resume, or it does not belong here.
         """
         check_resumable(self.path)
         again = "start a new run with: invset run …"
-        way = f"invset run --resume {shlex.quote(str(self.path))} --accept {{}}"
+        way = f"{command} --accept {{}}"
         state = around.read(self.path / "state.pt", again, accept, way)
         (self.path / "failed.json").unlink(missing_ok=True)  # why it ended before
         return state

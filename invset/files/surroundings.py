@@ -106,7 +106,7 @@ class Surroundings:
             if kind not in known:
                 raise InvsetError(
                     f"{kind} can't be accepted.{did_you_mean(kind, known)} Type"
-                    f" {way.format(known[-1])}; there are {', '.join(known)}"
+                    f" {way.replace('{}', known[-1])}; there are {', '.join(known)}"
                 )
 
     def _differing(self, kind: str, then: Mapping[str, Any]) -> list[str]:
@@ -132,7 +132,9 @@ class Surroundings:
         if self.needed in refused:
             return f"{text}, or {again}"
         accepted = ",".join(kind for kind in differing if kind != self.needed)
-        return f"{text}; or go on with other bytes than a run in one go: {way.format(accepted)}"
+        return (
+            f"{text}; or go on with other bytes than a run in one go: {way.replace('{}', accepted)}"
+        )
 
 
 def _other(then: Mapping[str, Any], now: Mapping[str, Any], name: str) -> bool:
