@@ -212,10 +212,13 @@ def _resume(name: str, rest: list[str]) -> int:
     cfg = typed.config()
     module = COMMANDS[name][0]
     resumed = {"folder": typed.folder, "resume": True, "accept": typed.accept}
+
+    def go_on() -> int | None:
+        typed.check(cfg)
+        return begin(lambda: importlib.import_module(module).main, cfg, **resumed)
+
     with owned(typed.folder, resume=True):
-        return guarded(
-            lambda: begin(lambda: importlib.import_module(module).main, cfg, **resumed), name
-        )
+        return guarded(go_on, name)
 
 
 if __name__ == "__main__":

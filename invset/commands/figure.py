@@ -4,7 +4,6 @@ again.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 
 from invset.errors import InvsetError
@@ -29,9 +28,10 @@ def main(words: list[str]) -> int:
     from invset.files.owner import at_rest
 
     for folder in map(Path, words):
-        with at_rest(folder), ExitStack() as held:
+        with at_rest(folder):
             for job in jobs_of(folder):
-                held.enter_context(at_rest(job))
+                with at_rest(job):  # who works there now is told
+                    pass
             _compose(folder)
     return 0
 

@@ -4,7 +4,6 @@ sampling.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 
 from invset.errors import InvsetError
@@ -42,12 +41,12 @@ def main(words: list[str]) -> int:
             raise InvsetError(
                 f"there is no folder {folder}; type for example: invset report outputs/DATE/TIME"
             )
-        with at_rest(folder), ExitStack() as jobs:
+        with at_rest(folder):
             folders = jobs_of(folder)
             for job in folders:
-                jobs.enter_context(at_rest(job))
-                if (job / "summary.json").is_file():
-                    print(write_report(job))
+                with at_rest(job):
+                    if (job / "summary.json").is_file():
+                        print(write_report(job))
             if folders:
                 join(folder, report=True)
             else:

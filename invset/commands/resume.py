@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from invset.config.foreign import check_foreign
 from invset.errors import InvsetError
 from invset.files.owner import refuse_links
-from invset.files.rundir import check_resumable
+from invset.files.rundir import AGAIN, check_resumable
 from invset.files.settings import read_yaml
 
 USAGE = """usage: invset run --resume FOLDER [--accept KINDS] [--trust NAMES]
@@ -51,12 +51,17 @@ class Resumption:
         refuse_links(self.folder)
         cfg = read_yaml(self.folder / ".hydra" / "config.yaml")
         if not isinstance(cfg, DictConfig):
-            raise InvsetError(
-                f"{self.folder}/.hydra/config.yaml is no configuration; start a new run with:"
-                " invset run …"
-            )
+            raise InvsetError(f"{self.folder}/.hydra/config.yaml is no configuration; {AGAIN}")
         check_foreign(cfg, self.trust, self.folder)
         return cfg
+
+    def check(self, cfg: DictConfig) -> None:
+        """Raise `InvsetError` for a state that is damaged, or is not of this configuration: before
+        anything is made of it.
+        """
+        from invset.commands.run_surroundings import check_asked
+
+        check_asked(cfg, self.folder / "state.pt")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -10,8 +10,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from invset.config.foreign import targets
+from invset.config.foreign import foreign
 from invset.files.ledger import sha256_of
+from invset.files.rundir import AGAIN
 from invset.files.surroundings import Surroundings, machine
 from invset.nets.weights import checksum
 from invset.problem.problem import Problem
@@ -23,6 +24,14 @@ _FREE = ("progress", "report", "animation", "checkpoint_seconds", "overwrite")
 _VERSIONED = ("invset", "torch", "torchvision")
 
 
+def check_asked(cfg: DictConfig, state: Path) -> None:
+    """Raise `InvsetError` for a state that is damaged, or of another configuration: before anything
+    is built of it.
+    """
+    asked = Surroundings({"options": _asked(_options(cfg))}, needed="options")
+    asked.read(state, AGAIN, (), "")
+
+
 def surroundings(cfg: DictConfig, problem: Problem) -> Surroundings:
     """The configuration, the files that it names, weights, code that is not ours, and the machine.
 
@@ -30,19 +39,27 @@ def surroundings(cfg: DictConfig, problem: Problem) -> Surroundings:
         cfg: ``configs/run.yaml``.
         problem: what was built of it.
     """
-    held = OmegaConf.to_container(cfg, resolve=True)
-    options = dict(_flat(held))
+    options = _options(cfg)
     modules = {"network": problem.network.module, "generator": problem.generator.module}
     if problem.encoder_network is not problem.network:
         modules["encoder_network"] = problem.encoder_network.module
     parts = {
-        "options": {name: one for name, one in options.items() if name not in _FREE},
+        "options": _asked(options),
         "files": dict(_files(options)),
         "weights": {name: checksum(module) for name, module in modules.items()},
-        "code": dict(_code([str(one) for _, one in targets(held)], list(modules.values()))),
+        "code": dict(_code(foreign(cfg), list(modules.values()))),
         **machine(problem.network.device),
     }
     return Surroundings(parts, needed="options")
+
+
+def _options(cfg: DictConfig) -> dict[str, Any]:
+    return dict(_flat(OmegaConf.to_container(cfg, resolve=True)))
+
+
+def _asked(options: dict[str, Any]) -> dict[str, Any]:
+    """What samples depend on; of the others, that they are there."""
+    return {name: "any" if name in _FREE else one for name, one in options.items()}
 
 
 def _flat(held: Any, path: str = "") -> Iterator[tuple[str, Any]]:

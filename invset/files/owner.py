@@ -78,7 +78,7 @@ def owned(folder: Path, overwrite: bool = False, resume: bool = False) -> Iterat
         try:
             yield
         finally:
-            if not begun and not _others(folder, ledger, ledger.sums()):
+            if not begun and not (ledger.sums() and _others(folder, ledger, ledger.sums())):
                 ledger.remove()  # bad input leaves nothing
                 remove_home(folder)
 

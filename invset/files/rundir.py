@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from invset.files.medium import Medium
     from invset.files.surroundings import Surroundings
 
+#: What a person does whose run can't go on.
+AGAIN = "start a new run with: invset run …"
+
 # torch is imported where tensors are written, because a report is made without it
 
 
@@ -139,9 +142,8 @@ class RunDir:
             InvsetError: there is nothing to resume, or it does not belong here.
         """
         check_resumable(self.path)
-        again = "start a new run with: invset run …"
         way = f"{command} --accept {{}}"
-        state = around.read(self.path / "state.pt", again, accept, way)
+        state = around.read(self.path / "state.pt", AGAIN, accept, way)
         (self.path / "failed.json").unlink(missing_ok=True)  # why it ended before
         return state
 
