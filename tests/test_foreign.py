@@ -22,6 +22,7 @@ RUN = {"neuron": "horse", "network": {"_target_": "invset.nets.embedded.mini_net
 
 #: What somebody may write into a configuration: each makes a file, or reads the environment.
 HOSTILE: dict[str, Any] = {
+    "a pickle": {},
     "a command": {"network": {"_target_": "os.system", "command": "touch SIGN"}},
     "evaluated": {"robust": {"_target_": "builtins.eval", "_args_": ["open('SIGN', 'w')"]}},
     "nested": {

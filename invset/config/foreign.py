@@ -71,7 +71,7 @@ def go_on(folder: Path, trust: Sequence[str]) -> str:
 
 def foreign(cfg: DictConfig) -> list[str]:
     """What a configuration runs that is not invset's, and that a person names who goes on."""
-    named = [str(target) for _, target in targets(OmegaConf.to_container(cfg, resolve=False))]
+    named = [str(target) for _, target in targets(OmegaConf.to_container(cfg, resolve=True))]
     return sorted({target for target in named if target not in ours()})
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from invset.errors import InvsetError
-from invset.files.ledger import HOME, IN_HOME, Ledger, begin_list, remove_home
+from invset.files.ledger import HOME, IN_HOME, JOBS, Ledger, begin_list, remove_home
 
 #: What a run may write beside samples/. A file of somebody else's that is called so is never
 #: deleted: a run that would replace it does not begin.
@@ -78,7 +78,9 @@ def owned(folder: Path, overwrite: bool = False, resume: bool = False) -> Iterat
         try:
             yield
         finally:
-            if not begun and not (ledger.sums() and _others(folder, ledger, ledger.sums())):
+            sums = ledger.sums()
+            wrote = sums or (folder / HOME / JOBS).exists()
+            if not begun and not (wrote and _others(folder, ledger, sums)):
                 ledger.remove()  # bad input leaves nothing
                 remove_home(folder)
 
