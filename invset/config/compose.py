@@ -8,16 +8,16 @@ option.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
@@ -26,6 +26,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from invset.config import schema
+from invset.config.names import kept, named
+from invset.config.option_files import OptionFiles
+from invset.config.parts import fill_in, options_of
 from invset.config.words import meant
 from invset.errors import InvsetError, did_you_mean
 
@@ -95,6 +98,20 @@ class Loader(ConfigLoaderImpl):
 
     _targets: dict[str, str]
 
+    def __init__(self, path: ConfigSearchPath) -> None:
+        super().__init__(path)
+        self.repository = OptionFiles(path)
+
+    def _parse_overrides_and_create_caching_repo(
+        self, config_name: str | None, overrides: list[str]
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        parsed, repository = super()._parse_overrides_and_create_caching_repo(
+            config_name, overrides
+        )
+        for one in parsed:
+            named(one)
+        return parsed, repository
+
     def _load_configuration_impl(
         self,
         config_name: str | None,
@@ -103,7 +120,8 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        overrides = meant(config_name, overrides)
+        meaning = meant(config_name, overrides)
+        overrides = [kept(word) for word in meaning]
         parsed, _ = self._parse_overrides_and_create_caching_repo(config_name, overrides)
         self._targets = {}
         for one in parsed:
@@ -116,6 +134,9 @@ class Loader(ConfigLoaderImpl):
         cfg = super()._load_configuration_impl(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
+        if run_mode is RunMode.RUN:  # a sweeper reads them once more
+            typed = dict(zip(overrides, meaning, strict=True))
+            cfg.hydra.overrides.task = [typed[word] for word in cfg.hydra.overrides.task]
         if run_mode is RunMode.RUN and "sampler" in cfg:
             _hand_down(cfg, self._targets.get("sampler"))
         if run_mode is RunMode.RUN and "judge" in cfg:
@@ -163,72 +184,6 @@ class Loader(ConfigLoaderImpl):
                     " over them needs -m"
                 )
         ConfigLoaderImpl.validate_sweep_overrides_legal(overrides, run_mode, from_shell)
-
-
-def fill_in(node: DictConfig, targets: dict[str, str], path: str = "") -> None:
-    """Lay every component of a configuration over the options of its class, in place.
-
-    Args:
-        node: a part of the configuration.
-        targets: path -> class that was typed in place of the file's; of what the file gives, it
-            gets the options that it has.
-        path: of `node`, with a dot behind it.
-    """
-    for key, part in parts(node):
-        here = f"{path}{key}"
-        if here == "hydra":
-            continue
-        typed = targets.get(here)
-        filled = schema.structured(typed or _target(part) or "")
-        if filled is not None:
-            node[key] = _laid_over(filled, part, typed)
-            part = node[key]
-        fill_in(part, targets, f"{here}.")
-
-
-def _laid_over(filled: DictConfig, part: DictConfig, typed: str | None) -> DictConfig:
-    if typed is not None:
-        known = {key: part._get_node(key) for key in part if key in filled}
-        part = OmegaConf.create({**known, "_target_": typed})
-    filled.merge_with(part)
-    options = schema.read(filled["_target_"]) or {}
-    for key in map(str, part):
-        if OmegaConf.is_missing(part, key):  # a value that the file wants to be typed
-            filled[key] = "???"
-        elif key in options and options[key].is_off(part._get_node(key)):
-            filled[key] = "off"
-    return filled
-
-
-def parts(node: DictConfig) -> Iterator[tuple[str, DictConfig]]:
-    """What holds options of its own in a part of a configuration, by its key."""
-    for key in list(node):
-        part = node._get_node(key)
-        if isinstance(part, DictConfig) and not part._is_none() and not part._is_missing():
-            yield str(key), part
-
-
-def components(node: DictConfig, path: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """Every component of a configuration whose options are known, with what is typed before its
-    keys, for example ``sampler.step.``.
-    """
-    for key, part in parts(node):
-        if key == "hydra":
-            continue
-        if options_of(part) is not None:
-            yield f"{path}{key}.", part
-        yield from components(part, f"{path}{key}.")
-
-
-def options_of(part: DictConfig) -> dict[str, schema.Option] | None:
-    """The options of a component, or None where it names no class that can be read."""
-    return schema.read(_target(part) or "")
-
-
-def _target(part: DictConfig) -> str | None:
-    if "_target_" not in part or OmegaConf.is_missing(part, "_target_"):
-        return None
-    return str(part["_target_"])
 
 
 def _hand_down(cfg: DictConfig, typed: str | None) -> None:

@@ -20,7 +20,8 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from invset.config.compose import config_dir, options_of, parts
+from invset.config.compose import config_dir
+from invset.config.parts import options_of, parts
 from invset.errors import InvsetError, did_you_mean
 
 #: Most options of a group that a sentence lists.

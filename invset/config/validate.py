@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from invset.config.commands import ProbeOptions, Question, RunOptions
-from invset.config.compose import components, options_of
+from invset.config.parts import components, options_of
 from invset.core.checks import check_batch, check_position, check_range, is_number
 from invset.core.options import Bounds, check_option
 from invset.errors import InvsetError, did_you_mean
