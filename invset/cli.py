@@ -15,6 +15,7 @@ from pathlib import Path
 from invset.errors import InvsetError, did_you_mean
 from invset.launch import begin, guarded, launch
 from invset.problem.allocator import keep_freed_memory
+from invset.surroundings import own_modules_last
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without
 #: a configuration, main takes the words that were typed
@@ -173,7 +174,7 @@ def start(name: str, rest: list[str]) -> int:
     if config is None:
         return importlib.import_module(module).main(rest)
     keep_freed_memory()
-    sys.path.insert(0, os.getcwd())  # network.module._target_=my_network.build finds my_network.py
+    own_modules_last(os.getcwd())
     if "--resume" in rest:
         return _resume(name, rest)
     return launch(lambda: importlib.import_module(module).main, config, name, rest)

@@ -22,6 +22,7 @@ MAX_LINES = 300
 
 #: Floors from the top. A folder or file imports lower floors alone, and itself.
 FLOORS = (
+    ("__main__",),
     ("cli",),
     ("launch",),
     ("commands",),
@@ -35,7 +36,7 @@ FLOORS = (
     ("nets",),
     ("files", "hub"),
     ("core",),
-    ("errors", "progress", "__init__"),
+    ("errors", "progress", "surroundings", "__init__"),
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 
