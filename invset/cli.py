@@ -172,7 +172,7 @@ def start(name: str, rest: list[str]) -> int:
     if name == "list":
         rest = _listed(rest)
     if config is None:
-        return importlib.import_module(module).main(rest)
+        return guarded(lambda: importlib.import_module(module).main(rest), name)
     keep_freed_memory()
     own_modules_last(os.getcwd())
     if "--resume" in rest:
@@ -221,7 +221,7 @@ def _resume(name: str, rest: list[str]) -> int:
     with owned(folder, resume=True):
         return guarded(
             lambda: begin(
-                lambda: importlib.import_module(module).main, cfg, folder=folder, resume=True
+                lambda: importlib.import_module(module).main, name, cfg, folder=folder, resume=True
             ),
             name,
         )

@@ -102,15 +102,17 @@ class _Job:
         from invset.commands.own_folder import in_own_folder, note_failure
 
         note = note_failure if sweeping else None
-        run = partial(begin, self.main, cfg)
+        run = partial(begin, self.main, self.name, cfg)
         return in_own_folder(cfg, partial(guarded, run, self.name, note))
 
 
-def begin(main: Callable[[], Main], cfg: Any, **rest: Any) -> int | None:
-    """Check the options of all components, before `main` is asked for: then torch is imported."""
-    from invset.config.validate import check_components
+def begin(main: Callable[[], Main], name: str, cfg: Any, **rest: Any) -> int | None:
+    """Check all options, before `main` is asked for: then torch is imported."""
+    from invset.config.commands import OPTIONS
+    from invset.config.validate import check_components, check_own
 
     check_components(cfg, whole="what" not in cfg)  # `invset list` shows what is missing, too
+    check_own(cfg, OPTIONS[name])
     return main()(cfg, **rest)
 
 

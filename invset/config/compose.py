@@ -136,7 +136,8 @@ class Loader(ConfigLoaderImpl):
         )
         if run_mode is RunMode.RUN:  # a sweeper reads them once more
             typed = dict(zip(overrides, meaning, strict=True))
-            cfg.hydra.overrides.task = [typed[word] for word in cfg.hydra.overrides.task]
+            given = OmegaConf.to_container(cfg.hydra.overrides.task)
+            cfg.hydra.overrides.task = [typed[str(word)] for word in given]
         if run_mode is RunMode.RUN and "sampler" in cfg:
             _hand_down(cfg, self._targets.get("sampler"))
         if run_mode is RunMode.RUN and "judge" in cfg:
