@@ -12,10 +12,11 @@ import os
 import sys
 from pathlib import Path
 
-from invset.errors import InvsetError, did_you_mean
+from invset.errors import InvsetError, brief, did_you_mean
 from invset.launch import begin, guarded, launch
 from invset.problem.allocator import keep_freed_memory
 from invset.surroundings import own_modules_last
+from invset.terminal import shown
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without
 #: a configuration, main takes the words that were typed
@@ -133,7 +134,8 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         try:
-            _main()
+            with shown():
+                _main()
         finally:
             sys.stdout.flush()  # a pipe that has been closed, as by head, is told now
     except BrokenPipeError:
@@ -155,9 +157,11 @@ def _main() -> None:
         return
     try:
         name, rest = pick(arguments)
+        if any("\0" in word for word in rest):
+            raise InvsetError("a word that is typed can't hold a NUL byte; leave it out")
         sys.exit(start(name, rest))
     except InvsetError as error:
-        print(f"invset: {error}", file=sys.stderr)
+        print(f"invset: {brief(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("invset: interrupted", file=sys.stderr)

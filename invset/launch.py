@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from invset.errors import InvsetError, did_you_mean, is_out_of_memory
+from invset.errors import InvsetError, brief, did_you_mean, is_out_of_memory
 
 # Hydra and OmegaConf are imported where a command runs: `invset --help` needs neither
 
@@ -242,6 +242,7 @@ def guarded(
         if message is None:
             traceback.print_exc()
         code, reason = (1, f"{type(error).__name__}: {error}") if message is None else (2, message)
+        reason = brief(reason)
         print(f"invset: {reason}", file=sys.stderr)
         if note is not None:
             note(code, reason)

@@ -83,7 +83,11 @@ def _read(table: Path) -> list[dict[str, str]]:
     Raises:
         InvsetError: they were written by a version with other columns.
     """
-    rows = list(csv.DictReader(table.read_text().splitlines())) if table.exists() else []
+    rows = (
+        list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+        if table.exists()
+        else []
+    )
     if rows and not {*KEY, "status", "counts.saved"} <= set(rows[0]):
         raise InvsetError(
             f"{table} has the columns of an older version, to which no run can be added; delete it,"

@@ -171,7 +171,7 @@ class Job:
             write_report(self.rundir.path)
 
     def _say(self, result: Result) -> int:
-        summary = json.loads((self.rundir / "summary.json").read_text())
+        summary = json.loads((self.rundir / "summary.json").read_text(encoding="utf-8"))
         for line in summary["sentences"]:
             print(line)
         if len(result):

@@ -22,6 +22,7 @@ from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -30,7 +31,7 @@ from invset.config.names import kept, named
 from invset.config.option_files import OptionFiles
 from invset.config.parts import fill_in, options_of
 from invset.config.words import meant
-from invset.errors import InvsetError, did_you_mean
+from invset.errors import InvsetError, did_you_mean, first_lines
 
 #: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
 SHORT = ("K", "n", "mu0", "alpha", "inner_steps", "constraint")
@@ -101,6 +102,21 @@ class Loader(ConfigLoaderImpl):
     def __init__(self, path: ConfigSearchPath) -> None:
         super().__init__(path)
         self.repository = OptionFiles(path)
+
+    def load_configuration(self, *words: Any, **options: Any) -> DictConfig:
+        """Compose a configuration.
+
+        Raises:
+            InvsetError: Hydra or OmegaConf can't read what was typed, and does not say so itself.
+        """
+        try:
+            return super().load_configuration(*words, **options)
+        except (InvsetError, HydraException):
+            raise
+        except RecursionError as error:
+            raise InvsetError("lists and dictionaries are nested too deeply there") from error
+        except Exception as error:  # whatever a parser raises, it is of what was typed
+            raise InvsetError(f"can't read these words: {first_lines(error)}") from error
 
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]

@@ -79,7 +79,7 @@ class Bounds:
     def hold(self, value: float) -> bool:
         """Whether a number lies within the bounds; NaN never does."""
         return not (
-            math.isnan(value)
+            (isinstance(value, float) and math.isnan(value))
             or (self.at_least is not None and value < self.at_least)
             or (self.above is not None and value <= self.above)
             or (self.at_most is not None and value > self.at_most)
@@ -127,6 +127,8 @@ def check_option(key: str, value: Any, kind: str, bounds: Bounds, default: Any =
     if isinstance(value, str) and "str" in others and value in (bounds.words or ()):
         return
     if _is(plain, value) and (plain not in ("int", "float") or bounds.hold(value)):
+        if _is("int", value) and abs(value) >= 2**63:  # no tensor holds it
+            raise InvsetError(f"{key} must be below 2^63, not {value}")
         return
     if "str" in kind:
         raise InvsetError(f"{key} must be {bounds.allowed(kind)}, not {value}")

@@ -41,8 +41,10 @@ BASE: dict[str, list[str]] = {
     " animation=false progress=false".split(),
     "probe": "network=mini neuron=horse seconds=1 codes=4 starts=2 steps=1 progress=false".split(),
     "list": ["layers", "network=mini"],
-    "compare": "n=2 use=[stream] seeds=[0] judge=null neurons=[{layer: fc8, neuron: [1]}]"
-    " fractions={low: [0.25, 0.4]}".split(" ", 3),
+    "compare": [
+        *"n=2 use=[stream] seeds=[0] judge=null ~fractions.low ~fractions.middle".split(),
+        "neurons=[{layer: fc8, neuron: [1]}]",
+    ],
     "train network": "data.train=nothing data.val=nothing out=trained".split(),
     "train generator": "data.train=nothing data.val=nothing out=trained".split(),
     "fit prior": "data=nothing out=fitted".split(),
@@ -60,27 +62,69 @@ NUMBERS = (
 TEXTS = (
     *("", " ", "null", "true", "off", "???", "a b", "a,b", "a\nb", "#", "a: b", "&a", "*a", "!!a"),
     *("Größe", "日本", "🦊", "\u202eabc", "\ufeff", "\x1b[31m", "\x00", "a\x00b", "\udc80", "\r"),
-    *("'", '"', "'a", '"a\'', "\\", "a\\", "\\'", "$", "$x$", "~", "~x", "=", "a=b", "(1)", "a(1)"),
+    *("'", '"', "'a", "\"a'", "\\", "a\\", "\\'", "$", "$x$", "~", "~x", "=", "a=b", "(1)", "a(1)"),
     *("../..", "/dev/null", "/nowhere/x", ".", "-", "--", "x" * 300, "x/" * 200, "x" * 100_000),
     *("%s", "{0}", "{}", "{a}", "<b>", "&amp;", "*", "?", "cuda:99", "auto", "mini", "stream"),
 )
 LISTS = (
-    *("[]", "[1]", "[a,b]", "[[]]", "[null]", "[1,[2,[3]]]", "{a: 1}", "{a: {b: {c: 1}}}", "{1: 2}"),
+    *(
+        "[]",
+        "[1]",
+        "[a,b]",
+        "[[]]",
+        "[null]",
+        "[1,[2,[3]]]",
+        "{a: 1}",
+        "{a: {b: {c: 1}}}",
+        "{1: 2}",
+    ),
     *("[" * 50 + "]" * 50, "[" * 400 + "]" * 400, "{a: " * 60 + "1" + "}" * 60, "[1,", "{a:", "]"),
     *("{_target_: os.getcwd}", "{_target_: x}", "{_target_: 3}", "[{neuron: 1}]", "[{a: b}]"),
 )
 REFERENCES = (
     *("${%s}", "${.%s}", "${nothing}", "${..a}", "${}", "${", "${a", "$}", "${oc.env:NOTHING}"),
     *("${oc.env:HOME}", "${now:%%Y}", "${unused:x}", "${hydra:runtime.cwd}", "${oc.create:[1]}"),
-    *("${oc.decode:'['}", "${no_resolver:1}", "${network}", "a${%s}b", "${oc.select:%s}", "${sampler}"),
+    *(
+        "${oc.decode:'['}",
+        "${no_resolver:1}",
+        "${network}",
+        "a${%s}b",
+        "${oc.select:%s}",
+        "${sampler}",
+    ),
 )
 CALLS = (
-    *("choice(1,2)", "range(1,3)", "range(3,1)", "range(1,2,0)", "interval(0,1)", "glob(*)", "int(x)"),
-    *("sort(3,1,2)", "shuffle(1,2)", "str(1)", "float(nan)", "tag(a,choice(1))", "json_str(1)", "f()"),
+    *(
+        "choice(1,2)",
+        "range(1,3)",
+        "range(3,1)",
+        "range(1,2,0)",
+        "interval(0,1)",
+        "glob(*)",
+        "int(x)",
+    ),
+    *(
+        "sort(3,1,2)",
+        "shuffle(1,2)",
+        "str(1)",
+        "float(nan)",
+        "tag(a,choice(1))",
+        "json_str(1)",
+        "f()",
+    ),
 )
 FLAGS = (
     *("-m", "--help", "--hydra-help", "--cfg", "job", "--cfg=job", "--resolve", "--package", "a.b"),
-    *("--info", "all", "--config-dir", "--config-name", "--resume", "-x", "--multirun=1", "--version"),
+    *(
+        "--info",
+        "all",
+        "--config-dir",
+        "--config-name",
+        "--resume",
+        "-x",
+        "--multirun=1",
+        "--version",
+    ),
     *("hydra.verbose=true", "hydra.job.chdir=true", "hydra.mode=MULTIRUN", "hydra.output_subdir=x"),
     *("hydra/launcher=x", "hydra.searchpath=[x]", "hydra.run.dir=x", "hydra.sweep.subdir=x", "-sc"),
     *("hydra.sweep.subdir=${x}", "hydra.callbacks=null", "hydra.job.name=1.10", "hydra=null", "-h"),
@@ -195,10 +239,15 @@ def main() -> int:
             os.chdir(folder)
             if problem or alone:
                 failed += bool(problem)
-                print(f"{number}: {problem}: {shlex.join(words)!r:.600}\n{text[-1500:]}", flush=True)
+                print(
+                    f"{number}: {problem}: {shlex.join(words)!r:.600}\n{text[:700]}\n…\n{text[-1500:]}",
+                    flush=True,
+                )
         del torch
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{len(numbers)} command lines, {failed:.0f} failed, slowest {slowest:.1f} s, {peak:.1f} GB")
+    print(
+        f"{len(numbers)} command lines, {failed:.0f} failed, slowest {slowest:.1f} s, {peak:.1f} GB"
+    )
     return int(failed > 0)
 
 
