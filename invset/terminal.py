@@ -1,4 +1,4 @@
-"""What a terminal shows: text of any alphabet, of files and people that are not ours."""
+"""What a terminal or a picture shows: text of any alphabet, from files and people."""
 
 from __future__ import annotations
 
@@ -19,8 +19,14 @@ _MOVES = re.compile("\r|(?:\x1b\\[A)+$")
 
 
 def plain(text: str) -> str:
-    """A text with what a terminal would act on written out, as ``\\x1b``; lines and tabs stay."""
+    """A text with what a terminal would act on written out, as Python does; lines and tabs stay."""
     return _ACTING.sub(_written, text)
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """A `plain` text on one line of a picture, of so many characters at most."""
+    text = plain(" ".join(text.split()))
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _written(found: re.Match[str]) -> str:

@@ -223,12 +223,11 @@ def unencoded(tree: ast.Module) -> Iterator[int]:
             continue
         holder, _, name = ast.unparse(call.func).rpartition(".")
         modes = [ast.unparse(one) for one in (*call.args, *call.keywords)]
-        opens = name == "open" and holder not in binary
-        if opens and not any(re.fullmatch(r"(mode=)?'[rwax+]*b[rwax+]*'", one) for one in modes):
-            yield call.lineno
-        elif name in ("read_text", "write_text") and holder:
-            yield call.lineno
-        elif holder == "subprocess" and any(one.startswith("text=") for one in modes):
+        bytes_ = any(re.fullmatch(r"(mode=)?'[rwax+]*b[rwax+]*'", one) for one in modes)
+        opens = name == "open" and holder not in binary and not bytes_
+        texts = name in ("read_text", "write_text") and holder
+        pipes = holder == "subprocess" and any(one.startswith("text=") for one in modes)
+        if opens or texts or pipes:
             yield call.lineno
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import hydra
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from typed import typed
 
 from invset.config.commands import OPTIONS

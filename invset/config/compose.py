@@ -152,8 +152,8 @@ class Loader(ConfigLoaderImpl):
         )
         if run_mode is RunMode.RUN:  # a sweeper reads them once more
             typed = dict(zip(overrides, meaning, strict=True))
-            given = OmegaConf.to_container(cfg.hydra.overrides.task)
-            cfg.hydra.overrides.task = [typed[str(word)] for word in given]
+            given = cfg.hydra.overrides.task
+            cfg.hydra.overrides.task = [typed[str(one)] for one in given._iter_ex(False)]
         if run_mode is RunMode.RUN and "sampler" in cfg:
             _hand_down(cfg, self._targets.get("sampler"))
         if run_mode is RunMode.RUN and "judge" in cfg:

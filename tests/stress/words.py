@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import os
 import random
 import resource
@@ -37,19 +36,24 @@ SECONDS, BYTES = 30, 2**30
 
 #: Command -> words that make it a short one.
 BASE: dict[str, list[str]] = {
-    "run": "network=mini neuron=horse z1=3 z2=4 n=2 K=2 limits.seconds=1 judge=null"
-    " animation=false progress=false".split(),
-    "probe": "network=mini neuron=horse seconds=1 codes=4 starts=2 steps=1 progress=false".split(),
+    "run": [
+        *("network=mini", "neuron=horse", "z1=3", "z2=4", "n=2", "K=2", "limits.seconds=1"),
+        *("judge=null", "animation=false", "progress=false"),
+    ],
+    "probe": [
+        *("network=mini", "neuron=horse", "seconds=1", "codes=4", "starts=2", "steps=1"),
+        "progress=false",
+    ],
     "list": ["layers", "network=mini"],
     "compare": [
-        *"n=2 use=[stream] seeds=[0] judge=null ~fractions.low ~fractions.middle".split(),
+        *["n=2", "use=[stream]", "seeds=[0]", "judge=null", "~fractions.low", "~fractions.middle"],
         "neurons=[{layer: fc8, neuron: [1]}]",
     ],
-    "train network": "data.train=nothing data.val=nothing out=trained".split(),
-    "train generator": "data.train=nothing data.val=nothing out=trained".split(),
-    "fit prior": "data=nothing out=fitted".split(),
-    "fit reference": "data=nothing out=fitted".split(),
-    "fit spectrum": "data=nothing out=fitted".split(),
+    "train network": ["data.train=nothing", "data.val=nothing", "out=trained"],
+    "train generator": ["data.train=nothing", "data.val=nothing", "out=trained"],
+    "fit prior": ["data=nothing", "out=fitted"],
+    "fit reference": ["data=nothing", "out=fitted"],
+    "fit spectrum": ["data=nothing", "out=fitted"],
     "report": [],
     "figure": [],
     "fetch": [],
@@ -239,10 +243,8 @@ def main() -> int:
             os.chdir(folder)
             if problem or alone:
                 failed += bool(problem)
-                print(
-                    f"{number}: {problem}: {shlex.join(words)!r:.600}\n{text[:700]}\n…\n{text[-1500:]}",
-                    flush=True,
-                )
+                print(f"{number}: {problem}: {shlex.join(words)!r:.600}")
+                print(f"{text[:700]}\n…\n{text[-1500:]}", flush=True)
         del torch
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
