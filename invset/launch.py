@@ -5,17 +5,18 @@ one sentence.
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from invset.errors import InvsetError, brief, did_you_mean, is_out_of_memory
+from invset.surroundings import own_modules_last
+from invset.unused import remove_if_empty, unused_folders
 
 # Hydra and OmegaConf are imported where a command runs: `invset --help` needs neither
 
@@ -46,7 +47,7 @@ def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -
 
     job = _Job(main, name)
     try:
-        with _unused_folders():
+        with unused_folders():
             _dispatch(job, config, name, words)
     except (HydraException, OmegaConfBaseException) as error:
         raise InvsetError(one_sentence(error, name)) from error
@@ -59,7 +60,7 @@ def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -
         ) from error
     if job.broken is not None:
         raise job.broken
-    return max(job.codes, default=0)
+    return job.ended()
 
 
 class _Job:
@@ -69,6 +70,7 @@ class _Job:
         begun: whether it was called.
         codes: exit codes.
         broken: the pipe that nobody reads any more.
+        sweep: the folder of the sweep; None: there is none.
     """
 
     def __init__(self, main: Callable[[], Main], name: str) -> None:
@@ -77,11 +79,20 @@ class _Job:
         self.begun = False
         self.codes: list[int] = []
         self.broken: BrokenPipeError | None = None
+        self.sweep: Path | None = None
 
-    def __call__(self, cfg: Any) -> int:
+    def ended(self) -> int:
+        """The highest exit code; that of jobs in other processes stands in their folders."""
+        from invset.commands.outcome import worst
+
+        others = 0 if self.codes or self.sweep is None else worst(self.sweep)
+        return max(self.codes, default=others)
+
+    def __call__(self, cfg: Any) -> float:
         from hydra.core.hydra_config import HydraConfig
 
         self.begun = True
+        own_modules_last(HydraConfig.get().runtime.cwd)  # a launcher may begin a job elsewhere
         sweeping = _sweeping()
         try:
             code = guarded(lambda: self._work(cfg, sweeping), self.name)
@@ -91,11 +102,19 @@ class _Job:
             return 1
         self.codes.append(code)
         if code == 2 and not sweeping and "overwrite" in cfg:  # others have no folder of their own
-            _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+            remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
         if code == 130 and sweeping:
             _join_sweep(cfg)
             raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
-        return code
+        return self._told(cfg, code) if sweeping else code
+
+    def _told(self, cfg: Any, code: int) -> float:
+        """What the sweeper gets."""
+        from invset.commands.outcome import objective
+        from invset.commands.own_folder import job_folder
+
+        name = cfg.get("objective")
+        return code if name is None else objective(str(name), job_folder())
 
     def _work(self, cfg: Any, sweeping: bool) -> int:
         """Run in the job's own folder; a folder that is refused is not written to, not even why."""
@@ -116,7 +135,7 @@ def begin(main: Callable[[], Main], name: str, cfg: Any, **rest: Any) -> int | N
     return main()(cfg, **rest)
 
 
-def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[str]) -> None:
+def _dispatch(task: _Job, config: str, name: str, words: list[str]) -> None:
     """What Hydra's own main does, with our loader."""
     from hydra._internal.hydra import Hydra
     from hydra.core.global_hydra import GlobalHydra
@@ -140,7 +159,7 @@ def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[st
         elif args.info:
             hydra.show_info(args.info, config, args.overrides)
         elif args.multirun or _SWEEP in args.overrides:
-            _hold(hydra, held)
+            _hold(hydra, held, task)
             hydra.multirun(config, task, [*args.overrides, _SWEEP])
         else:
             hydra.run(config, task, args.overrides)
@@ -149,16 +168,18 @@ def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[st
         held.close()
 
 
-def _hold(hydra: Any, held: ExitStack) -> None:
+def _hold(hydra: Any, held: ExitStack, job: _Job) -> None:
     """Let the sweep take its folder as soon as its configuration is known: Hydra writes next."""
     from invset.commands.own_folder import own_sweep
 
     compose = hydra.compose_config
 
     def composed(*words: Any, **options: Any) -> Any:
+        del hydra.compose_config  # once; and a launcher may send Hydra to other processes
         cfg = compose(*words, **options)
         if "overwrite" in cfg:
             held.enter_context(own_sweep(cfg))
+            job.sweep = Path(cfg.hydra.sweep.dir).absolute()
         return cfg
 
     hydra.compose_config = composed
@@ -180,22 +201,6 @@ def _parse(name: str, words: list[str]) -> tuple[Any, Namespace]:
     return parser, parser.parse_intermixed_args(words)  # -m may stand anywhere
 
 
-@contextmanager
-def _unused_folders() -> Iterator[None]:
-    """Let configurations ask for a folder by ``${unused:…}``."""
-    from omegaconf import OmegaConf
-
-    unused = _Unused()
-    OmegaConf.register_new_resolver("unused", unused, replace=True)
-    try:
-        yield
-    finally:  # Hydra asks for the folder of a sweep also where an experiment names another
-        for folder in unused.taken.values():
-            _remove_if_empty(Path(folder))
-        # who composes a configuration in this process later makes no folders
-        OmegaConf.clear_resolver("unused")
-
-
 def _sweeping() -> bool:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -210,15 +215,6 @@ def _join_sweep(cfg: Any) -> None:
     from invset.commands.sweep import join
 
     join(Path(HydraConfig.get().sweep.dir), cfg.get("report", False))
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Delete an empty folder, and those of its day and of all days if nothing else is in them."""
-    day = folder.parent
-    for empty in (folder, day, day.parent) if day.parent.name == "outputs" else (folder,):
-        if not empty.is_dir() or any(empty.iterdir()) or empty == Path.cwd():
-            return
-        empty.rmdir()
 
 
 def guarded(
@@ -263,28 +259,8 @@ def bad_input(error: BaseException, command: str) -> str | None:
         cause = cause.__cause__
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return one_sentence(error, command)
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return f"can't look at {error.filename} ({error.strerror})"
     if is_out_of_memory(error):
         return "there is not enough memory for that; type smaller K= and n="
     return None
-
-
-class _Unused:
-    """``${unused:outputs/DATE/TIME}``: that folder, or with a number behind it if another run began
-    in the same second.
-    """
-
-    def __init__(self) -> None:
-        self.taken: dict[str, str] = {}  # Hydra asks more than once
-
-    def __call__(self, path: str) -> str:
-        if path not in self.taken:
-            for folder in (path, *(f"{path}-{number}" for number in range(2, 1000))):
-                try:
-                    os.makedirs(folder)  # made at once: two processes can't both have it
-                except FileExistsError:
-                    continue
-                except OSError:
-                    pass  # Hydra says why
-                self.taken[path] = folder
-                break
-        return self.taken[path]

@@ -37,7 +37,7 @@ FLOORS = (
     ("nets",),
     ("files", "hub"),
     ("core",),
-    ("errors", "progress", "surroundings", "terminal", "__init__"),
+    ("errors", "progress", "surroundings", "terminal", "unused", "__init__"),
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 

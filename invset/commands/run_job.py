@@ -17,6 +17,7 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from invset.commands.outcome import exit_code
 from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged
 from invset.config import build
@@ -178,7 +179,7 @@ class Job:
             print(self.rundir / "samples.png")
         if (self.rundir / "report.html").exists():
             print(self.rundir / "report.html")
-        return {Status.REACHED: 0, Status.INTERRUPTED: 130}.get(result.status, 3)
+        return exit_code(self.rundir.path)
 
 
 def _interrupt(*_: Any) -> None:

@@ -13,6 +13,21 @@ from dataclasses import dataclass, field
 from invset.core.checks import PRIORS
 from invset.core.options import option
 
+#: What ``objective=`` names -> its place in ``summary.json``.
+OBJECTIVES = {
+    "vendi": "diversity.vendi",
+    "nearest_neighbour": "diversity.nearest_neighbour",
+    "mean_pairwise_distance": "diversity.mean_pairwise_distance",
+    "distinct": "beside_real.distinct",
+    "coverage": "coverage.tenths",
+    "kid": "judge.kid",
+    "samples": "counts.saved",
+    "in_range": "counts.in_range",
+    "seconds": "meter.seconds",
+    "code_steps": "meter.code_steps",
+    "code_steps_per_sample": "meter.code_steps_per_sample",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -36,6 +51,7 @@ class RunOptions(Question):
     animation: bool = True
     report: bool = True
     checkpoint_seconds: float = option(30, at_least=0)
+    objective: str | None = option(None, words=tuple(OBJECTIVES))
 
 
 @dataclass(frozen=True, kw_only=True)
