@@ -154,8 +154,6 @@ def _dispatch(task: _Job, config: str, name: str, words: list[str]) -> None:
             hydra.hydra_help(config, parser, args)
         elif args.cfg:
             hydra.show_cfg(config, args.overrides, args.cfg, args.package, args.resolve)
-        elif args.shell_completion:
-            hydra.shell_completion(config, args.overrides)
         elif args.info:
             hydra.show_info(args.info, config, args.overrides)
         elif args.multirun or _SWEEP in args.overrides:

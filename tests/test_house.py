@@ -25,7 +25,7 @@ MAX_LINES = 300
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("launch",),
+    ("launch", "completion"),
     ("commands",),
     ("api",),
     ("report",),

@@ -36,6 +36,15 @@ from invset.errors import InvsetError, did_you_mean, first_lines
 #: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
 SHORT = ("K", "n", "mu0", "alpha", "inner_steps", "constraint")
 
+#: Where ``hydra.verbose=`` lets libraries log: invset tells what it does itself.
+_LOGGING = {
+    "version": 1,
+    "formatters": {"plain": {"format": "%(name)s: %(message)s"}},
+    "handlers": {"terminal": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"level": "INFO", "handlers": ["terminal"]},
+    "disable_existing_loggers": False,
+}
+
 #: What Hydra calls where the folder of ``--config-dir`` comes from.
 _OWN = "command-line"
 
@@ -84,7 +93,13 @@ def loader(folder: str | None = None, more: str | Path | None = None) -> Loader:
     Args:
         folder: in place of it, that of ``--config-path``.
         more: another folder of options, that of ``--config-dir``.
+
+    Raises:
+        InvsetError: no such folder.
     """
+    for one in (folder, more):
+        if one is not None and not Path(one).is_dir():
+            raise InvsetError(f"there is no folder of options {one}; --config-dir takes one")
     version.setbase("1.3")
     setup_globals()
     path = create_config_search_path(str(Path(folder or config_dir()).resolve()))
@@ -150,6 +165,9 @@ class Loader(ConfigLoaderImpl):
         cfg = super()._load_configuration_impl(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
+        if cfg.hydra.verbose:
+            with open_dict(cfg.hydra):
+                cfg.hydra.job_logging = cfg.hydra.hydra_logging = _LOGGING
         if run_mode is RunMode.RUN:  # a sweeper reads them once more
             typed = dict(zip(overrides, meaning, strict=True))
             given = cfg.hydra.overrides.task
