@@ -134,7 +134,7 @@ def _check_options(cfg: DictConfig) -> None:
     fractions that are no ranges.
     """
     fractions = cfg.fractions if isinstance(cfg.fractions, DictConfig) else {"": None}
-    for name, pair in fractions.items():
+    for name, pair in ((str(key), value) for key, value in fractions.items()):
         if not isinstance(pair, ListConfig) or len(pair) != 2 or not all(map(is_number, pair)):
             key = f"fractions.{name}={pair}" if name else f"fractions={cfg.fractions}"
             raise InvsetError(f"{key} is no range; type for example 'fractions.top=[0.95,1.1]'")
