@@ -213,7 +213,7 @@ def machine() -> dict[str, Any]:
 
 def _cpu() -> str:
     info = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
 
@@ -225,9 +225,8 @@ def write(arguments: argparse.Namespace, results: Any) -> None:
         name: str(value) if isinstance(value, Path) else value
         for name, value in vars(arguments).items()
     }
-    arguments.out.write_text(
-        json.dumps({"machine": machine(), "options": options, "results": results}, indent=2) + "\n"
-    )
+    told = {"machine": machine(), "options": options, "results": results}
+    arguments.out.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     print(f"-> {arguments.out}")
 
 
@@ -286,6 +285,9 @@ def in_a_process(file: str, words: Sequence[object], python: str = sys.executabl
     own allocator.
     """
     done = subprocess.run(
-        [python, file, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True
+        [python, file, *map(str, words)],
+        check=True,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
     )
     return json.loads(done.stdout)

@@ -94,7 +94,9 @@ def main() -> None:
     o |= {key: float(value) for key, value in (word.split("=") for word in sys.argv[1:])}
     path = Path("outputs/benchmarks/robust.csv")
     path.parent.mkdir(parents=True, exist_ok=True)
-    there = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+    there = (
+        list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+    )
     done = {(row["generator"], row["M"], row["seed"], row["asked"]) for row in there}
     for name, views in CELLS:
         key = (name, str(views), str(int(o["seed"])), str(int(o["n"] * o["classes"])))
@@ -102,7 +104,7 @@ def main() -> None:
             continue
         row = measured(name, views, o)
         print(row, flush=True)
-        with path.open("a", newline="") as file:
+        with path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, FIELDS)
             if not there:
                 writer.writeheader()

@@ -42,7 +42,10 @@ def commands() -> dict[str, list[str]]:
 def imported(command: list[str]) -> list[str]:
     """Which of `HEAVY` a command imports."""
     done = subprocess.run(
-        [command[0], "-X", "importtime", *command[1:]], check=True, capture_output=True, text=True
+        [command[0], "-X", "importtime", *command[1:]],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
     )
     names = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     return [name for name in HEAVY if name in names]

@@ -49,7 +49,7 @@ def run(folder: Path, overrides: list[str], neurons: str, ranges: str) -> list[d
     ]
     cfg.fractions = OmegaConf.create(ranges)  # an override would add to the ranges that are there
     compare.main(cfg)
-    return list(csv.DictReader((folder / "runs.csv").read_text().splitlines()))
+    return list(csv.DictReader((folder / "runs.csv").read_text(encoding="utf-8").splitlines()))
 
 
 def figures(row: dict[str, str]) -> dict[str, float]:

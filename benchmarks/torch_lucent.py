@@ -71,11 +71,11 @@ def environment(folder: Path) -> Path:
         packages = subprocess.run(
             [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
         # addsitedir, so that what is installed in editable form is seen too
         shared = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
-        (Path(packages.stdout.strip()) / "shared.pth").write_text(shared)
+        (Path(packages.stdout.strip()) / "shared.pth").write_text(shared, encoding="utf-8")
         pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         subprocess.run([*pip, "--no-deps", *WITHOUT_DEPENDENCIES], check=True)
         subprocess.run([*pip, *WITH_DEPENDENCIES], check=True)

@@ -8,7 +8,8 @@ The names below are loaded when they are first used, so that ``import invset`` (
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # to a type checker it is true; typing itself is not needed for that
 
 if TYPE_CHECKING:
     from invset.api import InverseSetSampler, Result

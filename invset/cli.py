@@ -11,9 +11,12 @@ import json
 import os
 import sys
 
-from invset.errors import InvsetError, did_you_mean
+from invset.completion import complete
+from invset.errors import InvsetError, brief, did_you_mean
 from invset.launch import begin, guarded, launch
 from invset.problem.allocator import keep_freed_memory
+from invset.own_modules import own_modules_last
+from invset.terminal import shown
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without
 #: a configuration, main takes the words that were typed
@@ -105,6 +108,25 @@ def usage() -> str:
     )
 
 
+#: Flags of Hydra's that a value stands behind.
+_VALUED = (
+    *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--cfg", "-c", "--package", "-p"),
+)
+
+_COMPLETION = {"-sc", "--shell-completion"}
+
+
+def flags_last(arguments: list[str]) -> list[str]:
+    """Put flags that stand before the command behind it: ``invset --config-dir mine run``."""
+    count = 0
+    while arguments[count : count + 1] and arguments[count].startswith("-"):
+        count += 2 if arguments[count] in _VALUED else 1
+    if not arguments[count:]:
+        raise InvsetError(f"a command is missing: {', '.join(COMMANDS)}")
+    return [*arguments[count:], *arguments[:count]]
+
+
 def pick(arguments: list[str]) -> tuple[str, list[str]]:
     """Split arguments into the command and the rest.
 
@@ -131,7 +153,8 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         try:
-            _main()
+            with shown():
+                _main()
         finally:
             sys.stdout.flush()  # a pipe that has been closed, as by head, is told now
     except BrokenPipeError:
@@ -146,16 +169,23 @@ def _main() -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return
-    if arguments[0] in ("-V", "--version"):
+    if "-V" in arguments or "--version" in arguments:
         from invset import __version__
 
         print(f"invset {__version__}")
         return
     try:
-        name, rest = pick(arguments)
+        if _COMPLETION & {*arguments}:
+            words = [word for word in arguments if word not in _COMPLETION and "=" in word]
+            configured = {name: config for name, (_, config, _) in COMMANDS.items()}
+            print(*complete(words, configured), sep="\n")
+            return
+        name, rest = pick(flags_last(arguments))
+        if any("\0" in word for word in rest):
+            raise InvsetError("a word that is typed can't hold a NUL byte; leave it out")
         sys.exit(start(name, rest))
     except InvsetError as error:
-        print(f"invset: {error}", file=sys.stderr)
+        print(f"invset: {brief(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("invset: interrupted", file=sys.stderr)
@@ -170,23 +200,19 @@ def start(name: str, rest: list[str]) -> int:
     if name == "list":
         rest = _listed(rest)
     if config is None:
-        return importlib.import_module(module).main(rest)
+        return guarded(lambda: importlib.import_module(module).main(rest), name)
     keep_freed_memory()
-    sys.path.insert(0, os.getcwd())  # network.module._target_=my_network.build finds my_network.py
+    own_modules_last(os.getcwd())
     if "--resume" in rest:
         return _resume(name, rest)
     return launch(lambda: importlib.import_module(module).main, config, name, rest)
-
-
-#: What a folder is named behind.
-_FOLDER = ("--config-dir", "-cd", "--config-path", "-cp")
 
 
 def _listed(rest: list[str]) -> list[str]:
     """``labels volc network=mini`` as Hydra takes it: ``what=labels 'words=["volc"]'
     network=mini``.
     """
-    named = {i + 1 for i, word in enumerate(rest) if word in _FOLDER}
+    named = {i + 1 for i, word in enumerate(rest) if word in _VALUED}
     plain = {
         i: word
         for i, word in enumerate(rest)
@@ -215,7 +241,7 @@ def _resume(name: str, rest: list[str]) -> int:
 
     def go_on() -> int | None:
         typed.check(cfg)
-        return begin(lambda: importlib.import_module(module).main, cfg, **resumed)
+        return begin(lambda: importlib.import_module(module).main, name, cfg, **resumed)
 
     with owned(typed.folder, resume=True):
         return guarded(go_on, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +22,22 @@ def first_lines(error: BaseException, most: int = 300) -> str:
     if " " not in text:
         return ""
     return text if len(text) <= most else text[:most] + " …"
+
+
+def brief(text: str, word: int = 200, most: int = 3000) -> str:
+    """A sentence in which nothing that was typed, or read from a file, is endless.
+
+    Args:
+        text: what is told.
+        word: characters of a word that has more than that, half of them from each end.
+        most: characters of the whole.
+    """
+
+    def cut(found: re.Match[str]) -> str:
+        return f"{found[0][: word // 2]}…{found[0][-word // 2 :]}"
+
+    text = re.sub(rf"\S{{{word + 1},}}", cut, text)
+    return text if len(text) <= most else f"{text[:most]} …"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from invset.config.unused import Unused, register, remove_if_empty, unused_folders
-from invset.errors import InvsetError, did_you_mean, is_out_of_memory
+from invset.errors import InvsetError, brief, did_you_mean, is_out_of_memory
+from invset.own_modules import own_modules_last
 
 # Hydra and OmegaConf are imported where a command runs: `invset --help` needs neither
 
@@ -59,7 +60,7 @@ def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -
         ) from error
     if job.broken is not None:
         raise job.broken
-    return max(job.codes, default=0)
+    return job.ended()
 
 
 class _Job:
@@ -69,6 +70,7 @@ class _Job:
         begun: whether it was called.
         codes: exit codes.
         broken: the pipe that nobody reads any more.
+        sweep: the folder of the sweep; None: there is none.
     """
 
     def __init__(self, main: Callable[[], Main], name: str) -> None:
@@ -77,16 +79,25 @@ class _Job:
         self.begun = False
         self.codes: list[int] = []
         self.broken: BrokenPipeError | None = None
+        self.sweep: Path | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In the process of a job that a launcher (joblib, submitit) began."""
         self.__dict__.update(state)
         register(Unused())
 
-    def __call__(self, cfg: Any) -> int:
+    def ended(self) -> int:
+        """The highest exit code; that of jobs in other processes stands in their folders."""
+        from invset.commands.outcome import worst
+
+        others = 0 if self.codes or self.sweep is None else worst(self.sweep)
+        return max(self.codes, default=others)
+
+    def __call__(self, cfg: Any) -> float:
         from hydra.core.hydra_config import HydraConfig
 
         self.begun = True
+        own_modules_last(HydraConfig.get().runtime.cwd)  # a launcher may begin a job elsewhere
         sweeping = _sweeping()
         try:
             code = guarded(lambda: self._work(cfg, sweeping), self.name)
@@ -100,26 +111,36 @@ class _Job:
         if code == 130 and sweeping:
             _join_sweep(cfg)
             raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
-        return code
+        return self._told(cfg, code) if sweeping else code
+
+    def _told(self, cfg: Any, code: int) -> float:
+        """What the sweeper gets."""
+        from invset.commands.outcome import objective
+        from invset.commands.own_folder import job_folder
+
+        name = cfg.get("objective")
+        return code if name is None else objective(str(name), job_folder())
 
     def _work(self, cfg: Any, sweeping: bool) -> int:
         """Run in the job's own folder; a folder that is refused is not written to, not even why."""
         from invset.commands.own_folder import in_own_folder, note_failure
 
         note = note_failure if sweeping else None
-        run = partial(begin, self.main, cfg)
+        run = partial(begin, self.main, self.name, cfg)
         return in_own_folder(cfg, partial(guarded, run, self.name, note))
 
 
-def begin(main: Callable[[], Main], cfg: Any, **rest: Any) -> int | None:
-    """Check the options of all components, before `main` is asked for: then torch is imported."""
-    from invset.config.validate import check_components
+def begin(main: Callable[[], Main], name: str, cfg: Any, **rest: Any) -> int | None:
+    """Check all options, before `main` is asked for: then torch is imported."""
+    from invset.config.commands import OPTIONS
+    from invset.config.validate import check_components, check_own
 
     check_components(cfg, whole="what" not in cfg)  # `invset list` shows what is missing, too
+    check_own(cfg, OPTIONS[name])
     return main()(cfg, **rest)
 
 
-def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[str]) -> None:
+def _dispatch(task: _Job, config: str, name: str, words: list[str]) -> None:
     """What Hydra's own main does, with our loader."""
     from hydra._internal.hydra import Hydra
     from hydra.core.global_hydra import GlobalHydra
@@ -138,12 +159,10 @@ def _dispatch(task: Callable[[Any], int], config: str, name: str, words: list[st
             hydra.hydra_help(config, parser, args)
         elif args.cfg:
             hydra.show_cfg(config, args.overrides, args.cfg, args.package, args.resolve)
-        elif args.shell_completion:
-            hydra.shell_completion(config, args.overrides)
         elif args.info:
             hydra.show_info(args.info, config, args.overrides)
         elif args.multirun or _SWEEP in args.overrides:
-            _hold(hydra, held)
+            _hold(hydra, held, task)
             hydra.multirun(config, task, [*args.overrides, _SWEEP])
         else:
             hydra.run(config, task, args.overrides)
@@ -159,16 +178,18 @@ class _Held(ExitStack):
         return _Held, ()
 
 
-def _hold(hydra: Any, held: ExitStack) -> None:
+def _hold(hydra: Any, held: ExitStack, job: _Job) -> None:
     """Let the sweep take its folder as soon as its configuration is known: Hydra writes next."""
     from invset.commands.own_folder import own_sweep
 
     compose = hydra.compose_config
 
     def composed(*words: Any, **options: Any) -> Any:
+        del hydra.compose_config  # once; and a launcher may send Hydra to other processes
         cfg = compose(*words, **options)
         if "overwrite" in cfg:
             held.enter_context(own_sweep(cfg))
+            job.sweep = Path(cfg.hydra.sweep.dir).absolute()
         return cfg
 
     hydra.compose_config = composed
@@ -227,6 +248,7 @@ def guarded(
         if message is None:
             traceback.print_exc()
         code, reason = (1, f"{type(error).__name__}: {error}") if message is None else (2, message)
+        reason = brief(reason)
         print(f"invset: {reason}", file=sys.stderr)
         if note is not None:
             note(code, reason)
@@ -247,6 +269,8 @@ def bad_input(error: BaseException, command: str) -> str | None:
         cause = cause.__cause__
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return one_sentence(error, command)
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return f"can't look at {error.filename} ({error.strerror})"
     if is_out_of_memory(error):
         return "there is not enough memory for that; type smaller K= and n="
     return None

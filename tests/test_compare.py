@@ -87,6 +87,7 @@ def test_options_of_a_sampler_that_is_compared(
         ("options={strem: {walk: 0.8}}", "names strem, which use= does not. Did you mean stream?"),
         ("options={stream: 0.8}", "options= holds those of samplers: 'options={stream: {walk: 0.8"),
         ("options=0.8", "options= holds those of samplers: 'options={stream: {walk: 0.8}}', not"),
+        ("fractions=.", "fractions=. is no range; type for example"),
         ("options={stream: {wlak: 0.8}}", "no option sampler.wlak. Did you mean sampler.walk?"),
         ("options={stream: {walk: 8}}", "sampler.walk must be a number above 0 and at most 1"),
     ],

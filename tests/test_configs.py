@@ -137,6 +137,7 @@ def test_the_default_run() -> None:
         "report": True,
         "progress": True,
         "checkpoint_seconds": 30,
+        "objective": None,
         "overwrite": False,
         "limits": {
             "_target_": "invset.samplers.base.Limits",

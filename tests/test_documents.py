@@ -14,7 +14,8 @@ from conftest import EXAMPLES, OUTSIDE
 from omegaconf import OmegaConf
 
 from invset.cli import COMMANDS, pick
-from invset.config.compose import components, compose, options_of, samplers
+from invset.config.compose import compose, samplers
+from invset.config.parts import components, options_of
 from invset.config.validate import check_components
 
 ROOT = Path(__file__).parents[1]

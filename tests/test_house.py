@@ -5,6 +5,7 @@ whom.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ MAX_LINES = 300
 
 #: Floors from the top. A folder or file imports lower floors alone, and itself.
 FLOORS = (
+    ("__main__",),
     ("cli",),
-    ("launch",),
+    ("launch", "completion"),
     ("commands",),
     ("api",),
     ("report",),
@@ -35,7 +37,7 @@ FLOORS = (
     ("nets",),
     ("files", "hub"),
     ("core",),
-    ("errors", "progress", "whole", "__init__"),
+    ("errors", "own_modules", "progress", "terminal", "whole", "__init__"),
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -211,3 +213,38 @@ def test_the_citation_is_of_this_version() -> None:
     assert [paper.year for paper in citation.references] == [2020, 2017]
     for key in ("cff-version", "message", "title"):  # what the format asks for
         assert citation[key], key
+
+
+def unencoded(tree: ast.Module) -> Iterator[int]:
+    """Lines that read or write text as the locale has it."""
+    binary = ("os", "Image", "av", "gzip", "tarfile", "bundle")  # or no files
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call) or any(one.arg == "encoding" for one in call.keywords):
+            continue
+        holder, _, name = ast.unparse(call.func).rpartition(".")
+        modes = [ast.unparse(one) for one in (*call.args, *call.keywords)]
+        bytes_ = any(re.fullmatch(r"(mode=)?'[rwax+]*b[rwax+]*'", one) for one in modes)
+        opens = name == "open" and holder not in binary and not bytes_
+        texts = name in ("read_text", "write_text") and holder
+        pipes = holder == "subprocess" and any(one.startswith("text=") for one in modes)
+        if opens or texts or pipes:
+            yield call.lineno
+
+
+def test_text_has_an_encoding() -> None:
+    root = PACKAGE.parent
+    files = [
+        path
+        for part in ("invset", "benchmarks", "examples")
+        for path in (root / part).rglob("*.py")
+    ]
+    against = [
+        f"{path.relative_to(root)}:{line}"
+        for path in files
+        for line in unencoded(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert against == [], "say encoding="
+    for text in ("p.read_text()", "open(p)", "p.open('w')", "subprocess.run(p, text=True)"):
+        assert list(unencoded(ast.parse(text))) == [1]
+    for text in ("p.read_text(encoding='utf-8')", "open(p, 'rb')", "p.open(mode='wb')"):
+        assert list(unencoded(ast.parse(text))) == []

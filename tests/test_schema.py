@@ -13,10 +13,10 @@ from typing import Any
 
 import hydra
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from typed import typed
 
-from invset.config.commands import ProbeOptions, RunOptions
+from invset.config.commands import OPTIONS
 from invset.config.compose import SHORT, compose, config_dir, samplers
 from invset.config.schema import read, structured
 from invset.core.options import Bounds
@@ -97,11 +97,19 @@ def test_a_component_composes_as_it_is_made(target: str) -> None:
     assert hydra.utils.instantiate(cfg, **given) == of(target)(**given)
 
 
-@pytest.mark.parametrize("command", ["run", "probe"])
+@pytest.mark.parametrize("command", OPTIONS)
 def test_options_of_commands_are_those_of_their_files(command: str) -> None:
-    cfg = compose(command)
-    for one in fields({"run": RunOptions, "probe": ProbeOptions}[command]):
-        assert cfg[one.name] == one.default
+    def same(cfg: DictConfig, options: type) -> None:
+        for one in fields(options):
+            if is_dataclass(one.default_factory):
+                same(cfg[one.name], one.default_factory)
+            elif one.default is MISSING and one.default_factory is MISSING:
+                assert OmegaConf.is_missing(cfg, one.name)
+            else:
+                default = one.default
+                assert cfg[one.name] == (one.default_factory() if default is MISSING else default)
+
+    same(compose(command.replace(" ", "_")), OPTIONS[command])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import hydra
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from tqdm import tqdm
 
 from invset.analysis.discover import figures, measure
@@ -23,6 +23,7 @@ from invset.config.compose import compose, own_dir
 from invset.config.judging import Judging, judging
 from invset.config.real_images import load_reference
 from invset.config.validate import check_components, several
+from invset.core.checks import is_number
 from invset.errors import InvsetError, did_you_mean
 from invset.files.rundir import RunDir
 from invset.problem.problem import Neuron, Problem
@@ -83,7 +84,11 @@ def _read(table: Path) -> list[dict[str, str]]:
     Raises:
         InvsetError: they were written by a version with other columns.
     """
-    rows = list(csv.DictReader(table.read_text().splitlines())) if table.exists() else []
+    rows = (
+        list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+        if table.exists()
+        else []
+    )
     if rows and not {*KEY, "status", "counts.saved"} <= set(rows[0]):
         raise InvsetError(
             f"{table} has the columns of an older version, to which no run can be added; delete it,"
@@ -125,7 +130,14 @@ def _neurons(cfg: DictConfig) -> list[tuple[str, int | str]]:
 
 
 def _check_options(cfg: DictConfig) -> None:
-    """Raise `InvsetError` for options of a sampler that is not compared, or for no options."""
+    """Raise `InvsetError` for options of a sampler that is not compared, for no options, or for
+    fractions that are no ranges.
+    """
+    fractions = cfg.fractions if isinstance(cfg.fractions, DictConfig) else {"": None}
+    for name, pair in ((str(key), value) for key, value in fractions.items()):
+        if not isinstance(pair, ListConfig) or len(pair) != 2 or not all(map(is_number, pair)):
+            key = f"fractions.{name}={pair}" if name else f"fractions={cfg.fractions}"
+            raise InvsetError(f"{key} is no range; type for example 'fractions.top=[0.95,1.1]'")
     if cfg.options is None:
         return
     form = "options= holds those of samplers: 'options={stream: {walk: 0.8}}'"

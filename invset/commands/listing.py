@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from invset.config.compose import components, compose, config_dir, options_of, own_dir
+from invset.config.compose import compose, config_dir, own_dir
+from invset.config.parts import components, options_of
 from invset.config.published import is_published
 from invset.core.checks import check_choice
 from invset.errors import InvsetError, did_you_mean

@@ -18,6 +18,7 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from invset.commands.outcome import exit_code
 from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged
 from invset.commands.run_surroundings import surroundings
@@ -189,7 +190,7 @@ class Job:
             write_report(self.rundir.path)
 
     def _say(self, result: Result) -> int:
-        summary = json.loads((self.rundir / "summary.json").read_text())
+        summary = json.loads((self.rundir / "summary.json").read_text(encoding="utf-8"))
         for line in summary["sentences"]:
             print(line)
         if len(result):
@@ -198,7 +199,7 @@ class Job:
             print(self.rundir / "report.html")
         if result.status is Status.INTERRUPTED:
             print(f"go on with: {self._command()}")
-        return {Status.REACHED: 0, Status.INTERRUPTED: 130}.get(result.status, 3)
+        return exit_code(self.rundir.path)
 
 
 def _interrupt(*_: Any) -> None:

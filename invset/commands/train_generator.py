@@ -62,7 +62,7 @@ def main(cfg: DictConfig) -> None:
         "held-out pictures": ["val_rmse", "val_code_error", "val_same_class"],
     }
     plot_log(out / "log.csv", "images", panels, out / "curves.png", "generator")
-    (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
     print(f"{out / 'generator.safetensors'}\n{out / 'prior.safetensors'}")
 
 

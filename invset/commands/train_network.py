@@ -53,7 +53,7 @@ def main(cfg: DictConfig) -> None:
         "learning rate": ["lr"],
     }
     plot_log(out / "log.csv", "epoch", panels, out / "curves.png", "network")
-    (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
     print(
         f"top-1 on {Path(cfg.data.val).name}:"
         f" {accuracy(folded, val):.2%}\n{out / 'network.safetensors'}"

@@ -8,29 +8,42 @@ option.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from invset.config import schema
+from invset.config.names import kept, named
+from invset.config.option_files import OptionFiles
+from invset.config.parts import fill_in, options_of
 from invset.config.words import meant
-from invset.errors import InvsetError, did_you_mean
+from invset.errors import InvsetError, did_you_mean, first_lines
 
 #: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
 SHORT = ("K", "n", "mu0", "alpha", "inner_steps", "constraint")
+
+#: Where ``hydra.verbose=`` lets libraries log: invset tells what it does itself.
+_LOGGING = {
+    "version": 1,
+    "formatters": {"plain": {"format": "%(name)s: %(message)s"}},
+    "handlers": {"terminal": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"level": "INFO", "handlers": ["terminal"]},
+    "disable_existing_loggers": False,
+}
 
 #: What Hydra calls where the folder of ``--config-dir`` comes from.
 _OWN = "command-line"
@@ -80,7 +93,13 @@ def loader(folder: str | None = None, more: str | Path | None = None) -> Loader:
     Args:
         folder: in place of it, that of ``--config-path``.
         more: another folder of options, that of ``--config-dir``.
+
+    Raises:
+        InvsetError: no such folder.
     """
+    for one in (folder, more):
+        if one is not None and not Path(one).is_dir():
+            raise InvsetError(f"there is no folder of options {one}; --config-dir takes one")
     version.setbase("1.3")
     setup_globals()
     path = create_config_search_path(str(Path(folder or config_dir()).resolve()))
@@ -95,6 +114,35 @@ class Loader(ConfigLoaderImpl):
 
     _targets: dict[str, str]
 
+    def __init__(self, path: ConfigSearchPath) -> None:
+        super().__init__(path)
+        self.repository = OptionFiles(path)
+
+    def load_configuration(self, *words: Any, **options: Any) -> DictConfig:
+        """Compose a configuration.
+
+        Raises:
+            InvsetError: Hydra or OmegaConf can't read what was typed, and does not say so itself.
+        """
+        try:
+            return super().load_configuration(*words, **options)
+        except (InvsetError, HydraException):
+            raise
+        except RecursionError as error:
+            raise InvsetError("lists and dictionaries are nested too deeply there") from error
+        except Exception as error:  # whatever a parser raises, it is of what was typed
+            raise InvsetError(f"can't read these words: {first_lines(error)}") from error
+
+    def _parse_overrides_and_create_caching_repo(
+        self, config_name: str | None, overrides: list[str]
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        parsed, repository = super()._parse_overrides_and_create_caching_repo(
+            config_name, overrides
+        )
+        for one in parsed:
+            named(one)
+        return parsed, repository
+
     def _load_configuration_impl(
         self,
         config_name: str | None,
@@ -103,7 +151,8 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        overrides = meant(config_name, overrides)
+        meaning = meant(config_name, overrides)
+        overrides = [kept(word) for word in meaning]
         parsed, _ = self._parse_overrides_and_create_caching_repo(config_name, overrides)
         self._targets = {}
         for one in parsed:
@@ -116,6 +165,13 @@ class Loader(ConfigLoaderImpl):
         cfg = super()._load_configuration_impl(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
+        if cfg.hydra.verbose:
+            with open_dict(cfg.hydra):
+                cfg.hydra.job_logging = cfg.hydra.hydra_logging = _LOGGING
+        if run_mode is RunMode.RUN:  # a sweeper reads them once more
+            typed = dict(zip(overrides, meaning, strict=True))
+            given = cfg.hydra.overrides.task
+            cfg.hydra.overrides.task = [typed[str(one)] for one in given._iter_ex(False)]
         if run_mode is RunMode.RUN and "sampler" in cfg:
             _hand_down(cfg, self._targets.get("sampler"))
         if run_mode is RunMode.RUN and "judge" in cfg:
@@ -163,72 +219,6 @@ class Loader(ConfigLoaderImpl):
                     " over them needs -m"
                 )
         ConfigLoaderImpl.validate_sweep_overrides_legal(overrides, run_mode, from_shell)
-
-
-def fill_in(node: DictConfig, targets: dict[str, str], path: str = "") -> None:
-    """Lay every component of a configuration over the options of its class, in place.
-
-    Args:
-        node: a part of the configuration.
-        targets: path -> class that was typed in place of the file's; of what the file gives, it
-            gets the options that it has.
-        path: of `node`, with a dot behind it.
-    """
-    for key, part in parts(node):
-        here = f"{path}{key}"
-        if here == "hydra":
-            continue
-        typed = targets.get(here)
-        filled = schema.structured(typed or _target(part) or "")
-        if filled is not None:
-            node[key] = _laid_over(filled, part, typed)
-            part = node[key]
-        fill_in(part, targets, f"{here}.")
-
-
-def _laid_over(filled: DictConfig, part: DictConfig, typed: str | None) -> DictConfig:
-    if typed is not None:
-        known = {key: part._get_node(key) for key in part if key in filled}
-        part = OmegaConf.create({**known, "_target_": typed})
-    filled.merge_with(part)
-    options = schema.read(filled["_target_"]) or {}
-    for key in map(str, part):
-        if OmegaConf.is_missing(part, key):  # a value that the file wants to be typed
-            filled[key] = "???"
-        elif key in options and options[key].is_off(part._get_node(key)):
-            filled[key] = "off"
-    return filled
-
-
-def parts(node: DictConfig) -> Iterator[tuple[str, DictConfig]]:
-    """What holds options of its own in a part of a configuration, by its key."""
-    for key in list(node):
-        part = node._get_node(key)
-        if isinstance(part, DictConfig) and not part._is_none() and not part._is_missing():
-            yield str(key), part
-
-
-def components(node: DictConfig, path: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """Every component of a configuration whose options are known, with what is typed before its
-    keys, for example ``sampler.step.``.
-    """
-    for key, part in parts(node):
-        if key == "hydra":
-            continue
-        if options_of(part) is not None:
-            yield f"{path}{key}.", part
-        yield from components(part, f"{path}{key}.")
-
-
-def options_of(part: DictConfig) -> dict[str, schema.Option] | None:
-    """The options of a component, or None where it names no class that can be read."""
-    return schema.read(_target(part) or "")
-
-
-def _target(part: DictConfig) -> str | None:
-    if "_target_" not in part or OmegaConf.is_missing(part, "_target_"):
-        return None
-    return str(part["_target_"])
 
 
 def _hand_down(cfg: DictConfig, typed: str | None) -> None:

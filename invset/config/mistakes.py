@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -20,7 +22,8 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from invset.config.compose import config_dir, options_of, parts
+from invset.config.compose import config_dir
+from invset.config.parts import options_of, parts
 from invset.errors import InvsetError, did_you_mean
 
 #: Most options of a group that a sentence lists.
@@ -83,6 +86,13 @@ def _no_target(target: str, error: BaseException) -> str:
     """Why the class or function that ``_target_`` names can't be had."""
     module, _, name = target.rpartition(".")
     absent = error.name if isinstance(error, ModuleNotFoundError) else None
+    own = _hidden(target)
+    if absent is not None and own is not None:
+        top = target.split(".")[0]
+        return (
+            f"there is no {target}: {top} is {sys.modules[top].__file__}, not {own}; give yours"
+            " another name"
+        )
     if absent == target:
         return (
             f"there is no {name} in {module}; _target_= takes file.Name, as it stands in the file"
@@ -95,6 +105,18 @@ def _no_target(target: str, error: BaseException) -> str:
     from invset.nets.trace import told  # which imports torch
 
     return f"{target} can't be loaded: {told(error)}"
+
+
+def _hidden(module: str) -> Path | None:
+    """The file in the working folder that is called as a module from elsewhere, which is taken in
+    its place; None: there is none.
+    """
+    name = module.split(".")[0]
+    own = next(filter(Path.exists, (Path.cwd() / f"{name}.py", Path.cwd() / name)), None)
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    if own is None or loaded is None or own in (Path(loaded), *Path(loaded).parents):
+        return None
+    return own
 
 
 def _no_option(group: str, option: str, more: Sequence[str]) -> str:

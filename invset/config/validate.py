@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from types import NoneType
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from invset.config.commands import ProbeOptions, Question, RunOptions
-from invset.config.compose import components, options_of
+from invset.config.parts import components, options_of
 from invset.core.checks import check_batch, check_position, check_range, is_number
 from invset.core.options import Bounds, check_option
 from invset.errors import InvsetError, did_you_mean
@@ -21,7 +20,6 @@ def check_config(cfg: DictConfig) -> None:
     if "ranges" in cfg.sampler:
         _check_rungs(cfg.sampler)
     _check_problem(cfg, ranged=True)
-    _check_values(cfg, RunOptions)
     # a run that is resumed may be older than the option
     if not isinstance(cfg.get("limits"), (DictConfig, NoneType)):
         raise InvsetError(
@@ -35,7 +33,6 @@ def check_config(cfg: DictConfig) -> None:
 def check_probe(cfg: DictConfig) -> None:
     """Raise `InvsetError` for values that no probe can have."""
     _check_problem(cfg, ranged=False)
-    _check_values(cfg, ProbeOptions)
 
 
 def check_components(cfg: DictConfig, whole: bool = True) -> None:
@@ -57,11 +54,27 @@ def check_components(cfg: DictConfig, whole: bool = True) -> None:
             options[key].check(f"{path}{key}", part[key])
 
 
-def _check_values(cfg: DictConfig, options: type[Question]) -> None:
+def check_own(cfg: DictConfig, options: type, before: str = "") -> None:
+    """Raise `InvsetError` for values that a command's own options can't have.
+
+    Args:
+        cfg: the command's configuration, or a part of it.
+        options: the dataclass that says what they are.
+        before: what is typed before a part's options, for example ``data.``.
+    """
     for one in fields(options):
-        if one.name in cfg:  # a run that is resumed may be older than the option
+        if one.name not in cfg:  # a run that is resumed may be older than the option
+            continue
+        key = f"{before}{one.name}"
+        value = cfg[one.name]
+        if is_dataclass(one.default_factory):
+            if not isinstance(value, DictConfig):
+                inner = fields(one.default_factory)[0].name
+                raise InvsetError(f"{key} has several options; type for example {key}.{inner}=…")
+            check_own(value, one.default_factory, f"{key}.")
+        else:
             bounds = one.metadata.get("bounds", Bounds())
-            check_option(one.name, cfg[one.name], str(one.type), bounds, one.default)
+            check_option(key, value, str(one.type), bounds, one.default)
 
 
 def asked(cfg: DictConfig, ranged: bool = True) -> list[dict[str, Any]]:

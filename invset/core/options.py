@@ -16,6 +16,7 @@ The same bounds are checked before torch is imported, from the source of the cla
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
@@ -23,7 +24,14 @@ from invset.core.checks import check_choice
 from invset.errors import InvsetError
 
 #: Annotation -> what a person is told.
-_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "Sequence[str]": "a list of texts",
+    "Sequence[int]": "a list of whole numbers",
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class Bounds:
     def hold(self, value: float) -> bool:
         """Whether a number lies within the bounds; NaN never does."""
         return not (
-            math.isnan(value)
+            (isinstance(value, float) and math.isnan(value))
             or (self.at_least is not None and value < self.at_least)
             or (self.above is not None and value <= self.above)
             or (self.at_most is not None and value > self.at_most)
@@ -99,8 +107,8 @@ def check_option(key: str, value: Any, kind: str, bounds: Bounds, default: Any =
     Args:
         key: what a person types, for example ``sampler.walk``.
         value: what was given.
-        kind: the annotation: "int", "float", "bool", "str", "int | str", or one of these with
-            ``| None``; others are not checked.
+        kind: the annotation: "int", "float", "bool", "str", "int | str", "Sequence[str]",
+            "Sequence[int]", or one of these with ``| None``; others are not checked.
         bounds: of numbers, and words of a text.
         default: of the option, an example for the sentence; MISSING or None if there is none.
 
@@ -114,12 +122,16 @@ def check_option(key: str, value: Any, kind: str, bounds: Bounds, default: Any =
         word = str(value).lower() if isinstance(value, bool) else value
         check_choice(key, word, bounds.words)
         return
-    if plain not in ("int", "float", "bool") or not {*others} <= {"None", "str"}:
+    if plain not in _NAMES or not {*others} <= {"None", "str"}:
         return
     if isinstance(value, str) and "str" in others and value in (bounds.words or ()):
         return
-    if _is(plain, value) and (plain == "bool" or bounds.hold(value)):
+    if _is(plain, value) and (plain not in ("int", "float") or bounds.hold(value)):
+        if _is("int", value) and abs(value) >= 2**63:  # no tensor holds it
+            raise InvsetError(f"{key} must be below 2^63, not {value}")
         return
+    if "str" in kind:
+        raise InvsetError(f"{key} must be {bounds.allowed(kind)}, not {value}")
     example = f"; for example {key}={_example(plain, bounds, default)}"
     raise InvsetError(f"{key} must be {bounds.allowed(kind)}, not {value}{example}")
 
@@ -136,6 +148,12 @@ def _end(value: float) -> str:
 
 
 def _is(kind: str, value: Any) -> bool:
+    if kind.startswith("Sequence"):
+        inner = kind.removeprefix("Sequence[").removesuffix("]")
+        listed = isinstance(value, Sequence) and not isinstance(value, str)
+        return listed and all(_is(inner, one) for one in value)
+    if kind == "str":
+        return isinstance(value, str)
     if isinstance(value, bool):
         return kind == "bool"
     return isinstance(value, (int, float) if kind == "float" else int) and kind != "bool"

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from invset.files.font import font
+from invset.terminal import one_line
 
 #: Width of a picture in pixels.
 WIDTH = 144
@@ -65,10 +66,10 @@ class Strips:
 
     def _write(self, draw: ImageDraw.ImageDraw, name: str, text: str, top: int) -> None:
         small = font(10)
-        value = _cut(draw, _short(text), WIDTH // 2)
+        value = _cut(draw, one_line(_short(text)), WIDTH // 2)
         room = WIDTH - 10 - draw.textlength(value, font=small)
         middle = top + _TALL / 2
-        draw.text((3, middle), _cut(draw, name, room), fill=_INK, font=small, anchor="lm")
+        draw.text((3, middle), _cut(draw, one_line(name), room), fill=_INK, font=small, anchor="lm")
         draw.text((WIDTH - 3, middle), value, fill=_INK, font=small, anchor="rm")
 
 

@@ -34,7 +34,11 @@ def _available(meminfo: Path) -> int | None:
     """``MemAvailable`` of Linux."""
     if not meminfo.exists():
         return None
-    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+    lines = dict(
+        line.split(":", 1)
+        for line in meminfo.read_text(encoding="utf-8").splitlines()
+        if ":" in line
+    )
     kilobytes = lines.get("MemAvailable", "").split()
     return 1024 * int(kilobytes[0]) if kilobytes else None
 
@@ -49,11 +53,13 @@ def _left(group: Path, names: tuple[str, str, str]) -> int | None:
     """What a control group has left; None where it is not limited, or says so in another way."""
     if not all((group / name).exists() for name in (*names[:2], "memory.stat")):
         return None
-    limit = (group / names[0]).read_text().strip()
+    limit = (group / names[0]).read_text(encoding="utf-8").strip()
     if not limit.isdigit():  # "max"
         return None
-    stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    used = int((group / names[1]).read_text()) - int(stat.get(names[2], 0))
+    stat = dict(
+        line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines()
+    )
+    used = int((group / names[1]).read_text(encoding="utf-8")) - int(stat.get(names[2], 0))
     return max(0, int(limit) - used)
 
 

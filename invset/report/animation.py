@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from invset.report.grid import FAINT, INK, PAPER, enlarge, font
+from invset.terminal import one_line
 
 #: Side of a frame's picture in pixels, about; small pictures are enlarged by a whole factor.
 SIDE = 192
@@ -109,7 +110,7 @@ def _frames(
         draw.text(
             (6, middle), f"{i + 1:>{digits}}/{len(images)}", fill=FAINT, font=small, anchor="lm"
         )
-        draw.text((width - 6, middle), captions[i], fill=INK, font=large, anchor="rm")
+        draw.text((width - 6, middle), one_line(captions[i]), fill=INK, font=large, anchor="rm")
         yield frame
 
 

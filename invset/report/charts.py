@@ -23,6 +23,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from invset.files.font import any_letters
+from invset.terminal import one_line
+
 # colours that matplotlib draws with -> the page's
 _INK, _FAINT, _ACCENT, _BAND, _SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 _COLOURS = {
@@ -34,22 +37,15 @@ _COLOURS = {
 }
 _STYLE: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "svg.hashsalt": "invset",  # the same chart, the same bytes
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
     **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), _FAINT),
-    **dict.fromkeys(
-        (
-            "xtick.labelcolor",
-            "ytick.labelcolor",
-            "axes.labelcolor",
-            "text.color",
-            "axes.titlecolor",
-        ),
-        _INK,
-    ),
+    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor", "axes.labelcolor"), _INK),
+    **dict.fromkeys(("text.color", "axes.titlecolor"), _INK),
 }
 #: Columns of ``optimization.csv`` that have the activations of the codes in flight.
 _ACTIVATIONS = re.compile(r"f\d*_(min|mean|max)")
@@ -93,7 +89,7 @@ def histogram(
             axes.axvspan(z1, z2, color=_BAND, linewidth=0)
         axes.hist(values, bins.tolist(), color=_ACCENT, rwidth=0.92)
         axes.set_xlim(low - margin, high + margin)
-        axes.set_xlabel(f"activation of {label}")
+        axes.set_xlabel(f"activation of {one_line(label, 60)}")
         axes.set_ylabel("samples")
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         return _svg(
@@ -170,7 +166,7 @@ def _activations(
         axes.axhspan(z1, z2, color=_BAND, linewidth=0)
     axes.fill_between(step, low, high, color=_SECOND, alpha=0.25, linewidth=0)
     _lines(axes, step, [("min", low, _SECOND), ("mean", mean, _ACCENT), ("max", high, _SECOND)])
-    axes.set_ylabel("activation" if neuron is None else f"activation of\n{name}")
+    axes.set_ylabel("activation" if neuron is None else f"activation of\n{one_line(name, 40)}")
     axes.set_xlabel("gradient step")
     return _svg(
         figure,
@@ -283,9 +279,10 @@ def _figure(
 def _svg(figure: Figure, alt: str) -> str:
     """Inline SVG with a text that says what it shows."""
     file = io.StringIO()
-    figure.savefig(
-        file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    )
+    alt = one_line(alt, 1000)
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with any_letters():
+        figure.savefig(file, format="svg", metadata=nothing)
     svg = file.getvalue()
     svg = " ".join(svg[svg.index("<svg") :].split())
     # a page holds many charts: ids that nothing refers to are dropped, the others made unique

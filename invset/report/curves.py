@@ -23,7 +23,7 @@ def plot_log(log: Path, x: str, panels: Mapping[str, Sequence[str]], out: Path, 
         out: PNG or SVG to write.
         title: above the panels.
     """
-    with log.open(newline="") as file:
+    with log.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     figure, axes = plt.subplots(
         1, len(panels), figsize=(4.2 * len(panels), 3.2), layout="constrained", squeeze=False

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from invset.files.font import font
+from invset.terminal import one_line
 
 #: Side in pixels that small images are enlarged to, by a whole factor, without blurring.
 SIDE = 96
@@ -53,6 +54,7 @@ def label_grid(
     normal = font(14)
     small = font(11)
     large = font(17)
+    title, footer = one_line(title), one_line(footer)
     columns = max(len(images) for _, images, _ in rows)
     probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     left = _MARGIN + max(

@@ -11,8 +11,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from invset.terminal import plain
+
 #: Where templates are looked for.
 FOLDERS = (Path(__file__).parent / "templates",)
+
+
+def _shown(value: Any) -> Any:
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @lru_cache(maxsize=4)
@@ -20,6 +26,7 @@ def _environment(folders: tuple[Path, ...]) -> Environment:
     return Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

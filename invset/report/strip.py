@@ -15,7 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from invset.files.font import any_letters
 from invset.studies.probed import AGAIN, COLUMNS, DOWN, RANDOM, REAL, UP, WHOLE
+from invset.terminal import one_line
 
 #: A row has its colour whatever else is known.
 _COLOURS = {
@@ -95,6 +97,11 @@ def plot(strips: Sequence[Strip], title: str, band: str, out: Path) -> None:
         band: what the bands are.
         out: PNG to write.
     """
+    with any_letters():
+        _draw(strips, one_line(title, 100), band).savefig(out)
+
+
+def _draw(strips: Sequence[Strip], title: str, band: str) -> Figure:
     heights = [0.28 * len(strip.rows) + 0.75 for strip in strips]
     figure = Figure(figsize=(9.5, sum(heights) + 1.25), dpi=110, layout="constrained")
     axes = figure.subplots(len(strips), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[
@@ -111,7 +118,7 @@ def plot(strips: Sequence[Strip], title: str, band: str, out: Path) -> None:
         frameon=False,
         fontsize=8.5,
     )
-    figure.savefig(out)
+    return figure
 
 
 def _panel(axis: Axes, strip: Strip) -> None:
@@ -138,7 +145,7 @@ def _panel(axis: Axes, strip: Strip) -> None:
         fontsize=9,
     )
     axis.set_ylim(len(strip.rows) - 0.4, -0.6)
-    axis.set_title(strip.name, loc="left", fontsize=10, fontweight="bold")
+    axis.set_title(one_line(strip.name, 80), loc="left", fontsize=10, fontweight="bold")
     axis.grid(axis="x", alpha=0.3)
     axis.tick_params(axis="y", length=0)
     axis.tick_params(axis="x", labelsize=9)

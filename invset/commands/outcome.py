@@ -1,0 +1,49 @@
+"""How jobs ended, from their folders: exit codes, and what a sweeper that searches is told."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from invset.config.commands import OBJECTIVES
+from invset.files.job_list import jobs_of
+
+#: How a run ended -> its exit code; 3 where samples are missing.
+_CODES = {"reached": 0, "interrupted": 130}
+
+
+def exit_code(folder: Path) -> int:
+    """Of a job, whatever process it ran in: 0, 2 for bad input, 3 for a range that was not reached,
+    130 for Ctrl-C; 1 where it was stopped before it ended.
+    """
+    failed = _read(folder / "failed.json")
+    if failed is not None:
+        return int(failed["exit_code"])
+    summary = _read(folder / "summary.json")
+    if summary is None:
+        return 1
+    return _CODES.get(summary["status"], 3) if "status" in summary else 0
+
+
+def worst(sweep: Path) -> int:
+    """The highest exit code of a sweep's jobs."""
+    return max(map(exit_code, jobs_of(sweep)), default=0)
+
+
+def objective(name: str, folder: Path) -> float:
+    """A figure of a job; NaN, which sweepers take for a job that failed, where it has none.
+
+    Args:
+        name: one of `OBJECTIVES`.
+        folder: of the job.
+    """
+    value: Any = _read(folder / "summary.json")
+    for key in OBJECTIVES[name].split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return math.nan if value is None else float(value)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
