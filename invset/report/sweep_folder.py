@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from invset.analysis.record import Figure
-from invset.report.folder import Run, read_run
+from invset.files.reading import read_json, read_options
+from invset.report.folder import ANEW, Run, read_run
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,13 @@ def read_job(path: Path, name: str = "") -> Job:
     """
     name = name or path.name
     overrides = path / ".hydra" / "overrides.yaml"
-    words = [str(word) for word in OmegaConf.load(overrides)] if overrides.is_file() else []
+    words = [str(word) for word in read_options(overrides, ANEW)] if overrides.is_file() else []
     if (path / "summary.json").is_file():
         return Job(path, words, read_run(path), name=name)
     failed = path / "failed.json"
     if failed.is_file():
-        return Job(
-            path, words, None, json.loads(failed.read_text(encoding="utf-8"))["reason"], name
-        )
+        reason = read_json(failed, "a note of what failed", ANEW).get("reason", "")
+        return Job(path, words, None, str(reason), name)
     return Job(
         path,
         words,
