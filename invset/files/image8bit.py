@@ -60,8 +60,8 @@ class Image8Bit:
 
     def sized(self, size: int | Sequence[int]) -> Image8Bit:
         """The same with another size: a side in pixels, or (height, width)."""
-        height, *rest = (size, size) if isinstance(size, int) else size
-        if len(rest) != 1:
+        height, *rest = size if isinstance(size, Sequence) else (size, size)
+        if len(rest) != 1 or isinstance(size, str):
             raise InvsetError(
                 f"image_size is a side in pixels or [height, width], not {size}; for example"
                 " network.image_size=[28,32]"
