@@ -18,6 +18,10 @@ from invset.errors import InvsetError, first_lines, is_out_of_memory
 #: Bytes of the longest text that is read, such as a table of a run with 100,000 samples.
 LONGEST_TEXT = 1 << 28
 
+#: Characters and levels of the largest configuration: of more, a reader of YAML takes minutes.
+LONGEST_CONFIG = 1 << 20
+DEEPEST_CONFIG = 50
+
 #: Marks at the beginning of a text and what they say of it, the longer ones first.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -154,8 +158,14 @@ def read_config(path: str | Path, hint: str) -> Any:
     what = "a configuration"
     text = read_text(path, what, hint)
     with reading(path, what, hint):
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("it has aliases, written *name")
+        if len(text) > LONGEST_CONFIG:
+            raise ValueError(f"it has {len(text):,} characters, more than {LONGEST_CONFIG:,}")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or depth > DEEPEST_CONFIG:
+                raise ValueError(f"it has aliases, written *name, or {DEEPEST_CONFIG} levels")
         return OmegaConf.load(io.StringIO(text))
 
 

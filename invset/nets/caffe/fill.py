@@ -48,10 +48,13 @@ def read_mean(mean: Sequence[float] | str | Path | None) -> Tensor:
     hint = "give a .npy file of shape (3, 256, 256), or three numbers"
     path = regular_file(mean, "mean image", hint)
     with reading(path, "a mean image", hint):
+        with path.open("rb") as file:
+            if file.read(6) != b"\x93NUMPY":
+                raise ValueError("it is no .npy file")
         # as a map: else NumPy reserves what the file says, whatever its length
         image = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(image, np.ndarray) or image.dtype.kind not in "fiu":
-            raise TypeError("it holds no numbers of one array")
+        if image.dtype.kind not in "fiu":
+            raise TypeError("it holds no numbers")
         if image.ndim == 3 and image.shape[-1] == 3:
             image = image.transpose(2, 0, 1)
         return as_mean(torch.from_numpy(np.array(image, dtype=np.float32)))
