@@ -64,6 +64,8 @@ def _unzipped(path: Path) -> Any:
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
+    if any(part.filename.endswith("/constants.pkl") for part in parts):
+        raise ValueError("it is a module of torch.jit, not its weights")
     if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
         raise ValueError("its parts are compressed, as torch.save leaves none")
     if sum(part.file_size for part in parts) > size:
@@ -100,12 +102,8 @@ def _lengths(content: bytes) -> Iterator[int]:
 def _loaded(file: Any, **options: Any) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True, **options)
-    except (pickle.UnpicklingError, RuntimeError) as error:
+    except pickle.UnpicklingError as error:
         # torch's own words advise to read such a file by running what is in it
-        if "TorchScript" in str(error):
-            raise ValueError("it is a module of torch.jit, not its weights") from error
-        if not isinstance(error, pickle.UnpicklingError):
-            raise
         found = re.search(r"GLOBAL (\S+)", str(error))
         kind = f", such as {found[1][:80]}" if found else ""
         raise ValueError(
