@@ -33,7 +33,8 @@ FLOORS = (
     ("problem",),
     ("samplers", "training"),
     ("nets",),
-    ("files", "hub"),
+    ("hub",),
+    ("files",),
     ("core",),
     ("errors", "progress", "__init__"),
 )
