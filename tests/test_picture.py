@@ -176,8 +176,8 @@ def test_what_is_no_picture_is_passed_over_and_told(tmp_path, capsys):
     data = load_images(tmp_path)
     assert (data.names, data.classes) == (["sub.png/a.png", "sub.png/b.JPG"], ["sub.png"])
     told = capsys.readouterr().err
-    assert "4 that are no pictures (3 links, pipes or devices, 1 .txt)" in told
-    assert "5 of the operating system" in told
+    assert "4 files without a picture (3 links, pipes or devices, 1 .txt)" in told
+    assert "5 files of the operating system" in told
 
 
 def test_a_pipe_or_device_is_no_archive(tmp_path):

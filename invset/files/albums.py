@@ -29,7 +29,7 @@ SUFFIXES = {
 MOST_BYTES = 1 << 28
 
 #: What systems put into folders, in small letters; macOS also puts a file ._x beside x.
-_SYSTEM_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"}
+_SYSTEM_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _SYSTEM_FOLDERS = {
     *("__macosx", ".appledouble", ".spotlight-v100", ".trashes", ".fseventsd"),
     *("$recycle.bin", "system volume information", "@eadir"),
@@ -141,10 +141,14 @@ def _album(
         for name in files
         if suffixes[name] not in SUFFIXES or not regular[name]
     )
-    told = [f"{others.total()} that are no pictures ({_listed(others)})"] if others else []
+    told = [f"{_files(others.total())} without a picture ({_listed(others)})"] if others else []
     if len(files) < len(regular):
-        told.append(f"{len(regular) - len(files)} of the operating system")
+        told.append(f"{_files(len(regular) - len(files))} of the operating system")
     return Album(pictures, size, read_bounded, " and ".join(told))
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _listed(others: Counter[str]) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from invset.errors import InvsetError
 from invset.files.albums import SUFFIXES, Album, album
-from invset.files.medium import spread
+from invset.files.medium import evenly
 from invset.files.picture import MOST_PIXELS, opened, seen
 from invset.files.reading import reading
 from invset.progress import Progress, quiet, say
@@ -113,7 +113,7 @@ def load_images(
             " /path/to/images.zip"
         )
     with album(path) as found:
-        names = [found.names[i] for i in spread(len(found.names), limit)]
+        names = [found.names[i] for i in evenly(len(found.names), limit)]
         if not names:
             more = f"; passed over: {found.passed_over}" if found.passed_over else ""
             raise InvsetError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {path}{more}")

@@ -22,7 +22,7 @@ from invset.progress import Progress, quiet
 File = tuple[str, Callable[[Path], None]]
 
 
-def spread(count: int, limit: int | None) -> Sequence[int]:
+def evenly(count: int, limit: int | None) -> Sequence[int]:
     """Numbers from 0 of at most `limit` of `count` inputs, evenly spread.
 
     Raises:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from invset.core.rounding import Snap
 from invset.errors import InvsetError, did_you_mean
-from invset.files.medium import File, spread
+from invset.files.medium import File, evenly
 from invset.files.reading import read_rows
 from invset.files.strips import WIDTH, Strips
 from invset.progress import Progress, quiet
@@ -266,7 +266,7 @@ class Table:
             [self._value(name, row[i], f"{path}, row {number}") for name, i in places]
             for number, row in enumerate(cells, start=1)
         ]
-        rows = [rows[i] for i in spread(len(rows), limit)]
+        rows = [rows[i] for i in evenly(len(rows), limit)]
         return torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(self.names))
 
     def _value(self, name: str, text: str, where: str) -> float:
