@@ -14,8 +14,8 @@ import sys
 from invset.completion import complete
 from invset.errors import InvsetError, brief, did_you_mean
 from invset.launch import begin, guarded, launch
-from invset.problem.allocator import keep_freed_memory
 from invset.own_modules import own_modules_last
+from invset.problem.allocator import keep_freed_memory
 from invset.terminal import shown
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without

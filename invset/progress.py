@@ -1,7 +1,7 @@
 """What a person sees while waiting: lines and bars beside the output.
 
-Only the commands, and what fetches weights for them, speak. Everything else is given a `Progress`
-to call, and is silent without one.
+Only the commands, and what fetches weights or reads files for them, speak. Everything else is given
+a `Progress` to call, and is silent without one.
 """
 
 from __future__ import annotations

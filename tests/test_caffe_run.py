@@ -183,8 +183,8 @@ def test_bounds_of_each_unit_from_a_file(
     ("text", "message"),
     [
         ("1 2 3", "holds 3 numbers; bounds are 512"),
-        ("one two", "no text file of numbers"),
-        (None, "no text file of numbers"),
+        ("one two", "as bounds of codes (could not convert string"),
+        (None, "no bounds of codes at"),
     ],
 )
 def test_bounds_that_do_not_fit(

@@ -35,7 +35,8 @@ FLOORS = (
     ("problem",),
     ("samplers", "training"),
     ("nets",),
-    ("files", "hub"),
+    ("hub",),
+    ("files",),
     ("core",),
     ("errors", "own_modules", "progress", "terminal", "whole", "__init__"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 import torch
 from caffe_files import write_caffemodel
 from caffe_oracle import caffenet_layers, random_blobs
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from invset.errors import InvsetError
 from invset.files.matconvnet import read_matconvnet
+from invset.files.matlab import read_variables
 from invset.nets.caffe.load import caffe_network
 
 MAP = (
@@ -133,6 +135,33 @@ def test_one_filter_whose_axis_matlab_drops(tmp_path):
 # Files that are none
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_variables_are_those_that_scipy_reads(tmp_path, compressed):
+    kinds = ("f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
+    numbers = {kind: np.arange(12).astype(kind).reshape(2, 2, 1, 3) for kind in kinds}
+    held = {**numbers, "text": "Köln", "nested": cells(struct(a=cells(1.5), b="x"), np.ones(3))}
+    savemat(tmp_path / "a.mat", held, do_compression=compressed)
+    found = read_variables((tmp_path / "a.mat").read_bytes(), held)
+    expected = loadmat(tmp_path / "a.mat")
+    for name in numbers:
+        assert found[name].dtype == expected[name].dtype
+        assert np.array_equal(found[name], expected[name])
+    assert found["text"] == "Köln"
+    first, second = found["nested"]
+    assert (first["a"][0].item(), first["b"]) == (1.5, "x")
+    assert second.ravel().tolist() == [1, 1, 1]
+
+
+def test_a_variable_that_claims_to_be_huge_reserves_nothing(tmp_path):
+    savemat(tmp_path / "a.mat", {"layers": np.ones(4)}, do_compression=True)
+    content = (tmp_path / "a.mat").read_bytes()
+    tag = np.array([14, 2**31], "<u4").tobytes()
+    packed = zlib.compress(tag + bytes(1 << 16))
+    claimed = content[:128] + np.array([15, len(packed)], "<u4").tobytes() + packed
+    with pytest.raises(ValueError, match="claims to have 2,147,483,648 bytes"):
+        read_variables(claimed, ("layers",))
+
+
 def test_foreign_files(tmp_path):
     path = tmp_path / "net.mat"
     for content in (
@@ -148,7 +177,7 @@ def test_foreign_files(tmp_path):
         ):
             read_matconvnet(path)
     with pytest.raises(
-        InvsetError, match=r"absent.mat can't be read \(No such file or directory\)"
+        InvsetError, match=r"absent.mat can't be read as weights \(No such file or directory\)"
     ):
         read_matconvnet(tmp_path / "absent.mat")
 

@@ -115,10 +115,10 @@ def test_real_rows_from_a_file(tmp_path: Path) -> None:
     assert torch.equal(rows, torch.tensor([[20, 3, 0, 5e-4], [30, 4, 2, 1e-3]]))
     assert torch.equal(TABLE.load(file, limit=1), rows[:1])
     file.write_text("share,age,job,income\n5e-4,20,king,3\n", "utf-8")
-    with pytest.raises(InvsetError, match="line 2: column job holds 'king', not one of none, a"):
+    with pytest.raises(InvsetError, match="row 1: column job holds 'king', not one of none, a"):
         TABLE.load(file)
     file.write_text("share,age,job,income\n5e-4,,none,3\n", "utf-8")
-    with pytest.raises(InvsetError, match="line 2: column age holds '', not a number"):
+    with pytest.raises(InvsetError, match="row 1: column age holds '', not a number"):
         TABLE.load(file)
     file.write_text("share,age,job\n", "utf-8")
     with pytest.raises(InvsetError, match="has no column 'income'"):

@@ -57,8 +57,8 @@ def test_what_a_file_is_counts_and_not_what_it_is_called(tmp_path, kind, name):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.pth", r"can't be read: save it with torch\.save"),
-        ("a.safetensors", r"a\.safetensors is not a safetensors file .*torch\.save"),
+        ("a.pth", r"can't be read as weights \(torch.save .*\); save it with torch\.save"),
+        ("a.safetensors", r"a\.safetensors can't be read as a safetensors file .*torch\.save"),
         ("a.caffemodel", r"no \.caffemodel file"),
         ("a.onnx", r"no \.onnx file"),
         ("a.mat", "expected a SimpleNN network"),
@@ -131,5 +131,5 @@ def test_files_without_tensors(tmp_path, read):
     with pytest.raises(InvsetError, match=r"no numbers at .*a; make some"):
         read(tmp_path / "a", "numbers", "make some")
     (tmp_path / "a").write_bytes(b"")
-    with pytest.raises(InvsetError, match=r"a is not a safetensors file .*; make some"):
+    with pytest.raises(InvsetError, match=r"a can't be read as a safetensors file .*; make some"):
         read(tmp_path / "a", "numbers", "make some")

@@ -515,20 +515,43 @@ def test_other_generators_and_regions(
     )
 
 
-def test_an_analysis_that_fails_loses_nothing(
+def test_what_fails_after_sampling_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, tmp_path / "whole", *HORSE) == 0
+    words = [*HORSE, "animation=false", "report=false"]
+    assert run(monkeypatch, tmp_path / "whole", *words) == 0
+    expected = load_file(tmp_path / "whole" / "samples.safetensors")
 
     def broken(*_: Any) -> Any:
-        raise ZeroDivisionError("a defect")
+        raise ZeroDivisionError("this is a defect")
 
-    with monkeypatch.context() as patch:
-        patch.setattr("invset.analysis.discover.analyses", lambda: {"lean": broken})
-        assert run(patch, tmp_path / "cut", *HORSE) == 2
-    assert "the analysis lean failed: ZeroDivisionError: a defect" in capsys.readouterr().err
-    assert resume(monkeypatch, tmp_path / "cut") == 0
-    assert contents(tmp_path / "whole") == contents(tmp_path / "cut")
+    for i, (what, defect) in enumerate(
+        {
+            "invset.analysis.discover.analyses": lambda: {"lean": broken},
+            "invset.commands.run_job.judged": broken,
+            "invset.report.run_folder.write_sheet": broken,
+            "invset.report.summary.checksum": broken,
+        }.items()
+    ):
+        cut = tmp_path / f"cut{i}"
+        with monkeypatch.context() as patch:
+            patch.setattr(what, defect)
+            assert run(patch, cut, *words) == 2
+        told = capsys.readouterr().err
+        assert f"invset: the samples are in {cut}, but what follows failed (" in told
+        assert "this is a defect" in told
+        assert f"go on with: invset run --resume {cut}" in told
+        assert len(list((cut / "samples").iterdir())) == 6
+        assert len((cut / "activations.csv").read_text().splitlines()) == 7
+        held = load_file(cut / "samples.safetensors")
+        for name in ("codes", "activations", "encodings"):
+            assert torch.equal(held[name], expected[name])
+        assert (cut / "state.pt").exists()
+    assert resume(monkeypatch, cut) == 0
+    kept = {p.name: p.read_bytes() for p in cut.rglob("*") if p.suffix in (".csv", ".png")}
+    whole = (tmp_path / "whole").rglob("*")
+    assert kept == {p.name: p.read_bytes() for p in whole if p.suffix in (".csv", ".png")}
+    assert load_file(cut / "samples.safetensors").keys() == expected.keys()
 
 
 def test_a_step_that_fails_late_loses_nothing(

@@ -162,7 +162,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvsetError, match="no prior at"):
         read_prior(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(InvsetError, match="not a safetensors file"):
+    with pytest.raises(InvsetError, match="as a safetensors file"):
         read_prior(tmp_path / "text.safetensors")
     save_file({"weight": torch.ones(2)}, tmp_path / "weights.safetensors")
     with pytest.raises(InvsetError, match=r"not a prior: it holds \['weight'\]"):

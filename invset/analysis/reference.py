@@ -21,6 +21,7 @@ from invset.analysis.neighbours import nearest_neighbours
 from invset.core.components import principal_components
 from invset.core.target import ActivationRange
 from invset.errors import InvsetError
+from invset.files.reading import reading
 from invset.files.tensors import read_tensors, write_tensors
 
 #: Fewer real images in a range than this say little about their diversity: the images nearest to
@@ -138,6 +139,12 @@ class Reference:
                 f"{path} is not a reference: it holds {sorted(stored)[:5]}; make one with: invset"
                 " fit reference"
             )
+        with reading(path, "a reference", "make it anew with: invset fit reference"):
+            return cls._unpacked(stored, json.loads(about["reference"]))
+
+    @classmethod
+    def _unpacked(cls, stored: dict[str, Tensor], held: dict[str, Any]) -> Reference:
+        """The inverse of what `save` packs."""
         tensors = {name: tensor.float() for name, tensor in stored.items()}
         kinds = ("activations", "quantiles", "views", "judge")
         parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in kinds}
@@ -145,9 +152,8 @@ class Reference:
             kind, _, layer = name.partition("/")
             if layer:
                 parts[kind][layer] = tensor
-        held = json.loads(about["reference"])
         judge = held.pop("judge", None)
-        return cls(
+        found = cls(
             tensors["encodings"] * tensors["scale"],
             parts["activations"],
             parts["quantiles"],
@@ -155,6 +161,18 @@ class Reference:
             None if judge is None else Judged.unpacked(parts["judge"], judge),
             parts["views"],
         )
+        found._check()
+        return found
+
+    def _check(self) -> None:
+        """Raise `ValueError` for parts that do not belong together."""
+        images = [self.encodings, *self.activations.values(), *self.views.values()]
+        if self.judged is not None:
+            images += [self.judged.features, self.judged.ranks]
+        if any(f.ndim != 2 or len(f) != len(self.encodings) for f in images):
+            raise ValueError("its parts are not of the same images")
+        if any(f.ndim != 2 or len(f) != len(LEVELS) for f in self.quantiles.values()):
+            raise ValueError(f"its quantiles are not of {len(LEVELS)} levels")
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file: float16, the encodings in 8 bits with a scale for each

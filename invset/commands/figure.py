@@ -37,7 +37,9 @@ def main(words: list[str]) -> int:
 
 
 def _compose(folder: Path) -> None:
+    from invset.files.reading import reading
     from invset.files.rundir import RunDir
+    from invset.report.folder import ANEW
     from invset.report.paper_figure import Composition, draw, rows, table
     from invset.report.sweep_folder import read_jobs
 
@@ -47,10 +49,13 @@ def _compose(folder: Path) -> None:
             f"{folder} holds no jobs of a sweep; make them with: invset run -m"
             " experiment=figures/mini/fig1"
         )
-    figure = Composition.of(jobs, folder)
+    with reading(folder, "a sweep's folder", ANEW):  # what it holds may be anything
+        figure = Composition.of(jobs, folder)
+        picture = draw(figure, jobs)
+        figures = rows(figure, jobs)
+        text = "\n".join(table(figure, jobs)) + "\n"
     out = RunDir(folder, listed=True)
-    out.write("figure.png", draw(figure, jobs).save)
-    out.write_rows("figure.csv", rows(figure, jobs))
-    text = "\n".join(table(figure, jobs)) + "\n"
+    out.write("figure.png", picture.save)
+    out.write_rows("figure.csv", figures)
     out.write("figure.md", lambda path: path.write_text(text, encoding="utf-8"))
     print(text + str(out / "figure.png"))

@@ -13,8 +13,8 @@ from omegaconf import DictConfig
 from invset.config.foreign import check_foreign
 from invset.errors import InvsetError
 from invset.files.owner import refuse_links
+from invset.files.reading import read_config
 from invset.files.rundir import AGAIN, check_resumable
-from invset.files.settings import read_yaml
 
 USAGE = """usage: invset run --resume FOLDER [--accept KINDS] [--trust NAMES]
 
@@ -49,7 +49,7 @@ class Resumption:
         """
         check_resumable(self.folder)
         refuse_links(self.folder)
-        cfg = read_yaml(self.folder / ".hydra" / "config.yaml")
+        cfg = read_config(self.folder / ".hydra" / "config.yaml", AGAIN)
         if not isinstance(cfg, DictConfig):
             raise InvsetError(f"{self.folder}/.hydra/config.yaml is no configuration; {AGAIN}")
         check_foreign(cfg, self.trust, self.folder)

@@ -29,7 +29,7 @@ from invset.config.real_images import load_reference
 from invset.files.rundir import RunDir
 from invset.problem.result import Result, finish
 from invset.progress import bar
-from invset.report.run_folder import Ended, write_run
+from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
 from invset.samplers.base import Status
 from invset.studies.study import loaded, saved, study_of
@@ -172,19 +172,20 @@ class Job:
                 f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
                 file=sys.stderr,
             )
-        ended = Ended(
-            self.problem,
-            self.region,
-            self.reference,
-            result,
-            self.last[2],
-            self.cfg.seed,
-            self.cfg.animation,
-            judged(self.judging, result.inputs),
-            self.judging.why,
-            self.around.changed,
-        )
-        write_run(self.rundir, ended)
+        with keeping(self.rundir, self.problem, result, self._command()):
+            ended = Ended(
+                self.problem,
+                self.region,
+                self.reference,
+                result,
+                self.last[2],
+                self.cfg.seed,
+                self.cfg.animation,
+                judged(self.judging, result.inputs),
+                self.judging.why,
+                self.around.changed,
+            )
+            write_run(self.rundir, ended)
         # a run that is resumed may be older than the option
         if self.cfg.get("report", False):
             write_report(self.rundir.path)

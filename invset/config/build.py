@@ -13,6 +13,7 @@ from torch import Tensor
 from invset.config.published import is_published
 from invset.config.validate import asked, check_given, ends
 from invset.errors import InvsetError, did_you_mean
+from invset.files.reading import read_text, reading
 from invset.files.tensors import read_safetensors
 from invset.nets.caffe.load import caffe_layers
 from invset.nets.generator import Generator
@@ -108,6 +109,8 @@ def load_direction(path: str) -> Tensor:
     tensors, _ = read_safetensors(file, "direction", hint)
     if not name and len(tensors) == 1:
         name = next(iter(tensors))
+    if not tensors:
+        raise InvsetError(f"{file} holds no tensor; {hint}")
     if name not in tensors:
         hint = did_you_mean(name, tensors) if name else ""
         raise InvsetError(
@@ -131,16 +134,13 @@ def bounds(clip: Any, code_dim: int) -> tuple[float | Tensor, float | Tensor] | 
     if not isinstance(clip, str):
         low, high = clip
         return low, high
-    path = Path(clip).expanduser()
-    try:
-        upper = torch.tensor([float(word) for word in path.read_text(encoding="utf-8").split()])
-    except (OSError, ValueError) as error:
-        raise InvsetError(
-            f"clip={clip} is no text file of numbers ({error}); type for example 'clip=[0,30]'"
-        ) from error
+    hint = "type for example 'clip=[0,30]'"
+    text = read_text(clip, "bounds of codes", hint)
+    with reading(clip, "bounds of codes", hint):
+        upper = torch.tensor([float(word) for word in text.split()])
     if len(upper) != code_dim or not (upper >= 0).all():
         raise InvsetError(
-            f"{path} holds {len(upper)} numbers; bounds are {code_dim}, one for each number of a"
+            f"{clip} holds {len(upper)} numbers; bounds are {code_dim}, one for each number of a"
             " code, and at least 0"
         )
     return 0.0, upper

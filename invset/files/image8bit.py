@@ -18,6 +18,8 @@ from invset.core.rounding import Round8Bit
 from invset.errors import InvsetError
 from invset.files.images import load_images, to_float, to_uint8
 from invset.files.medium import File, Medium
+from invset.files.picture import opened
+from invset.files.reading import reading
 from invset.progress import Progress, quiet
 
 #: How far outside [0, 1] a pixel may lie before it is held for one of another range: generators
@@ -60,8 +62,8 @@ class Image8Bit:
 
     def sized(self, size: int | Sequence[int]) -> Image8Bit:
         """The same with another size: a side in pixels, or (height, width)."""
-        height, *rest = (size, size) if isinstance(size, int) else size
-        if len(rest) != 1:
+        height, *rest = size if isinstance(size, Sequence) else (size, size)
+        if len(rest) != 1 or isinstance(size, str):
             raise InvsetError(
                 f"image_size is a side in pixels or [height, width], not {size}; for example"
                 " network.image_size=[28,32]"
@@ -135,8 +137,8 @@ class Image8Bit:
     def read(self, folder: Path) -> Tensor:
         pictures = []
         for file in sorted((folder / "samples").glob("*.png")):
-            with Image.open(file) as image:
-                pixels = np.array(image)
+            with reading(file, "a picture", "run it again"):
+                pixels = np.array(opened(file))
             whole = pixels[:, :, None] if pixels.ndim == 2 else pixels
             side_by_side = self.channels not in (1, 3)
             parts = np.split(whole, self.channels, axis=1) if side_by_side else [whole]

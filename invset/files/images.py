@@ -4,16 +4,15 @@ class.
 
 from __future__ import annotations
 
-import io
-import tarfile
-import zipfile
-import zlib
+import os
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,20 +20,19 @@ from PIL import Image
 from torch import Tensor
 
 from invset.errors import InvsetError
-from invset.progress import Progress, quiet
+from invset.files.albums import SUFFIXES, Album, album
+from invset.files.medium import evenly
+from invset.files.picture import MOST_PIXELS, opened, seen
+from invset.files.reading import reading
+from invset.progress import Progress, quiet, say
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+_CHUNK = 256  # files whose bytes are in memory at one time, fewer of large ones
+_CHUNK_BYTES = 1 << 27
+_WORKERS = min(8, os.cpu_count() or 1)
 
-_CHUNK = 256  # files whose bytes are in memory at one time
-_ARCHIVE_ERRORS = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-)
-
-T = TypeVar("T")
+#: Pictures of more pixels than this are decoded one at a time.
+_LARGE = 1 << 24
+_ONE_LARGE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -58,72 +56,35 @@ class ImageSet:
         return len(self.images)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
-    """Give the name of every picture, in alphabetical order, and a function that reads one."""
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        yield (
-            [file.relative_to(path).as_posix() for file in files],
-            lambda name: (path / name).read_bytes(),
-        )
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            yield sorted(n for n in archive.namelist() if _is_picture(n)), archive.read
-    elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as tar:
-            members = {m.name: m for m in tar.getmembers() if m.isfile() and _is_picture(m.name)}
-
-            def read(name: str) -> bytes:
-                file = tar.extractfile(members[name])
-                assert file is not None  # `isfile` said that it has content
-                return file.read()
-
-            yield sorted(members), read
-    else:
-        raise InvsetError(f"{path} is neither a folder nor a zip or tar archive of pictures")
-
-
-def _told(path: Path, name: str, function: Callable[..., T], *arguments: Any) -> T:
-    """Call `function`, and say which picture it was if that fails."""
-    try:
-        return function(*arguments)
-    # what PIL, zipfile, tarfile and zlib raise
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        *_ARCHIVE_ERRORS,
-    ) as error:
-        raise InvsetError(
-            f"{name} in {path} can't be read as a picture ({error}); repair or remove it"
-        ) from error
-
-
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def decode(data: bytes, size: int | tuple[int, int] | None) -> np.ndarray:
+def decode(
+    data: bytes, size: int | tuple[int, int] | None, note: Callable[[str], Any] = str
+) -> np.ndarray:
     """Decode one picture to uint8 RGB, with shape (height, width, 3): resized until it covers a
     side in pixels, or (height, width), and centre cropped.
+
+    Args:
+        data: what its file holds.
+        size: side, or (height, width); None: as it is.
+        note: see `invset.files.picture.seen`.
     """
-    image = Image.open(io.BytesIO(data)).convert("RGB")
-    if size is None:
-        return np.asarray(image)
+    image = opened(data)
+    with _ONE_LARGE if image.width * image.height > _LARGE else nullcontext():
+        image = seen(image, note)
+        return np.asarray(image if size is None else _covering(image, size))
+
+
+def _covering(image: Image.Image, size: int | tuple[int, int]) -> Image.Image:
     height, width = (size, size) if isinstance(size, int) else size
-    if image.size != (width, height):
-        scale = max(width / image.width, height / image.height)
-        image = image.resize(
-            (max(width, round(image.width * scale)), max(height, round(image.height * scale))),
-            Image.Resampling.BICUBIC,
-        )
-        left = (image.width - width) // 2
-        top = (image.height - height) // 2
-        image = image.crop((left, top, left + width, top + height))
-    return np.asarray(image)
+    if image.size == (width, height):
+        return image
+    scale = max(width / image.width, height / image.height)
+    covers = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+    if covers[0] * covers[1] > MOST_PIXELS:  # a strip, a pixel high
+        raise ValueError(f"{width} x {height} pixels of it are a part of {covers}; crop it")
+    image = image.resize(covers, Image.Resampling.BICUBIC)
+    left = (image.width - width) // 2
+    top = (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def load_images(
@@ -151,17 +112,14 @@ def load_images(
             f"no folder or archive of pictures at {path}; give the path of one, such as"
             " /path/to/images.zip"
         )
-    with _opened(path) as (names, read):
-        if limit is not None and limit < len(names):
-            names = [names[i] for i in np.linspace(0, len(names) - 1, limit).round().astype(int)]
-        arrays = _decoded(path, names, read, size, progress)
-    if not arrays:
-        raise InvsetError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {path}")
-    if len({a.shape for a in arrays}) > 1:
-        raise InvsetError(
-            f"the pictures in {path} differ in size; give one size for all, for example"
-            " data.size=64"
-        )
+    with album(path) as found:
+        names = [found.names[i] for i in evenly(len(found.names), limit)]
+        if not names:
+            more = f"; passed over: {found.passed_over}" if found.passed_over else ""
+            raise InvsetError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {path}{more}")
+        arrays = _decoded(path, names, found, size, progress)
+    if found.passed_over:
+        say(f"{path}: passed over {found.passed_over}")
     folders = [PurePosixPath(n).parent.name for n in names]
     classes = sorted(set(folders))
     index = {c: i for i, c in enumerate(classes)}
@@ -172,23 +130,51 @@ def load_images(
 def _decoded(
     path: Path,
     names: Sequence[str],
-    read: Callable[[str], bytes],
+    found: Album,
     size: int | tuple[int, int] | None,
     progress: Progress,
 ) -> list[np.ndarray]:
     """Every picture, decoded in threads, a chunk of files at a time."""
     arrays: list[np.ndarray] = []
+    notes: list[str] = []
+
+    def read(name: str) -> bytes:
+        with reading(f"{name} in {path}", "a picture", "repair or remove it"):
+            return found.read(name)
+
+    def decoded(name: str, data: bytes) -> np.ndarray:
+        with reading(f"{name} in {path}", "a picture", "repair or remove it"):
+            return decode(data, size, notes.append)
+
     progress(0, len(names))
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(names), _CHUNK):
-            chunk = names[start : start + _CHUNK]
-            # in order: a compressed tar can't go back
-            files = [_told(path, name, read, name) for name in chunk]
-            arrays += pool.map(
-                lambda name, data: _told(path, name, decode, data, size), chunk, files
-            )
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for chunk in _chunks(names, found.size):
+            files = [read(name) for name in chunk]  # in order: a compressed tar can't go back
+            arrays += pool.map(decoded, chunk, files)
+            if len({array.shape for array in arrays}) > 1:
+                raise InvsetError(
+                    f"the pictures in {path} differ in size; give one size for all, for example"
+                    " data.size=64"
+                )
             progress(len(arrays), len(names))
+    for told, count in Counter(notes).items():
+        say(f"{path}: {count} pictures have {told}")
     return arrays
+
+
+def _chunks(names: Sequence[str], size: Callable[[str], int]) -> Iterator[list[str]]:
+    """Names, so many at a time as may be in memory."""
+    chunk: list[str] = []
+    held = 0
+    for name in names:
+        if chunk and (len(chunk) == _CHUNK or held + size(name) > _CHUNK_BYTES):
+            yield chunk
+            chunk = []
+            held = 0
+        chunk.append(name)
+        held += size(name)
+    if chunk:
+        yield chunk
 
 
 def to_float(images: Tensor) -> Tensor:

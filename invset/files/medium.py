@@ -6,17 +6,33 @@ Everything above knows this protocol only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from invset.core.checks import is_whole
+from invset.errors import InvsetError
 from invset.progress import Progress, quiet
 
 #: Name of a file in a run's folder, and what writes it to a path.
 File = tuple[str, Callable[[Path], None]]
+
+
+def evenly(count: int, limit: int | None) -> Sequence[int]:
+    """Numbers from 0 of at most `limit` of `count` inputs, evenly spread.
+
+    Raises:
+        InvsetError: a limit below 1.
+    """
+    if limit is None or (is_whole(limit, 1) and limit >= count):
+        return range(count)
+    if not is_whole(limit, 1):
+        raise InvsetError(f"limit= is a whole number of at least 1, or null for all, not {limit}")
+    return np.linspace(0, count - 1, limit).round().astype(int).tolist()
 
 
 class Medium(Protocol):

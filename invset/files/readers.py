@@ -3,13 +3,13 @@
     .safetensors               tensors under their own names
     .pth, .pt, .ckpt, .bin     a state dict that ``torch.save`` wrote; nothing in it is executed
     .caffemodel, .onnx, .mat   LAYER.weight, LAYER.bias, laid out as Caffe does
+    .index.json                names -> files of these, of weights in several files
 
 What a file is, its first bytes say; its suffix counts where they say nothing.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,14 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invset.errors import InvsetError, first_lines
+from invset.errors import InvsetError
 from invset.files.caffemodel import read_caffemodel
 from invset.files.matconvnet import read_matconvnet
 from invset.files.onnx import read_onnx
+from invset.files.reading import read_json, reading, regular_file
+from invset.files.state_dict import PICKLE, SAVE, ZIP, read_state_dict
 from invset.files.tensors import read_safetensors
-
-#: What a state dict is saved with, for messages.
-SAVE = "save it with torch.save(model.state_dict(), path)"
 
 #: The header of a safetensors file is at most this long (safetensors 0.4).
 LONGEST_HEADER = 100_000_000
@@ -54,10 +53,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         InvsetError: no such file, one of another format, or a damaged one.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InvsetError(f"no weights at {path}")
-    return _format(path).read(path)
+    path = regular_file(path, "weights", "give the path of a file")
+    with reading(path, "weights", "get the file again"):
+        return _format(path).read(path)
 
 
 def _format(path: Path) -> Format:
@@ -77,25 +75,20 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     return read_safetensors(path, "weights", SAVE)[0]
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict, or the one under "state_dict" in a checkpoint."""
-    try:
-        with path.open("rb") as file:  # of a path, torch.load looks at the suffix
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        LookupError,
-    ) as error:  # torch.load raises any of them
-        raise InvsetError(f"{path} can't be read: {SAVE}. {first_lines(error)}".rstrip()) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InvsetError(f"{path} holds no state dict: {SAVE}")
-    return state
+def _read_shards(path: Path) -> dict[str, Tensor]:
+    """Weights in several files, which lie beside the one that says what is in which."""
+    names = read_json(path, "an index of weights", SAVE).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise InvsetError(f"{path} has no weight_map of names and files; {SAVE}")
+    found: dict[str, Tensor] = {}
+    for name in sorted(set(names.values())):
+        if Path(name).name != name or name.endswith(".json"):
+            raise InvsetError(f"{path} names {name!r}, which is no file of weights beside it")
+        found |= read_weights(path.with_name(name))
+    if found.keys() != names.keys():
+        odd = min(found.keys() ^ names.keys())
+        raise InvsetError(f"{path} and its files differ in what they hold, such as {odd}; {SAVE}")
+    return found
 
 
 def _layers(
@@ -132,9 +125,10 @@ FORMATS = (
     Format((".safetensors",), _is_safetensors, _read_safetensors),
     Format(
         (".pth", ".pt", ".ckpt", ".bin"),
-        lambda head: head.startswith((b"PK\3\4", b"\x80\2")),
-        _read_state,
+        lambda head: head.startswith((ZIP, PICKLE)),
+        read_state_dict,
     ),
+    Format((".json",), lambda head: False, _read_shards),
     Format((".mat",), lambda head: head.startswith(b"MATLAB"), _layers(read_matconvnet)),
     Format((".onnx",), lambda head: head[:1] == b"\x08", _layers(read_onnx)),
     Format(

@@ -29,7 +29,7 @@ from omegaconf import OmegaConf
 
 from invset.errors import InvsetError
 from invset.files.ledger import Ledger
-from invset.files.settings import read_yaml
+from invset.files.reading import read_config
 from invset.whole import new_file, put
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def overrides_in(folder: Path) -> list[str]:
     path = folder / ".hydra" / "overrides.yaml"
     if not path.exists():
         return []
-    words = read_yaml(path)
+    words = read_config(path, "run it again")
     held = OmegaConf.to_container(words, resolve=False)
     return [str(word) for word in held] if isinstance(held, list) else []
 

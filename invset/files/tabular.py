@@ -17,7 +17,8 @@ from torch import Tensor
 
 from invset.core.rounding import Snap
 from invset.errors import InvsetError, did_you_mean
-from invset.files.medium import File
+from invset.files.medium import File, evenly
+from invset.files.reading import read_rows
 from invset.files.strips import WIDTH, Strips
 from invset.progress import Progress, quiet
 
@@ -252,32 +253,26 @@ class Table:
             InvsetError: no such file, a column that is missing, or a cell that is no value of its
                 column.
         """
-        path = Path(path).expanduser()
-        if not path.is_file():
-            raise InvsetError(f"no table at {path}; give a CSV file whose first line names columns")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [n for n in self.names if n not in (reader.fieldnames or ())]
-            if missing:
-                raise InvsetError(
-                    f"{path} has no column {missing[0]!r}; its first line must name"
-                    f" {', '.join(self.names)}"
-                )
-            rows = [
-                [
-                    self._value(name, row[name], f"{path}, line {reader.line_num}")
-                    for name in self.names
-                ]
-                for row in reader
-            ]
-        if limit is not None and limit < len(rows):
-            rows = [rows[i] for i in np.linspace(0, len(rows) - 1, limit).round().astype(int)]
+        hint = "give a CSV file whose first line names columns"
+        header, cells = read_rows(path, "table", hint)
+        odd = [n for n in self.names if header.count(n) != 1]
+        if odd:
+            raise InvsetError(
+                f"{path} has {header.count(odd[0]) or 'no'} column {odd[0]!r}; its first line must"
+                f" name {', '.join(self.names)}, each once"
+            )
+        places = [(name, header.index(name)) for name in self.names]
+        rows = [
+            [self._value(name, row[i], f"{path}, row {number}") for name, i in places]
+            for number, row in enumerate(cells, start=1)
+        ]
+        rows = [rows[i] for i in evenly(len(rows), limit)]
         return torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(self.names))
 
-    def _value(self, name: str, text: str | None, where: str) -> float:
+    def _value(self, name: str, text: str, where: str) -> float:
         words = self.words.get(name)
         try:
-            value = float(words.index(text or "") if words else text or "")
+            value = float(words.index(text) if words else text)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from invset.errors import InvsetError
+from invset.files.reading import reading, regular_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,14 +57,9 @@ def read_tensors(
 def _read(
     path: str | Path, framework: Literal["np", "pt"], what: str, hint: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InvsetError(f"no {what} at {path}; {hint}")
-    try:
-        with safe_open(path, framework=framework) as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InvsetError(f"{path} is not a safetensors file ({error}); {hint}") from error
+    path = regular_file(path, what, hint)
+    with reading(path, "a safetensors file", hint), safe_open(path, framework=framework) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
 def write_tensors(

@@ -6,7 +6,6 @@ import gzip
 import shutil
 import tarfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -24,18 +23,12 @@ def unpack(archive: Path, member: str, target: Path) -> None:
         Unavailable: it is no complete archive, or has no such file.
         OSError: `target` can't be written.
     """
-    broken = (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-        gzip.BadGzipFile,
-        EOFError,
-        NotImplementedError,
-    )
     try:
         (_unzip if zipfile.is_zipfile(archive) else _untar)(archive, member, target)
-    except broken as error:
+    except Exception as error:  # decoders raise any
         target.unlink(missing_ok=True)
+        if isinstance(error, Unavailable) or getattr(error, "errno", None):  # of the disk
+            raise
         raise Unavailable(f"{archive.name} is no complete archive ({error})") from error
 
 

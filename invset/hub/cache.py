@@ -16,6 +16,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from invset.files.reading import read_json, reading
 from invset.hub.cards import Source
 from invset.whole import write_whole
 
@@ -54,11 +55,16 @@ def record_file(path: Path) -> Path:
 def recorded(path: Path) -> Record | None:
     """The record of `path`, which stays when the file goes: the next one to come has to be the
     same.
+
+    Raises:
+        InvsetError: a record that can't be read.
     """
-    try:
-        return Record(**json.loads(record_file(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    file = record_file(path)
+    if not file.is_file():
         return None
+    hint = "delete it, and the file is checked anew"
+    with reading(file, "a record of the cache", hint):
+        return Record(**read_json(file, "a record of the cache", hint))
 
 
 def unchanged(path: Path) -> bool:

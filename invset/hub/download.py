@@ -19,6 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from invset import __version__
+from invset.errors import InvsetError
+from invset.files.reading import read_json
 from invset.progress import Progress, quiet
 
 #: Seconds to connect to one address.
@@ -221,9 +223,11 @@ def _origin_file(part: Path) -> Path:
 
 def _origin(part: Path) -> dict[str, Any]:
     """From where `part` was begun, and which version of the file it was."""
+    if not _origin_file(part).is_file():
+        return {}
     try:
-        return json.loads(_origin_file(part).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(_origin_file(part), "a note of a download", "delete it")
+    except InvsetError:  # what can't be read was cut off: the download begins anew
         return {}
 
 

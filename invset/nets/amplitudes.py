@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from invset.errors import InvsetError
+from invset.files.reading import reading
 from invset.files.tensors import read_tensors, write_tensors
 
 #: Frequencies above this share of the highest one are not trusted: resizing weakens them.
@@ -88,8 +89,14 @@ class Amplitudes:
                 f"{path} holds no spectrum, but {sorted(stored)[:5]}; make one with: invset fit"
                 " spectrum"
             )
-        parts = {name: stored[name].float() for name in ("mean", "directions", "level")}
-        return cls(**parts, table=stored["log_table"].float().exp(), decay=float(about["decay"]))
+        with reading(path, "a spectrum", "make it anew with: invset fit spectrum"):
+            parts = {name: stored[name].float() for name in ("mean", "directions", "level")}
+            table = stored["log_table"].float().exp()
+            side = table.shape[1]
+            shapes = [(3,), (3, 3), (3,), (3, side, side // 2 + 1)]
+            if [tuple(part.shape) for part in (*parts.values(), table)] != shapes or side < 8:
+                raise ValueError("its parts do not belong together")
+            return cls(**parts, table=table, decay=float(about["decay"]))
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file: logarithms in float16, an error below 0.4 %."""

@@ -33,6 +33,7 @@ from invset.nets.lite_weights import folded, published
 from invset.nets.mini import Normalize
 from invset.nets.network import Network
 from invset.nets.resize import Resize
+from invset.nets.state_names import renamed
 from invset.nets.weights import load_state
 
 #: Pixels in [0, 1] become (255 x - 127) / 128.
@@ -257,7 +258,7 @@ def efficientnet_lite(
 
 
 def _read(variant: Variant, medium: Image8Bit, path: str | Path) -> EfficientNetLite:
-    state = read_weights(path)
+    state = renamed(read_weights(path), ["_conv_stem.weight", "_fc.weight", "_fc.bias"], path)
     n_out = state["_fc.bias"].numel() if "_fc.bias" in state else 1000
     net = EfficientNetLite(variant, medium, n_out)
     own = {f"normalize.{key}": value for key, value in net.normalize.state_dict().items()}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from invset.errors import InvsetError, did_you_mean
+from invset.files.reading import read_lines
 
 #: imagenet.txt: synset_words.txt of ILSVRC 2012 without the WordNet numbers, and with a word added
 #: to the two cranes, 135 and 518, which are called the same there; places205.txt:
@@ -100,11 +101,10 @@ def words(text: str) -> str:
 
 
 def read_labels(path: str | Path) -> list[str]:
-    """Names of units from a text file with one a line."""
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InvsetError(
-            f"no labels at {path}; give a text file with one name a line, or a list:"
-            " network.labels=[cat,dog]"
-        )
-    return path.read_text(encoding="utf-8").splitlines()
+    """Names of units from a text file with one a line.
+
+    Raises:
+        InvsetError: no such file, or no text.
+    """
+    hint = "give a text file with one name a line, or a list: network.labels=[cat,dog]"
+    return read_lines(path, "labels", hint)

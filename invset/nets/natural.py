@@ -31,7 +31,17 @@ def read_prior(path: str | Path) -> CodePrior:
         raise InvsetError(
             f"{path} is not a prior: it holds {sorted(tensors)}, a prior holds {sorted(PARTS)}"
         )
-    return CodePrior(**{name: tensor.float() for name, tensor in tensors.items()})
+    parts = {name: tensor.float() for name, tensor in tensors.items()}
+    long, dim = (*parts["basis"].shape, 0, 0)[:2]
+    shapes = {"mean": (long,), "basis": (long, dim), "deviation": (dim,), "radius": ()}
+    odd = next((name for name in PARTS if parts[name].shape != shapes[name]), None)
+    odd = odd or next((name for name in PARTS if not parts[name].isfinite().all()), None)
+    if odd or not dim:
+        raise InvsetError(
+            f"{path} is a damaged prior: look at its {odd or 'basis'}; make it anew with: invset"
+            " fit prior"
+        )
+    return CodePrior(**parts)
 
 
 def load_prior(path: str | Path | None, code_dim: int) -> CodePrior | None:

@@ -15,6 +15,7 @@ from invset.files.image8bit import Image8Bit
 from invset.files.readers import read_weights
 from invset.nets.custom import prepend
 from invset.nets.network import Network
+from invset.nets.state_names import renamed
 from invset.nets.weights import load_state
 
 #: Per RGB channel, pixels in [0, 1].
@@ -103,7 +104,7 @@ def _torchvision_module(name: str, weights: str | None, published: Any) -> nn.Mo
             f"network.weights={weights} is no file; {name} also takes null (random),"
             f" {', '.join(published.__members__)}"
         )
-    state = read_weights(weights)
+    state = renamed(read_weights(weights), module.state_dict(), weights)
     # fine-tuned weights often have other classes: what the file's last tensor says, the network has
     # to follow
     last, tensor = list(module.named_parameters())[-1]

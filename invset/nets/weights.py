@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from invset.errors import InvsetError, first_lines
+from invset.files.reading import reading
 from invset.files.tensors import read_safetensors, write_tensors
 from invset.nets.fast import accelerate, channels_last
 from invset.nets.mini import MiniNet
+from invset.nets.state_names import renamed
 from invset.nets.upconv import UpConv
 
 Trained = TypeVar("Trained", MiniNet, UpConv)
@@ -85,35 +87,91 @@ def load_trained(
     command = "invset train network" if kind is MiniNet else "invset train generator"
     hint = f"make some with: {command}, and give the file as weights="
     tensors, metadata = read_safetensors(weights, "weights", hint)
-    try:
+    with reading(weights, f"what {command} writes", hint):
         arguments = json.loads(metadata.get(key, "{}"))
-        module = kind(**{k: v for k, v in arguments.items() if k != "labels"})
+        rest = {k: v for k, v in arguments.items() if k != "labels"}
+        with torch.device("meta"):  # the file may claim more than there is memory for
+            claimed = kind(**rest).state_dict()
+        for name, tensor in claimed.items():
+            if name not in tensors or tensors[name].shape != tensor.shape:
+                raise ValueError(f"its {name} should have shape {tuple(tensor.shape)}")
+        module = kind(**rest)
         module.load_state_dict(tensors)
-    except (RuntimeError, TypeError, ValueError) as error:
-        told = f"{weights} was not written by {command}: {first_lines(error)}"
-        raise InvsetError(told) from error
     return channels_last(accelerate(module)), arguments
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor], path: str | Path) -> nn.Module:
-    """Put `state`, which was read from `path`, into `module` and return it.
+    """Put `state`, which was read from `path`, into `module` and return it; names may be `renamed`.
 
     Raises:
         InvsetError: it does not fit.
     """
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(renamed(state, module.state_dict(), path))
     except RuntimeError as error:
         raise InvsetError(f"the weights in {path} do not fit: {first_lines(error)}") from error
     return module
 
 
 def checksum(module: object) -> str | None:
-    """sha256 of a module's weights, in order of their names; None if it has none."""
+    """sha256 of a module's state, in order of its names; None if it has none.
+
+    Numbers count as their bytes. Of tensors without bytes of their own, their parts count: of
+    sparse ones indices and values, of quantised ones whole numbers and scales; of those on the
+    device "meta" the shape. Of what is no tensor, plain values count, and the type of all others.
+    """
     if not isinstance(module, nn.Module):
         return None
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        for part in _parts(value):
+            digest.update(part)
     return digest.hexdigest()
+
+
+def _parts(value: Any) -> Iterator[bytes]:
+    """The bytes that a value of a state dict stands for."""
+    if isinstance(value, Tensor):
+        yield from _tensor_parts(value.detach())
+    elif isinstance(value, Mapping):
+        for key, held in sorted(value.items(), key=lambda item: repr(item[0])):
+            yield repr(key).encode()
+            yield from _parts(held)
+    elif isinstance(value, (list, tuple)):
+        for held in value:
+            yield from _parts(held)
+    elif isinstance(value, (type(None), bool, int, float, complex, str, bytes)):
+        yield repr(value).encode()
+    else:
+        yield type(value).__qualname__.encode()
+
+
+def _tensor_parts(tensor: Tensor) -> Iterator[bytes]:
+    if hasattr(tensor, "__tensor_flatten__"):  # of a class that is made of others
+        for name in tensor.__tensor_flatten__()[0]:
+            yield from _tensor_parts(getattr(tensor, name))
+    elif tensor.is_meta:
+        yield f"{tensor.dtype} {tuple(tensor.shape)}".encode()
+    elif tensor.layout is torch.sparse_coo:
+        whole = tensor.coalesce()
+        yield from map(_bytes, (whole.indices(), whole.values()))
+    elif tensor.layout is not torch.strided:
+        yield from _tensor_parts(tensor.to_dense())
+    elif tensor.is_quantized:
+        yield from map(_bytes, (tensor.int_repr(), *_scales(tensor)))
+    else:
+        yield _bytes(tensor)
+
+
+def _scales(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and zero of a quantised tensor, one each or one a channel."""
+    if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        return torch.tensor(tensor.q_scale()), torch.tensor(tensor.q_zero_point())
+    return tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    # as bytes of any type: NumPy has no bfloat16, nor 8-bit floats
+    plain = tensor.resolve_conj().resolve_neg().cpu().contiguous()
+    return plain.reshape(-1).view(torch.uint8).numpy().tobytes()

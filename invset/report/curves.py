@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import matplotlib
 matplotlib.use("Agg")  # no screen is needed to write a file
 
 from matplotlib import pyplot as plt
+
+from invset.files.reading import read_rows, reading
 
 
 def plot_log(log: Path, x: str, panels: Mapping[str, Sequence[str]], out: Path, title: str) -> None:
@@ -23,18 +24,17 @@ def plot_log(log: Path, x: str, panels: Mapping[str, Sequence[str]], out: Path, 
         out: PNG or SVG to write.
         title: above the panels.
     """
-    with log.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    hint = "the weights are not touched; delete it to train without what it told"
+    header, rows = read_rows(log, "log", hint)
+    with reading(log, "a log", hint):
+        held = {name: [float(row[i]) for row in rows] for i, name in enumerate(header)}
+        shown = {name: held[name] for name in {x}.union(*panels.values())}
     figure, axes = plt.subplots(
         1, len(panels), figsize=(4.2 * len(panels), 3.2), layout="constrained", squeeze=False
     )
     for axis, (label, columns) in zip(axes[0], panels.items(), strict=True):
         for column in columns:
-            axis.plot(
-                [float(r[x]) for r in rows],
-                [float(r[column]) for r in rows],
-                label=column.replace("_", " "),
-            )
+            axis.plot(shown[x], shown[column], label=column.replace("_", " "))
         axis.set_xlabel(x.replace("_", " "))
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)

@@ -4,21 +4,22 @@ the run anew.
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 from PIL import Image
 
 from invset.analysis.record import Figure, figures_from_json, value_of
 from invset.errors import InvsetError
-from invset.files.settings import read_yaml
+from invset.files.picture import opened, seen
+from invset.files.reading import read_json, read_options, read_rows, reading, regular_file
 from invset.files.tensors import read_arrays
+
+#: What to do where a file of a run can't be read.
+ANEW = "run it again"
 
 
 @dataclass(frozen=True)
@@ -150,15 +151,22 @@ class Run:
     def pixels(self, samples: Sequence[Sample]) -> np.ndarray:
         """8-bit RGB pictures of samples, with shape (N, 3, H, W); N x 3 x 1 x 1 without any."""
         images = [np.asarray(open_picture(self.picture(s))) for s in samples]
+        if len({image.shape for image in images}) > 1:
+            raise InvsetError(f"the pictures in {self.path / 'samples'} differ in size; {ANEW}")
         return (
             np.stack(images).transpose(0, 3, 1, 2) if images else np.zeros((0, 3, 1, 1), np.uint8)
         )
 
 
 def open_picture(file: Path) -> Image.Image:
-    """An RGB picture, read whole."""
-    with Image.open(file) as image:
-        return image.convert("RGB")
+    """An RGB picture, read whole.
+
+    Raises:
+        InvsetError: it can't be read, or is too large.
+    """
+    path = regular_file(file, "picture", ANEW)
+    with reading(path, "a picture", ANEW):
+        return seen(opened(path))
 
 
 def read_run(path: Path) -> Run:
@@ -183,19 +191,18 @@ def read_run(path: Path) -> Run:
                 f"{path} lacks {name}, which a run writes; run it again: {_command(summary_file)}"
             )
     again = f"run it again: {_command(summary_file)}"
-    tensors = read_arrays(path / "samples.safetensors", "samples", again)
-    try:
-        run = Run(
-            path,
-            json.loads(summary_file.read_text(encoding="utf-8")),
-            OmegaConf.to_container(read_yaml(config)) if config.is_file() else {},  # type: ignore[arg-type]
-            _samples(path / "activations.csv"),
-            tensors,
-            _columns(path / "optimization.csv"),
-            _table(path / "samples.csv"),
-        )
-    except (ValueError, KeyError, csv.Error) as error:
-        raise InvsetError(f"a file of {path} is damaged ({error}); {again}") from error
+    run = Run(
+        path,
+        read_json(summary_file, "a run's summary", again),
+        read_options(config, again) if config.is_file() else {},
+        _samples(path / "activations.csv", again),
+        read_arrays(path / "samples.safetensors", "samples", again),
+        _columns(path / "optimization.csv", again),
+        _table(path / "samples.csv", again),
+    )
+    with reading(summary_file, "a run's summary", again):  # all that others take from it
+        for name in ("questions", "bands", "cells", "values", "columns", "titles", "sampler"):
+            getattr(run, name)
     lost = [s for s in run.samples if not run.picture(s).is_file()]
     if lost:
         raise InvsetError(
@@ -207,41 +214,42 @@ def read_run(path: Path) -> Run:
 def _command(summary: Path) -> str:
     """What was typed to make the run, as far as its summary can be read."""
     try:
-        found = json.loads(summary.read_text(encoding="utf-8"))
-    except ValueError:
+        found = read_json(summary, "a run's summary", ANEW)
+    except InvsetError:
         found = {}
     return str(found.get("command", "invset run …"))
 
 
-def _samples(path: Path) -> list[Sample]:
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    # sample, origin, step, parent; before and after of each neuron; in_range; what else is known
-    held = header.index("in_range")
-    p = (held - 4) // 2
-    return [
-        Sample(
-            int(r[0]),
-            r[1],
-            int(r[2]),
-            int(r[3]),
-            tuple(map(float, r[4 : 4 + p])),
-            tuple(map(float, r[4 + p : held])),
-            r[held] == "True",
-        )
-        for r in rows
-    ]
+def _samples(path: Path, again: str) -> list[Sample]:
+    header, rows = read_rows(path, "a table of samples", again)
+    with reading(path, "a table of samples", again):
+        # sample, origin, step, parent; before and after of each neuron; in_range; what else is
+        # known
+        held = header.index("in_range")
+        p = (held - 4) // 2
+        return [
+            Sample(
+                int(r[0]),
+                r[1],
+                int(r[2]),
+                int(r[3]),
+                tuple(map(float, r[4 : 4 + p])),
+                tuple(map(float, r[4 + p : held])),
+                r[held] == "True",
+            )
+            for r in rows
+        ]
 
 
-def _table(path: Path) -> list[dict[str, str]]:
+def _table(path: Path, again: str) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    header, rows = read_rows(path, "a table of samples", again)
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def _columns(path: Path) -> dict[str, np.ndarray]:
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    values = np.array(rows, float).reshape(len(rows), len(header))
+def _columns(path: Path, again: str) -> dict[str, np.ndarray]:
+    header, rows = read_rows(path, "a log", again)
+    with reading(path, "a log", again):
+        values = np.array(rows, float).reshape(len(rows), len(header))
     return {name: values[:, i] for i, name in enumerate(header)}

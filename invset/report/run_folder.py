@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shlex
+import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from invset.analysis.discover import Measured, measure
+from invset.analysis.discover import measure
 from invset.analysis.judged import Judged
 from invset.analysis.reference import Reference
 from invset.analysis.sample_set import SampleSet
 from invset.core.space import Region
+from invset.errors import InvsetError, first_lines
 from invset.files.rundir import RunDir
 from invset.problem.problem import Problem
 from invset.report.sentences import probe_command, sentences
@@ -52,6 +55,43 @@ class Ended:
     changed: Sequence[str] = ()
 
 
+@contextmanager
+def keeping(rundir: RunDir, problem: Problem, found: Result, go_on: str) -> Iterator[None]:
+    """Write the samples by themselves if what follows their measurement fails.
+
+    Args:
+        rundir: the run's.
+        problem: that was sampled.
+        found: the samples.
+        go_on: the command that goes on with the run.
+
+    Raises:
+        InvsetError: it failed; the message says how to go on.
+    """
+    try:
+        yield
+    except OSError:  # the disk takes no samples either
+        raise
+    except Exception as error:
+        rundir.write_samples(problem.medium, found.inputs)
+        rundir.write_tensors("samples.safetensors", _tensors(found, {}))
+        inside = found.in_range.cpu()
+        rundir.write_csv("activations.csv", *_activations(problem, found, inside, {}))
+        why = first_lines(error) or type(error).__name__
+        raise InvsetError(
+            f"the samples are in {rundir.path}, but what follows failed"
+            f" ({why}{_place(error)}); when that is mended, go on with: {go_on}"
+        ) from error
+
+
+def _place(error: Exception) -> str:
+    """Where an error that nobody foresaw was raised."""
+    if isinstance(error, InvsetError):
+        return ""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f", {type(error).__name__} in {last.filename}:{last.lineno}"
+
+
 def write_run(rundir: RunDir, run: Ended) -> None:
     """Write every file of the run but its state and page."""
     problem = run.problem
@@ -59,8 +99,9 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     samples = SampleSet.of(problem, run.region, found, run.judged)
     measured = measure(samples, run.reference)
     rundir.write_samples(problem.medium, found.inputs)
-    rundir.write_tensors("samples.safetensors", _tensors(found, measured))
-    rundir.write_csv("activations.csv", *_activations(problem, found, samples.inside, measured))
+    rundir.write_tensors("samples.safetensors", _tensors(found, measured.tensors))
+    table = _activations(problem, found, samples.inside, measured.tensors)
+    rundir.write_csv("activations.csv", *table)
     log = (["step", *(column.name for column in found.columns)], _numbered(run.rows))
     rundir.write_csv("optimization.csv", *log)
     summary = summarize(problem, run.region, found, run.seed, measured.summary)
@@ -91,7 +132,7 @@ def as_shown(problem: Problem, found: Result) -> Result:
     return replace(found, inputs=torch.cat(parts))
 
 
-def _tensors(found: Result, measured: Measured) -> dict[str, Tensor]:
+def _tensors(found: Result, measured: dict[str, Tensor]) -> dict[str, Tensor]:
     """What ``samples.safetensors`` holds."""
     tensors = {
         "codes": found.codes,
@@ -100,18 +141,18 @@ def _tensors(found: Result, measured: Measured) -> dict[str, Tensor]:
         "activations_before_8bit": found.activations_before,
         "step": found.step,
         "parent": found.parent,
-        **measured.tensors,
+        **measured,
     }
     return tensors if found.cells is None else {**tensors, "cells": found.cells}
 
 
 def _activations(
-    problem: Problem, found: Result, inside: Tensor, measured: Measured
+    problem: Problem, found: Result, inside: Tensor, measured: dict[str, Tensor]
 ) -> tuple[list[str], list[list[Any]]]:
     """Header and rows of ``activations.csv``; what analyses say of each sample stands last."""
     names = problem.names
     before = [f"{name} before {problem.medium.rounding}" for name in names]
-    more = {name: one.double() for name, one in measured.tensors.items() if one.ndim == 1}
+    more = {name: one.double() for name, one in measured.items() if one.ndim == 1}
     on_scales, scales = _scales(names, found)
     header = ["sample", "origin", "step", "parent", *before, *names, "in_range", *more, *on_scales]
     said = torch.stack(list(more.values()), 1) if more else torch.zeros(len(found), 0)

@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from invset.files.reading import reading
 from invset.files.rundir import RunDir
-from invset.report.folder import Run, read_run
+from invset.report.folder import ANEW, Run, read_run
 from invset.report.page import interval, render, templates_in
 from invset.report.shown import Shown
 
@@ -35,7 +36,8 @@ def write_report(folder: Path) -> Path:
         InvsetError: the folder holds no run; see `read_run`.
     """
     run = read_run(folder)
-    page = render("run.html.jinja", **_context(run))
+    with reading(folder, "a run's folder", ANEW):  # what it holds may be anything
+        page = render("run.html.jinja", **_context(run))
     rundir = RunDir(folder, listed=True)
     return rundir.write("report.html", lambda path: path.write_text(page, encoding="utf-8"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from invset.analysis.record import Figure
-from invset.errors import InvsetError
 from invset.files.job_list import jobs_of
+from invset.files.reading import read_json
 from invset.files.rundir import overrides_in
-from invset.report.folder import Run, read_run
+from invset.report.folder import ANEW, Run, read_run
 
 
 @dataclass(frozen=True)
@@ -93,10 +92,4 @@ def read_job(path: Path, name: str = "", words: list[str] | None = None) -> Job:
 def _failed(path: Path) -> dict[str, Any] | None:
     """Why a job failed; None if it didn't."""
     file = path / "failed.json"
-    if not file.is_file():
-        return None
-    try:
-        held = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvsetError(f"{file} is damaged; delete it, or run the job again") from error
-    return held if isinstance(held, dict) else {}
+    return read_json(file, "a note of what failed", ANEW) if file.is_file() else None

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from PIL import Image
+
 from invset.analysis.record import value_of
 from invset.analysis.selection import spread
+from invset.files.reading import reading
 from invset.files.rundir import RunDir
-from invset.report.folder import Run, Sample
+from invset.report.folder import ANEW, Run, Sample
 from invset.report.page import activation, duration, render
 from invset.report.run_page import question
 from invset.report.sweep_folder import Job, figures_of_jobs
@@ -26,12 +29,19 @@ PICTURES = 12
 
 def write_sweep_report(rundir: RunDir, jobs: Sequence[Job]) -> Path:
     """Write ``report.html`` into a sweep's folder; return its path."""
-    page = render("sweep.html.jinja", **_context(rundir.path, jobs))
+    with reading(rundir.path, "a sweep's folder", ANEW):
+        page = render("sweep.html.jinja", **_context(rundir.path, jobs))
     return rundir.write("report.html", lambda path: path.write_text(page, encoding="utf-8"))
 
 
 def write_picture(rundir: RunDir, jobs: Sequence[Job]) -> Path:
     """Write ``sweep.png``, a row a job, at least one of which has samples; return its path."""
+    with reading(rundir.path, "a sweep's folder", ANEW):
+        picture = _picture(jobs)
+    return rundir.write("sweep.png", picture.save)
+
+
+def _picture(jobs: Sequence[Job]) -> Image.Image:
     import torch
 
     from invset.report.grid import label_grid
@@ -51,8 +61,7 @@ def write_picture(rundir: RunDir, jobs: Sequence[Job]) -> Path:
         "below each image: activation as measured on the saved 8-bit file; reasons of failures:"
         " report.html"
     )
-    grid = label_grid(rows, title, footer=footer)
-    return rundir.write("sweep.png", grid.save)
+    return label_grid(rows, title, footer=footer)
 
 
 def _some(run: Run) -> list[Sample]:

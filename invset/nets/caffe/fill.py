@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from invset.errors import InvsetError
 from invset.files.readers import read_weights
+from invset.files.reading import reading, regular_file
 from invset.hub import obtain
 from invset.nets.caffe.caffenet import IMAGENET_MEAN_BGR, as_mean
 from invset.nets.fast import accelerate
@@ -44,17 +45,19 @@ def read_mean(mean: Sequence[float] | str | Path | None) -> Tensor:
     """
     if not isinstance(mean, (str, Path)):
         return as_mean(IMAGENET_MEAN_BGR if mean is None else mean)
-    path = Path(mean).expanduser()
-    try:
-        image = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InvsetError(
-            f"no mean image in {path} ({error}); give a .npy file of shape (3, 256, 256), or three"
-            " numbers"
-        ) from error
-    if image.ndim == 3 and image.shape[-1] == 3:
-        image = image.transpose(2, 0, 1)
-    return as_mean(torch.from_numpy(np.array(image, dtype=np.float32)))
+    hint = "give a .npy file of shape (3, 256, 256), or three numbers"
+    path = regular_file(mean, "mean image", hint)
+    with reading(path, "a mean image", hint):
+        with path.open("rb") as file:
+            if file.read(6) != b"\x93NUMPY":
+                raise ValueError("it is no .npy file")
+        # as a map: else NumPy reserves what the file says, whatever its length
+        image = np.load(path, mmap_mode="r", allow_pickle=False)
+        if image.dtype.kind not in "fiu":
+            raise TypeError("it holds no numbers")
+        if image.ndim == 3 and image.shape[-1] == 3:
+            image = image.transpose(2, 0, 1)
+        return as_mean(torch.from_numpy(np.array(image, dtype=np.float32)))
 
 
 def outputs_of(weights: Mapping[str, Tensor], layer: str, path: Path) -> int:
