@@ -59,13 +59,13 @@ class InverseSetSampler:
                 )
             self.sampler: Sampler[Any] | Study = sampler
             return
-        n = 100 if n is None else n
         check_choice("sampler", sampler, sampler_names())
         kind = sampler_class(sampler)
         known = [field.name for field in fields(kind)]
-        counts = {"K": min(10, n) if k is None else k, "n": n}
-        for name in options:
-            if name not in known or name in counts:
+        wanted = 100 if n is None else n
+        counts = {"K": min(10, wanted) if k is None else k, "n": wanted}
+        for name in [*options, *(["n"] if n is not None else [])]:
+            if name not in known or (name in options and name in counts):
                 listed = [one for one in known if one not in counts]
                 raise InvsetError(
                     f"sampler {sampler} has no option {name!r}.{did_you_mean(name, listed)} It has"

@@ -19,7 +19,7 @@ from torch import Tensor
 from invset.analysis.judged import Judged
 from invset.analysis.neighbours import nearest_neighbours
 from invset.core.components import principal_components
-from invset.core.target import ActivationRange
+from invset.core.ranges import ActivationRange
 from invset.errors import InvsetError
 from invset.files.tensors import read_tensors, write_tensors
 

@@ -44,3 +44,12 @@ class ProbeOptions(Question):
     length: float = option(0.07, above=0, below=math.inf)
     code_steps: float | None = option(None, above=0)
     seconds: float | None = option(90, above=0)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What ``invset fit prior``, ``fit reference`` and ``fit spectrum`` have of these."""
+
+    limit: int = option(2000, at_least=1)
+    variance: float = option(0.98, above=0, at_most=1)
+    share: float = option(0.95, above=0, at_most=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from invset.config.commands import ProbeOptions, Question, RunOptions
+from invset.config.commands import FitOptions, ProbeOptions, RunOptions
 from invset.config.compose import components, options_of
 from invset.core.checks import check_batch, check_position, check_range, is_number
 from invset.core.options import Bounds, check_option
@@ -38,6 +38,11 @@ def check_probe(cfg: DictConfig) -> None:
     _check_values(cfg, ProbeOptions)
 
 
+def check_fit(cfg: DictConfig) -> None:
+    """Raise `InvsetError` for values that no fit can have."""
+    _check_values(cfg, FitOptions)
+
+
 def check_components(cfg: DictConfig, whole: bool = True) -> None:
     """Raise `InvsetError` for an option that a component has not, or for a value that it can't
     have: of every one whose class can be read (`invset.config.schema`).
@@ -57,9 +62,9 @@ def check_components(cfg: DictConfig, whole: bool = True) -> None:
             options[key].check(f"{path}{key}", part[key])
 
 
-def _check_values(cfg: DictConfig, options: type[Question]) -> None:
+def _check_values(cfg: DictConfig, options: type[Any]) -> None:
     for one in fields(options):
-        if one.name in cfg:  # a run that is resumed may be older than the option
+        if one.name in cfg:  # a fit has some; a run that is resumed may be older than the option
             bounds = one.metadata.get("bounds", Bounds())
             check_option(one.name, cfg[one.name], str(one.type), bounds, one.default)
 

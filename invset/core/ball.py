@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from invset.core.coordinates import Coordinates
+from invset.core.options import Bounds, check_option
 
 #: Share of a fresh draw in the code that follows a sample, where a region knows no better one.
 WALK = 0.85
@@ -78,7 +79,11 @@ class Ball(InBall):
     def holding(cls, code_dim: int, share: float = 0.95) -> Ball:
         """The ball that holds a share of all codes, in (0, 1): its radius is a quantile of the chi
         distribution.
+
+        Raises:
+            InvsetError: another share.
         """
+        check_option("share", share, "float", Bounds(above=0, below=1), 0.95)
         low = 0.0
         # of |w|², whose distribution function is gammainc(code_dim / 2, |w|² / 2)
         high = code_dim + 40 * math.sqrt(code_dim)

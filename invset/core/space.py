@@ -25,6 +25,7 @@ from torch import Tensor
 from invset.core.ball import WALK, Ball, InBall, send
 from invset.core.components import principal_components
 from invset.core.coordinates import Coordinates
+from invset.core.options import Bounds, check_option
 from invset.errors import InvsetError
 
 
@@ -133,7 +134,12 @@ class CodePrior(InBall):
             codes: with shape (N, code_dim), N well above the number of directions that are kept.
             variance: part of the total variance that the directions kept must hold, in (0, 1].
             share: part of the real codes that the ball must hold, in (0, 1].
+
+        Raises:
+            InvsetError: a number outside of these, or codes that are all equal.
         """
+        check_option("variance", variance, "float", Bounds(above=0, at_most=1), 0.98)
+        check_option("share", share, "float", Bounds(above=0, at_most=1), 0.95)
         x = codes.double()
         if len(x) < 2 or not (x != x[0]).any():
             raise InvsetError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from invset.core.target import ActivationRange
+from invset.core.ranges import ActivationRange
 from invset.errors import InvsetError
 from invset.nets.resize import as_given
 from invset.nets.trace import told

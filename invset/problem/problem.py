@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from invset.core.checks import PRIORS, check_choice
+from invset.core.checks import PRIORS, as_words, check_choice
+from invset.core.ranges import ActivationRange
 from invset.core.space import Box, Free, Region
-from invset.core.target import ActivationRange, Evaluate, Layer, Moving, Target
+from invset.core.target import Evaluate, Layer, Moving, Target
 from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit
 from invset.nets.generator import Generator
@@ -81,8 +82,8 @@ class Problem:
         ):
             for part in (generator, network, self.encoder_network):
                 to_channels_last(getattr(part, "module", part))
-        ends = torch.tensor([n.range for n in neurons], device=network.device)
-        self.range = ActivationRange(ends[:, 0], ends[:, 1])
+        ends = torch.tensor([n.range for n in neurons], dtype=torch.float32)
+        self.range = ActivationRange(*ends.to(network.device).unbind(1))
         self.robust = (robust or Robust()).resolved(
             generator.learnt, isinstance(self.medium, Image8Bit)
         )
@@ -157,7 +158,7 @@ class Problem:
     def question(self) -> str:
         """The neurons and their ranges in words, for example ``fc8:8 horse in [3, 4]``."""
         named = zip(self.names, self.neurons, strict=True)
-        return " and ".join(f"{name} in [{n.range[0]:g}, {n.range[1]:g}]" for name, n in named)
+        return " and ".join(f"{name} in [{', '.join(as_words(*n.range))}]" for name, n in named)
 
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Activations, with shape (B, p), and encodings, with shape (B, d), of inputs, such as

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from invset.core.checks import as_words
 from invset.problem.problem import Problem
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def _reachable(best: float, z1: float, z2: float) -> str:
     if not shift:
         return ""
     a = z1 + shift - (0.5 if shift < 0 else -0.5) * (z2 - z1)
-    return f"; try z1={a:.3g} z2={a + z2 - z1:.3g}"
+    low, high = as_words(a, a + z2 - z1, 3)
+    return f"; try z1={low} z2={high}"
 
 
 def probe_command(typed: list[str], problem: Problem) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from invset.core.checks import check_batch
 from invset.core.options import check_options, option
-from invset.core.target import MARGIN, Meter, Seen, Target
+from invset.core.target import Meter, Seen, Target
 
 S = TypeVar("S")
 
@@ -202,7 +202,7 @@ class Sampler(Generic[S]):
         """Which activations, with shape (B, p), may be samples, a boolean with shape (B,)."""
         if not self.holds_range:
             return torch.ones(len(f), dtype=torch.bool, device=f.device)
-        return target.inside(f, MARGIN)
+        return target.inside(f)
 
     def stride(self, state: S, wanted: int) -> int:
         """Steps to take before the driver looks at the device again.

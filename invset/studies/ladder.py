@@ -18,7 +18,8 @@ from torch import Tensor
 
 from invset.core.checks import check_range
 from invset.core.options import check_options, option
-from invset.core.target import ActivationRange, Meter, Target
+from invset.core.ranges import ActivationRange
+from invset.core.target import Meter, Target
 from invset.errors import InvsetError
 from invset.samplers.base import Column, Limits, Status
 from invset.samplers.drive import Run, columns, drive
