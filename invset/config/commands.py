@@ -19,6 +19,7 @@ class Question:
 
     prior: str = option("auto", words=PRIORS)
     eight_bit: bool = True
+    stochastic: bool = False
     seed: int = option(0, at_least=0, below=2**63)
     progress: bool = True
     overwrite: bool = False

@@ -24,6 +24,10 @@ from invset.progress import Progress, quiet
 #: overshoot at edges.
 _SLACK = 0.05
 
+#: What is cut off of a pixel before one sees it, and the share of pixels that may lose more.
+_VISIBLE = 0.01
+_FEW = 0.05
+
 
 @dataclass(frozen=True)
 class Image8Bit:
@@ -42,10 +46,7 @@ class Image8Bit:
     size: tuple[int, int] | None = None
     noun: ClassVar[str] = "image"
     saved: ClassVar[str] = "8-bit file"
-    hint: ClassVar[str] = (
-        "network.image_size= and network.channels= say which pictures it takes, and its weights are"
-        " to be float32"
-    )
+    hint: ClassVar[str] = "network.image_size= and network.channels= say which pictures it takes"
     rounding: ClassVar[str] = "8 bits"
     legend: ClassVar[str] = ""
     cell: ClassVar[int | None] = None
@@ -114,6 +115,17 @@ class Image8Bit:
                 f" [0, 1]; say which values are black and white: 'generator.pixel_range={ends}'"
             )
         return None
+
+    def remark(self, x: Tensor) -> str | None:
+        """What is to be said of raw values that can be pictures, in words; None: nothing."""
+        outside = ((x < -_VISIBLE) | (x > 1 + _VISIBLE)).float().mean().item()
+        if outside <= _FEW:
+            return None
+        ends = f"from {x.min().item():.3g} to {x.max().item():.3g}"
+        return (
+            f"gives pixels {ends}, of which {outside:.0%} lie outside [0, 1] and are cut off; if"
+            " other values are black and white, type generator.pixel_range="
+        )
 
     def clamp(self, x: Tensor) -> Tensor:
         return x.clamp(0, 1)

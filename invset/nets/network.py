@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from invset.errors import InvsetError, did_you_mean, is_out_of_memory
 from invset.files.image8bit import Image8Bit, of_size
 from invset.files.medium import Medium
+from invset.nets.precision import in_float32
 from invset.nets.trace import Trace, told, trace
 
 T = TypeVar("T")
@@ -76,6 +77,7 @@ class Network:
         view_size: int | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
+        module = in_float32(module, f"network {name}")
         for child in module.modules():
             if getattr(child, "inplace", False):
                 child.inplace = False  # type: ignore[assignment]  # an in-place ReLU would overwrite the layer read before it
@@ -240,12 +242,8 @@ class Network:
         through.
         """
         found: dict[str, Tensor] = {}
-        for (
-            path,
-            child,
-        ) in (
-            self.module._modules.items()
-        ):  # a child may be there twice: named_children would leave it out
+        # a child may be there twice: named_children would leave it out
+        for path, child in self.module._modules.items():
             assert child is not None
             x = child(x)
             if path in paths:

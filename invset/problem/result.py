@@ -16,6 +16,9 @@ from invset.progress import Progress, quiet
 from invset.samplers.base import Column, Status
 from invset.samplers.found import Found
 
+#: Looks at the same inputs that tell how far apart activations are.
+LOOKS = 8
+
 
 @dataclass(frozen=True)
 class Result:
@@ -45,6 +48,9 @@ class Result:
         steps: gradient steps.
         meter: forward and backward passes of one code.
         seconds: time of sampling.
+        held: whether all of them were in range when they were taken.
+        spread: standard deviation of each activation between looks at one stored input beside
+            others, mean over the inputs, with shape (p,); None where it is a function of the input.
     """
 
     asked: int
@@ -68,6 +74,8 @@ class Result:
     steps: int
     meter: Meter
     seconds: float
+    held: bool = True
+    spread: Tensor | None = None
 
     @property
     def images(self) -> Tensor:
@@ -113,10 +121,11 @@ def finish(
     inside = _inside(found, f)
     # where the network saw unrounded inputs, what rounding took out of the ranges is not kept
     stays = inside | ~_inside(found, f_before) if not problem.eight_bit else inside | True
+    stored = (torch.cat(inputs) if inputs else blank)[stays]
     return Result(
         asked=found.asked,
         codes=codes[stays],
-        inputs=(torch.cat(inputs) if inputs else blank)[stays],
+        inputs=stored,
         activations=f[stays],
         activations_before=f_before[stays],
         scales=_joined(scales, stays),
@@ -136,7 +145,24 @@ def finish(
         steps=found.steps,
         meter=found.meter,
         seconds=found.seconds,
+        held=found.held,
+        spread=_spread(problem, stored, batch_size) if problem.stochastic else None,
     )
+
+
+def _spread(problem: Problem, stored: Tensor, batch_size: int) -> Tensor | None:
+    """See `Result.spread`: in every look an input is beside others."""
+    if not len(stored):
+        return None
+    rng = torch.Generator().manual_seed(0)
+    part = min(problem.portions.at_a_time(batch_size), -(-len(stored) // 2))
+    looks = []
+    for _ in range(LOOKS):
+        order = torch.randperm(len(stored), generator=rng)
+        parts = stored[order.to(stored.device)].split(part)
+        f = torch.cat([problem.look(problem.medium.restore(some))[0] for some in parts])
+        looks.append(f[order.argsort().to(f.device)])
+    return torch.stack(looks).std(0).mean(0)
 
 
 def _joined(parts: list[Scales | None], stays: Tensor) -> Scales | None:

@@ -73,6 +73,10 @@ class AugmentedLagrangian(Sampler[S]):
         Column("mu", "multipliers: μ"),
     )
 
+    @property
+    def holds_ends(self) -> bool:
+        return self.constraint == "both"
+
     def start(self, target: Target, count: int, rng: torch.Generator) -> Tensor:
         """Codes to start at, with shape (count, dim)."""
         u = target.space.sample(count, rng)

@@ -48,8 +48,8 @@ _SENTENCES = {
         "The budget ran out before all the samples were found; those found so far are kept."
     ),
     Status.UNREACHABLE: (
-        "No code came inside the range within the budget: what the generator can make here does"
-        " not reach it."
+        "No code came inside the range before the run gave up: it is out of reach of the generator"
+        " here, or of so few steps."
     ),
     Status.NOT_FINITE: (
         "An activation or a code became infinite or not a number; the samples found before that"
@@ -182,6 +182,11 @@ class Sampler(Generic[S]):
     def __post_init__(self) -> None:
         check_options(self, "sampler")
         check_batch(self.K, self.n)
+
+    @property
+    def holds_ends(self) -> bool:
+        """Whether all samples were inside both ends of the range when they were taken."""
+        return self.holds_range
 
     def check(self, target: Target) -> None:
         """Raise `InvsetError` for a target that this sampler can't sample; called before `init`."""
