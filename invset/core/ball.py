@@ -14,6 +14,7 @@ from torch import Tensor
 
 from invset.core.coordinates import Coordinates
 from invset.core.options import Bounds, check_option
+from invset.core.values import ByValue
 
 #: Share of a fresh draw in the code that follows a sample, where a region knows no better one.
 WALK = 0.85
@@ -59,8 +60,8 @@ class InBall(Coordinates):
         return math.sqrt(1 - share**2) * u + share * fresh  # N(0, I) if both are
 
 
-@dataclass(frozen=True)
-class Ball(InBall):
+@dataclass(frozen=True, eq=False)
+class Ball(ByValue, InBall):
     """Codes that are N(0, I) by construction (GANs, flows), of any length: nothing is stored.
 
     Attributes:

@@ -23,6 +23,26 @@ LARGEST = 1e38
 NARROWEST = 1e-12
 
 
+def plain(value: Any) -> Any:
+    """A number of NumPy or PyTorch as Python's own; anything else as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+
+
+def check_kind(key: str, value: Any, kinds: type | tuple[type, ...], allowed: str) -> None:
+    """Raise `InvsetError` unless an argument is of some classes.
+
+    Args:
+        key: the argument.
+        value: what was given.
+        kinds: the classes.
+        allowed: what may be given, in words.
+    """
+    if not isinstance(value, kinds) or isinstance(value, type):
+        given = value.__name__ if isinstance(value, type) else type(value).__name__
+        what = "the class" if isinstance(value, type) else "a value of type"
+        raise InvsetError(f"{key} must be {allowed}, not {what} {given}")
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is a number, and not NaN, true or false."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
@@ -62,10 +82,11 @@ def check_position(position: Any) -> str | int | tuple[int, int]:
         if not re.fullmatch(r"register[1-9]\d*", position):
             check_choice("position", position, POSITIONS, "register1, a token's number, [y, x]")
         return position
+    position = plain(position)
     if _is_index(position):
         return int(position)
     try:
-        y, x = position
+        y, x = map(plain, position)
     except (TypeError, ValueError):
         y = None
         x = None
@@ -83,6 +104,8 @@ def _is_index(value: Any) -> bool:
 
 def check_range(z1: Any, z2: Any) -> None:
     """Raise `InvsetError` unless z1 < z2, both numbers that float32 holds and tells well apart."""
+    z1 = plain(z1)
+    z2 = plain(z2)
     if not (_is_real(z1) and _is_real(z2)):
         raise InvsetError(
             f"z1 and z2 must be two numbers, not {z1} and {z2}; for example z1=3 z2=4"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from invset.core.checks import check_range
+from invset.core.values import ByValue
 
 #: How far inside of an end codes aim and samples lie, as a share of the width: rounding must not
 #: carry them out.
@@ -18,8 +19,8 @@ MARGIN = 1e-3
 LEAST = 4
 
 
-@dataclass(frozen=True)
-class ActivationRange:
+@dataclass(frozen=True, eq=False)
+class ActivationRange(ByValue):
     """The p ranges [z1, z2] in raw activation units.
 
     Attributes:

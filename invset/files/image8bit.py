@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from invset.core.checks import plain
 from invset.core.rounding import Round8Bit
 from invset.errors import InvsetError
 from invset.files.images import load_images, to_float, to_uint8
@@ -52,6 +53,9 @@ class Image8Bit:
     cell: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", plain(self.channels))
+        if self.size is not None:
+            object.__setattr__(self, "size", tuple(map(plain, self.size)))
         for value in (self.channels, *(self.size or ())):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InvsetError(
@@ -61,6 +65,7 @@ class Image8Bit:
 
     def sized(self, size: int | Sequence[int]) -> Image8Bit:
         """The same with another size: a side in pixels, or (height, width)."""
+        size = plain(size)
         height, *rest = (size, size) if isinstance(size, int) else size
         if len(rest) != 1:
             raise InvsetError(

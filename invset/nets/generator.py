@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from invset.core.checks import plain
+from invset.core.options import Bounds, check_option
 from invset.core.space import Region
 from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit
@@ -78,11 +80,12 @@ class Generator:
         pixel_range: Sequence[float] = (0.0, 1.0),
         device: str | torch.device = "cpu",
     ) -> None:
+        check_option("code_dim", plain(code_dim), "int", Bounds(at_least=1))
         if isinstance(module, nn.Module):
             module = in_float32(module, f"generator {name}")
             module.to(device).eval().requires_grad_(False)
         self.module = module
-        self.code_dim = code_dim
+        self.code_dim = plain(code_dim)
         self.pixel_range = check_pixels(pixel_range)
         self.name = name
         self.prior = prior.to(device) if prior is not None else None

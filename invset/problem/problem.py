@@ -1,18 +1,15 @@
 """A question about a network: which inputs, made by this generator, bring these neurons into these
 ranges?
-
-problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
-result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from invset.core.checks import PRIORS, as_words, check_choice
+from invset.core.checks import PRIORS, as_words, check_choice, check_kind
 from invset.core.ranges import ActivationRange
 from invset.core.space import Box, Free, Region
 from invset.core.target import Evaluate, Layer, Moving, Target
@@ -22,7 +19,7 @@ from invset.nets.generator import Generator
 from invset.nets.network import Network
 from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.in_views import InViews, Scales
-from invset.problem.intersection import check_meeting
+from invset.problem.intersection import check_meeting, several
 from invset.problem.neuron import ANY, Neuron, find
 from invset.problem.passes import Passes, channels_last_pays, portions_of, tf32, to_channels_last
 from invset.problem.readout import Readout
@@ -38,7 +35,7 @@ class Problem:
         network: where the neurons live.
         generator: makes inputs of codes.
         encoder: layer whose activations are E(x); None is the network's own choice.
-        neurons: at least one; several ask for the intersection of their inverse sets (eq. 12).
+        neurons: one, or several; these ask for the intersection of their inverse sets (eq. 12).
         encoder_network: where `encoder` lives; None is `network`, and then one pass serves both.
         eight_bit: let the network see inputs rounded to what a file holds, 8 bits for pictures
             (with a straight-through gradient), so that what is saved is in the set.
@@ -62,24 +59,28 @@ class Problem:
         network: Network,
         generator: Generator,
         encoder: str | None = None,
-        neurons: Sequence[Neuron] = (),
+        neurons: Neuron | Iterable[Neuron] = (),
         encoder_network: Network | None = None,
         eight_bit: bool = True,
         runtime: Runtime | None = None,
         robust: Robust | None = None,
         stochastic: bool = False,
     ) -> None:
-        if not neurons:
-            raise InvsetError("no neuron was given; type for example neuron=8 z1=3 z2=4")
+        check_kind("network", network, Network, "a Network(module)")
+        check_kind("generator", generator, Generator, "a Generator(module, code_dim)")
+        check_kind("encoder_network", encoder_network, (Network, type(None)), "a Network, or None")
+        check_kind("encoder", encoder, (str, type(None)), "the name of a layer, or None")
+        check_kind("runtime", runtime, (Runtime, type(None)), "Runtime(…), or None")
+        check_kind("robust", robust, (Robust, type(None)), "Robust(M=8), or None")
         self.network = network
         self.generator = generator
         self.encoder_network = encoder_network or network
         self.medium = network.medium
         self.encoder = encoder or self.encoder_network.encoder
-        self.neurons = list(neurons)
+        self.neurons = several(neurons)
         self.stochastic = stochastic
         shapes = self._first_shapes()
-        self.places = [find(network, neuron, shapes[neuron.layer]) for neuron in neurons]
+        self.places = [find(network, neuron, shapes[neuron.layer]) for neuron in self.neurons]
         check_meeting(self.neurons, self.places)
         self.eight_bit = eight_bit
         self.runtime = runtime or Runtime()
@@ -90,7 +91,7 @@ class Problem:
         ):
             for part in (generator, network, self.encoder_network):
                 to_channels_last(getattr(part, "module", part))
-        ends = torch.tensor([n.range for n in neurons], dtype=torch.float32)
+        ends = torch.tensor([n.range for n in self.neurons], dtype=torch.float32)
         self.range = ActivationRange(*ends.to(network.device).unbind(1))
         self.robust = (robust or Robust()).resolved(
             generator.learnt, isinstance(self.medium, Image8Bit)

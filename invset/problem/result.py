@@ -9,6 +9,7 @@ from torch import Tensor
 
 from invset.core.space import Region
 from invset.core.target import Meter
+from invset.core.values import ByValue
 from invset.problem.in_views import Scales
 from invset.problem.passes import tf32
 from invset.problem.problem import Problem
@@ -20,8 +21,8 @@ from invset.samplers.found import Found
 LOOKS = 8
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, eq=False)
+class Result(ByValue):
     """Samples of an inverse set, in the order they were taken.
 
     Attributes:
