@@ -116,6 +116,13 @@ def test_shares_are_bounded(options: dict[str, float]) -> None:
         check_fit(OmegaConf.create({"variance": 0.98, "share": 0.95, "limit": 9} | options))
 
 
+@pytest.mark.parametrize("given", [{"keep": []}, {"layers": "fc8"}, {"limit": 0}])
+def test_what_no_fit_takes(given: dict[str, Any]) -> None:
+    with pytest.raises(InvsetError, match="is a list of layers, not|limit must be a whole"):
+        check_fit(OmegaConf.create(given))
+    check_fit(OmegaConf.create({"keep": ["fc8"], "layers": None}))
+
+
 @pytest.mark.parametrize("share", [0, 1, 1.5, math.nan])
 def test_a_ball_holds_a_share(share: float) -> None:
     with pytest.raises(InvsetError, match="share must be a number above 0 and below 1"):

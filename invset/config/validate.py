@@ -41,6 +41,13 @@ def check_probe(cfg: DictConfig) -> None:
 def check_fit(cfg: DictConfig) -> None:
     """Raise `InvsetError` for values that no fit can have."""
     _check_values(cfg, FitOptions)
+    for key in ("layers", "keep"):
+        value = cfg.get(key)
+        if value is not None and not (isinstance(value, ListConfig) and len(value)):
+            raise InvsetError(
+                f"{key} is a list of layers, not {value}; for example '{key}=[fc8,conv5]', or"
+                f" {key}=null"
+            )
 
 
 def check_components(cfg: DictConfig, whole: bool = True) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: How far values may differ a second time, as a share of the largest: kernels may add in any order.
-AGAIN = 1e-5
+#: How far values may differ a second time, as a share of the largest: kernels may be chosen anew.
+AGAIN = 1e-4
 
 #: And alone: rounding, which other sizes of a batch do otherwise.
 ALONE = 1e-3
