@@ -105,6 +105,29 @@ def test_modules_of_other_types_are_copied_to_float32(dtype: torch.dtype) -> Non
     torch.testing.assert_close(f[:, 0], by_hand)
 
 
+class Casts(nn.Module):
+    """Brings its inputs to its own type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(48, 5).half()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(1).half())
+
+
+def test_a_module_that_takes_float32_stays_as_it_is() -> None:
+    own = Casts()
+    net = module_network(own, image_size=SIDE)
+    assert net.module is own
+    assert (
+        problem(made(lambda made, codes: made), net)
+        .look(torch.rand(2, 3, 4, 4))[0]
+        .isfinite()
+        .all()
+    )
+
+
 def test_pixels_outside_of_black_and_white_are_said() -> None:
     wide = made(lambda made, codes: 1.6 * made - 0.3)
     (note,) = problem(wide).notes

@@ -76,6 +76,7 @@ def problem(net: Network, generator: Generator) -> Problem:
         (lambda c: picture(c)[:, :2], "network takes pictures with 3 channels.* network.channels="),
         (lambda c: c.sigmoid(), r"gives values of shape \(2, 12\)"),
         (lambda c: picture(c) / 0 * 0, "gives values that are infinite or not a number"),
+        (lambda c: picture(c).detach(), "gives images without slopes in its codes; leave no_grad"),
         (lambda c: 255 * picture(c), r"of which 100% lie outside \[0, 1\].*pixel_range=\[0,255\]'"),
         (
             lambda c: 2 * picture(9 * c) - 1,

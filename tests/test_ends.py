@@ -118,7 +118,7 @@ def test_shares_are_bounded(options: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("given", [{"keep": []}, {"layers": "fc8"}, {"limit": 0}])
 def test_what_no_fit_takes(given: dict[str, Any]) -> None:
-    with pytest.raises(InvsetError, match="is a list of layers, not|limit must be a whole"):
+    with pytest.raises(InvsetError, match=r"is a list of layers, not|limit must be a whole"):
         check_fit(OmegaConf.create(given))
     check_fit(OmegaConf.create({"keep": ["fc8"], "layers": None}))
 

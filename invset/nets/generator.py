@@ -82,7 +82,8 @@ class Generator:
     ) -> None:
         check_option("code_dim", plain(code_dim), "int", Bounds(at_least=1))
         if isinstance(module, nn.Module):
-            module = in_float32(module, f"generator {name}")
+            codes = torch.ones(2, plain(code_dim))
+            module = in_float32(module, f"generator {name}", codes)
             module.to(device).eval().requires_grad_(False)
         self.module = module
         self.code_dim = plain(code_dim)

@@ -77,13 +77,13 @@ class Network:
         view_size: int | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        module = in_float32(module, f"network {name}")
+        self.medium = of_size(medium or Image8Bit(), image_size)
+        module = in_float32(module, f"network {name}", self.medium.blank())
         for child in module.modules():
             if getattr(child, "inplace", False):
                 child.inplace = False  # type: ignore[assignment]  # an in-place ReLU would overwrite the layer read before it
         self.module = module.to(device).eval().requires_grad_(False)
         self.name = name
-        self.medium = of_size(medium or Image8Bit(), image_size)
         self.aliases = dict(aliases or {})
         self.labels = list(labels) if labels is not None else None
         self.prefix_tokens = prefix_tokens

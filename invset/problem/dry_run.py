@@ -77,6 +77,13 @@ def first_inputs(
     if not stochastic:
         what = f"generator {name} gives another {medium.noun} for the same code"
         _check_steady(generator.module, lambda c: {"": generator(c)}, codes, {"": x}, what)
+    # a mode of the caller's must not look like a fault of the generator
+    with torch.inference_mode(False), torch.enable_grad():
+        if not generator.unclamped(codes.clone().requires_grad_()).requires_grad:
+            raise InvsetError(
+                f"generator {name} gives {medium.noun}s without slopes in its codes; leave no_grad,"
+                " detach and the like out of its forward()"
+            )
     remark = medium.remark(raw) if isinstance(medium, Image8Bit) else None
     return generator, x, [f"Generator {name} {remark}."] if remark else []
 
