@@ -25,7 +25,8 @@ def in_float32(module: nn.Module, what: str, x: Tensor) -> nn.Module:
     Raises:
         InvsetError: the module can't be copied.
     """
-    numbers = [x for x in chain(module.parameters(), module.buffers()) if x.is_floating_point()]
+    held = chain(module.parameters(), module.buffers())
+    numbers = [one for one in held if one.is_floating_point()]
     if all(one.dtype is torch.float32 for one in numbers):
         return module
     try:
