@@ -13,13 +13,21 @@ from typing import Any
 import torch
 
 from invset.config.catalogue import sampler_class, sampler_names
-from invset.core.checks import check_choice
+from invset.core.checks import check_choice, check_kind, plain
+from invset.core.options import Bounds, check_option
 from invset.core.space import Region
 from invset.errors import InvsetError, did_you_mean
 from invset.problem.problem import Problem
 from invset.problem.result import Result, finish
 from invset.samplers.base import Limits, Sampler
 from invset.studies.study import OnLook, Study, study_of
+
+
+def _count(key: str, value: Any) -> int:
+    """A number of codes or samples as Python's own."""
+    value = plain(value)
+    check_option(key, value, "int", Bounds(at_least=1))
+    return value
 
 
 class InverseSetSampler:
@@ -48,6 +56,12 @@ class InverseSetSampler:
         limits: Limits | None = None,
         **options: Any,
     ) -> None:
+        if not hasattr(prior, "decode"):
+            check_kind("prior", prior, str, "auto, natural, clip, none or a region")
+        check_kind("limits", limits, (Limits, type(None)), "Limits(seconds=60), or None")
+        check_kind(
+            "sampler", sampler, (str, Sampler, Study), "a name such as stream, or a sampler itself"
+        )
         self.prior = prior
         self.limits = limits
         if not isinstance(sampler, str):
@@ -59,13 +73,14 @@ class InverseSetSampler:
                 )
             self.sampler: Sampler[Any] | Study = sampler
             return
-        n = 100 if n is None else n
         check_choice("sampler", sampler, sampler_names())
         kind = sampler_class(sampler)
         known = [field.name for field in fields(kind)]
-        counts = {"K": min(10, n) if k is None else k, "n": n}
-        for name in options:
-            if name not in known or name in counts:
+        k = None if k is None else _count("k", k)
+        wanted = 100 if n is None else _count("n", n)
+        counts = {"K": min(10, wanted) if k is None else k, "n": wanted}
+        for name in [*options, *(["n"] if n is not None else [])]:
+            if name not in known or (name in options and name in counts):
                 listed = [one for one in known if one not in counts]
                 raise InvsetError(
                     f"sampler {sampler} has no option {name!r}.{did_you_mean(name, listed)} It has"
@@ -80,8 +95,13 @@ class InverseSetSampler:
             problem: what to sample.
             seed: of every random draw.
             on_look: called after every look at the device; see `OnLook`.
+
+        Raises:
+            InvsetError: arguments of another type, or what can't be sampled.
         """
-        rng = torch.Generator().manual_seed(seed)
+        check_kind("problem", problem, Problem, "Problem(network, generator, neurons=[…])")
+        check_option("seed", plain(seed), "int", Bounds(at_least=0, below=2**63), 0)
+        rng = torch.Generator().manual_seed(plain(seed))
         study = study_of(self.sampler)
         region = problem.region(self.prior, rng, plain=study.space == "codes")
         target = problem.target(region)

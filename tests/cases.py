@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from invset.core.ranges import ActivationRange
 from invset.core.space import Box, Region
-from invset.core.target import ActivationRange, Target
+from invset.core.target import Target
 from invset.samplers.base import Sampler
 from invset.samplers.drive import Run, drive
 

@@ -8,8 +8,9 @@ import torch
 from cases import normal
 from torch import Tensor
 
+from invset.core.ranges import ActivationRange
 from invset.core.space import Box
-from invset.core.target import ActivationRange, Layer, Target
+from invset.core.target import Layer, Target
 
 DIM, PIXELS, HIDDEN, UNITS, UNIT = 6, 10, 7, 4, 2
 #: A linear generator, an encoder of as many numbers as codes, and a network of two layers.

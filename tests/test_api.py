@@ -142,7 +142,7 @@ def test_nothing_found_is_an_empty_result() -> None:
         ),
         ("has no option 'max_ages'. Did you mean max_age", {"max_ages": 3}),
         ("more than the n=3 samples", {"k": 10, "n": 3}),
-        ("K must be a whole number", {"k": 0}),
+        ("k must be a whole number", {"k": 0}),
         ("mu0 must be", {"mu0": 0}),
         ("alpha must be", {"alpha": 1}),
         ("sampler.walk must be a number above 0 and at most 1", {"walk": 2}),

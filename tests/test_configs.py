@@ -129,6 +129,7 @@ def test_the_default_run() -> None:
         "prior": "auto",
         "clip": None,
         "eight_bit": True,
+        "stochastic": False,
         "seed": 0,
         "device": "auto",
         "reference": "auto",

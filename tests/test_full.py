@@ -15,9 +15,10 @@ from looks import counted, looks, steps
 from torch import Tensor
 
 from invset.core.plain import to_plain
+from invset.core.ranges import ActivationRange
 from invset.core.space import CodePrior
 from invset.core.steps import Adam, Normalized, Plain, StepRule
-from invset.core.target import ActivationRange, Target
+from invset.core.target import Target
 from invset.errors import InvsetError
 from invset.samplers.base import Status
 from invset.samplers.drive import Run, drive
@@ -253,7 +254,7 @@ def test_samples_are_of_the_outer_iteration_that_had_the_most() -> None:
     most = 0
     fell = False
     for found, _ in looks(sampler, target, 15):
-        now = int(target.range.contains(found.state.f, 1e-3).sum())
+        now = int(target.range.holds(found.state.f).sum())
         fell = fell or now < most
         most = max(most, now)
         assert found.count == int(found.kept.count) == found.state.most == most
@@ -323,7 +324,7 @@ def test_passes_without_a_gradient_decide_where_they_differ() -> None:
     kept = end.kept.trimmed()
     assert end.status is Status.REACHED
     torch.testing.assert_close(kept["f"], kept["u"] @ linear() - 0.01)
-    assert target.range.contains(kept["f"], 1e-3).all()
+    assert target.range.holds(kept["f"]).all()
 
 
 class HeldForBackward:

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from invset.core.lagrangian import constraints, penalty, slack, update_multipliers
-from invset.core.target import ActivationRange
+from invset.core.ranges import ActivationRange
 
 
 def ranges(*ends: tuple[float, float]) -> ActivationRange:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from invset.analysis.reference import LEVELS, Reference
-from invset.core.target import ActivationRange
+from invset.core.ranges import ActivationRange
 from invset.errors import InvsetError
 
 

@@ -19,7 +19,8 @@ from invset.analysis.reference import Reference
 from invset.config.words import spelled_out, with_spectrum
 from invset.core.bands import Bands
 from invset.core.gap import Gap, comes_to_rest, moves
-from invset.core.target import ActivationRange, Moving, Target
+from invset.core.ranges import ActivationRange
+from invset.core.target import Moving, Target
 from invset.errors import InvsetError
 from invset.nets.custom import module_network
 from invset.nets.generator import Generator

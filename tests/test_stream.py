@@ -16,8 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from invset.core.gauss_newton import along
 from invset.core.levels import goal
+from invset.core.ranges import MARGIN
 from invset.core.space import CodePrior
-from invset.core.target import MARGIN, Target
+from invset.core.target import Target
 from invset.samplers.base import Status
 from invset.samplers.drive import Run, drive
 from invset.samplers.stream import Stream, StreamState

@@ -236,12 +236,9 @@ def test_grey_pictures_by_the_api() -> None:
     assert result.images.shape == (5, 1, 8, 10)
     assert result.images.dtype == torch.uint8
     assert result.in_range.all()
-    with pytest.raises(InvsetError, match="takes pictures with 3 channels"):
-        Problem(
-            module_network(nn.Sequential(nn.Flatten(), nn.Linear(240, 3)), image_size=[8, 10]),
-            generator,
-            neurons=[Neuron("1", 1, range=(0, 0.1))],
-        )
+    rgb = module_network(nn.Sequential(nn.Flatten(), nn.Linear(240, 3)), image_size=[8, 10])
+    coloured = Problem(rgb, generator, neurons=[Neuron("1", 1, range=(0, 0.1))])
+    assert coloured.input_shape == (3, 8, 10)
 
 
 def test_images_of_tables_are_their_rows() -> None:

@@ -18,8 +18,9 @@ from cases import seeded
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from invset.core.ranges import ActivationRange
 from invset.core.space import Box, CodePrior, Region
-from invset.core.target import ActivationRange, Layer, Target
+from invset.core.target import Layer, Target
 from invset.samplers.base import Sampler
 from invset.samplers.full import Full
 from invset.samplers.ppgn import PPGN

@@ -19,7 +19,8 @@ from torch import Tensor
 from invset.analysis.judged import Judged
 from invset.analysis.neighbours import nearest_neighbours
 from invset.core.components import principal_components
-from invset.core.target import ActivationRange
+from invset.core.ranges import ActivationRange
+from invset.core.values import ByValue
 from invset.errors import InvsetError
 from invset.files.reading import reading
 from invset.files.tensors import read_tensors, write_tensors
@@ -57,8 +58,8 @@ class Comparison:
     judged: Judged | None = None
 
 
-@dataclass(frozen=True)
-class Reference:
+@dataclass(frozen=True, eq=False)
+class Reference(ByValue):
     """Encodings and activations of N real images.
 
     Attributes:

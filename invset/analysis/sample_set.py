@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from invset.analysis.judged import Judged
+from invset.core.ranges import ActivationRange
 from invset.core.space import Region
-from invset.core.target import ActivationRange
 
 if TYPE_CHECKING:
     from invset.problem.in_views import Scales

@@ -10,12 +10,14 @@ from invset.commands.pictures import look_at, read_inputs
 from invset.config import build
 from invset.core.space import CodePrior
 from invset.files.image8bit import of_size
-from invset.files.rundir import RunDir
+from invset.files.rundir import folder_of
 from invset.nets.natural import save_prior
 
 
 def main(cfg: DictConfig) -> None:
     """Encode the pictures, fit, and write one file."""
+    out = Path(cfg.out)
+    folder = folder_of(out)
     network = build.network(cfg.network, build.choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
     network.resolve(encoder)
@@ -25,8 +27,7 @@ def main(cfg: DictConfig) -> None:
         cfg.variance,
         cfg.share,
     )
-    out = Path(cfg.out)
-    RunDir(out.parent).write(out.name, lambda path: save_prior(path, prior))
+    folder.write(out.name, lambda path: save_prior(path, prior))
     print(
         f"{encoder} of {network.name}: {prior.dim} of {len(prior.mean)} directions, radius"
         f" {prior.radius.item():.2f}\n{out}"

@@ -14,8 +14,9 @@ from invset.analysis.reference import Reference
 from invset.commands.pictures import judged, look_at, read_inputs
 from invset.config import build
 from invset.config.judging import judging
+from invset.config.validate import check_layers
 from invset.files.image8bit import Image8Bit, of_size
-from invset.files.rundir import RunDir
+from invset.files.rundir import folder_of
 from invset.nets.network import Network
 from invset.problem.encode import in_views
 from invset.progress import bar
@@ -23,6 +24,9 @@ from invset.progress import bar
 
 def main(cfg: DictConfig) -> None:
     """Look at the pictures and write one file."""
+    check_layers(cfg)
+    out = Path(cfg.out)
+    folder = folder_of(out)
     network = build.network(cfg.network, build.choose_device(cfg.device))
     judge = judging(cfg, network)
     encoder = cfg.encoder or network.encoder
@@ -45,8 +49,7 @@ def main(cfg: DictConfig) -> None:
             views = in_views(network, data, keep, robust, progress=progress)
     reference = Reference.fit(encodings, seen, keep, cfg.variance, about, views)
     reference = replace(reference, judged=judged(judge, data))
-    out = Path(cfg.out)
-    RunDir(out.parent).write(out.name, reference.save)
+    folder.write(out.name, reference.save)
     print(
         f"{len(data)} {network.medium.noun}s, {len(layers)} layers, encodings in"
         f" {reference.encodings.shape[1]} directions\n{out}"

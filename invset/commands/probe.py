@@ -5,6 +5,7 @@ which range to ask for.
 from __future__ import annotations
 
 import shlex
+import sys
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ def main(cfg: DictConfig) -> None:
     check_probe(cfg)
     prepare(cfg, ranged=False)
     problem = build.problem(cfg, ranged=False)
+    for note in problem.notes:
+        print(note, file=sys.stderr)
     rng = torch.Generator().manual_seed(cfg.seed)
     region = problem.region(cfg.prior, rng, build.bounds(cfg.clip, problem.generator.code_dim))
     probing = Probing(

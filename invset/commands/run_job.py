@@ -26,6 +26,7 @@ from invset.config import build
 from invset.config.foreign import foreign, go_on
 from invset.config.judging import judging
 from invset.config.real_images import load_reference
+from invset.core.checks import as_words
 from invset.files.rundir import RunDir
 from invset.problem.result import Result, finish
 from invset.progress import bar
@@ -144,7 +145,7 @@ class Job:
         rows = self.study.rows(self.target)
         if len(rows) == 1:
             return self.problem.question
-        listed = ", ".join(f"[{z1:g}, {z2:g}]" for ((z1, z2),) in rows)
+        listed = ", ".join(f"[{', '.join(as_words(*ends))}]" for (ends,) in rows)
         return f"{self.problem.names[0]} in {listed}"
 
     def _progress(self, row: dict[str, float]) -> str:

@@ -166,4 +166,5 @@ def problem(cfg: DictConfig, ranged: bool = True) -> Problem:
         cfg.eight_bit,
         Runtime.of(cfg.get("runtime")),
         hydra.utils.instantiate(cfg.get("robust")),
+        cfg.get("stochastic", False),  # a run that is resumed may be older than the option
     )

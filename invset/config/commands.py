@@ -39,6 +39,7 @@ class Question:
     reference: str | None = "auto"
     prior: str = option("auto", words=PRIORS)
     eight_bit: bool = True
+    stochastic: bool = False
     seed: int = option(0, at_least=0, below=2**63)
     progress: bool = True
     overwrite: bool = False
@@ -59,7 +60,7 @@ class ProbeOptions(Question):
     """Of ``configs/probe.yaml``."""
 
     images: str | None = None
-    limit: int = option(2000, at_least=1)
+    limit: int | None = option(2000, at_least=1)
     codes: int = option(200, at_least=1)
     starts: int = option(16, at_least=0)
     steps: int = option(30, at_least=1)
@@ -94,7 +95,7 @@ class SpectrumOptions:
     """Of ``configs/fit_spectrum.yaml``."""
 
     data: str = option()
-    limit: int = option(2000, at_least=1)
+    limit: int | None = option(2000, at_least=1)
     out: str = option()
 
 
@@ -102,10 +103,10 @@ class SpectrumOptions:
 class PriorOptions(SpectrumOptions):
     """Of ``configs/fit_prior.yaml``."""
 
-    limit: int = option(20_000, at_least=1)
+    limit: int | None = option(20_000, at_least=1)
     encoder: str | None = None
     variance: float = option(0.98, above=0, at_most=1)
-    share: float = option(0.95, above=0, below=1)
+    share: float = option(0.95, above=0, at_most=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +147,7 @@ class Region:
     """The natural region that is fitted after a generator's training."""
 
     variance: float = option(0.98, above=0, at_most=1)
-    share: float = option(0.95, above=0, below=1)
+    share: float = option(0.95, above=0, at_most=1)
 
 
 @dataclass(frozen=True, kw_only=True)

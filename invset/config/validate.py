@@ -35,6 +35,17 @@ def check_probe(cfg: DictConfig) -> None:
     _check_problem(cfg, ranged=False)
 
 
+def check_layers(cfg: DictConfig) -> None:
+    """Raise `InvsetError` for lists of layers that are none."""
+    for key in ("layers", "keep"):
+        value = cfg.get(key)
+        if value is not None and not (isinstance(value, ListConfig) and len(value)):
+            raise InvsetError(
+                f"{key} is a list of layers, not {value}; for example '{key}=[fc8,conv5]', or"
+                f" {key}=null"
+            )
+
+
 def check_components(cfg: DictConfig, whole: bool = True) -> None:
     """Raise `InvsetError` for an option that a component has not, or for a value that it can't
     have: of every one whose class can be read (`invset.config.schema`).

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from invset.core.coordinates import Coordinates
+from invset.core.options import Bounds, check_option
+from invset.core.values import ByValue
 
 #: Share of a fresh draw in the code that follows a sample, where a region knows no better one.
 WALK = 0.85
@@ -58,8 +60,8 @@ class InBall(Coordinates):
         return math.sqrt(1 - share**2) * u + share * fresh  # N(0, I) if both are
 
 
-@dataclass(frozen=True)
-class Ball(InBall):
+@dataclass(frozen=True, eq=False)
+class Ball(ByValue, InBall):
     """Codes that are N(0, I) by construction (GANs, flows), of any length: nothing is stored.
 
     Attributes:
@@ -78,7 +80,11 @@ class Ball(InBall):
     def holding(cls, code_dim: int, share: float = 0.95) -> Ball:
         """The ball that holds a share of all codes, in (0, 1): its radius is a quantile of the chi
         distribution.
+
+        Raises:
+            InvsetError: another share.
         """
+        check_option("share", share, "float", Bounds(above=0, below=1), 0.95)
         low = 0.0
         # of |w|², whose distribution function is gammainc(code_dim / 2, |w|² / 2)
         high = code_dim + 40 * math.sqrt(code_dim)

@@ -20,13 +20,14 @@ from torch import Tensor
 
 from invset.core.ball import send
 from invset.core.coordinates import Coordinates
+from invset.core.values import ByValue
 
 #: Steps don't get shorter than this share of the longest.
 SLOWEST = 0.25
 
 
-@dataclass(frozen=True)
-class Bands(Coordinates):
+@dataclass(frozen=True, eq=False)
+class Bands(ByValue, Coordinates):
     """Coordinates in bands, each of which has a root mean square of at most `radius`.
 
     Attributes:

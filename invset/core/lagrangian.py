@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from invset.core.target import ActivationRange
+from invset.core.ranges import ActivationRange
 
 
 def constraints(

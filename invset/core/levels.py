@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invset.core.target import MARGIN
+from invset.core.ranges import MARGIN
 
 #: Parts of a range that are filled alike.
 PARTS = 10

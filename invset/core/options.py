@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from invset.core.checks import check_choice
+from invset.core.checks import check_choice, plain
 from invset.errors import InvsetError
 
 #: Annotation -> what a person is told.
@@ -180,4 +180,7 @@ def check_options(component: Any, group: str = "") -> None:
     for one in fields(component):
         bounds = one.metadata.get("bounds", Bounds())
         key = f"{group}.{one.name}" if group else one.name
-        check_option(key, getattr(component, one.name), str(one.type), bounds, one.default)
+        value = plain(getattr(component, one.name))
+        check_option(key, value, str(one.type), bounds, one.default)
+        if type(value) in (int, float, bool):
+            object.__setattr__(component, one.name, value)  # a number of NumPy as Python's

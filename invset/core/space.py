@@ -25,6 +25,8 @@ from torch import Tensor
 from invset.core.ball import WALK, Ball, InBall, send
 from invset.core.components import principal_components
 from invset.core.coordinates import Coordinates
+from invset.core.options import Bounds, check_option
+from invset.core.values import ByValue
 from invset.errors import InvsetError
 
 
@@ -105,8 +107,8 @@ class Region(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class CodePrior(InBall):
+@dataclass(frozen=True, eq=False)
+class CodePrior(ByValue, InBall):
     """The natural region: a ball in whitened principal components.
 
     Attributes:
@@ -121,6 +123,19 @@ class CodePrior(InBall):
     deviation: Tensor
     radius: Tensor
 
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if not isinstance(value, Tensor):
+                object.__setattr__(self, one.name, torch.as_tensor(value).float())
+        shapes = [tuple(getattr(self, one.name).shape) for one in fields(self)]
+        wanted = [self.basis.shape[:1], self.basis.shape, self.basis.shape[1:], ()]
+        if self.basis.ndim != 2 or shapes != [tuple(shape) for shape in wanted]:
+            raise InvsetError(
+                "a prior has a mean (code_dim,), a basis (code_dim, dim), a deviation (dim,) and a"
+                f" radius (), not {', '.join(map(str, shapes))}"
+            )
+
     @property
     def dim(self) -> int:
         return self.basis.shape[1]
@@ -130,11 +145,21 @@ class CodePrior(InBall):
         """Fit to the codes of real images.
 
         Args:
-            codes: with shape (N, code_dim), N well above the number of directions that are kept.
+            codes: a tensor or array with shape (N, code_dim), N well above the number of directions
+                that are kept.
             variance: part of the total variance that the directions kept must hold, in (0, 1].
             share: part of the real codes that the ball must hold, in (0, 1].
+
+        Raises:
+            InvsetError: a number outside of these, or codes that are all equal.
         """
-        x = codes.double()
+        check_option("variance", variance, "float", Bounds(above=0, at_most=1), 0.98)
+        check_option("share", share, "float", Bounds(above=0, at_most=1), 0.95)
+        x = torch.as_tensor(codes).double()
+        if x.ndim != 2 or not x.isfinite().all():
+            raise InvsetError(
+                f"codes are finite numbers with shape (N, code_dim), not of shape {tuple(x.shape)}"
+            )
         if len(x) < 2 or not (x != x[0]).any():
             raise InvsetError(
                 f"a prior needs codes that differ, not {len(x)} equal ones; give more pictures"
@@ -162,8 +187,8 @@ class CodePrior(InBall):
         return (codes - self.mean.to(codes)) @ self.basis.to(codes) / self.deviation.to(codes)
 
 
-@dataclass(frozen=True)
-class Box(Coordinates):
+@dataclass(frozen=True, eq=False)
+class Box(ByValue, Coordinates):
     """Codes between bounds: PPGN's [0, 30], DGN-AM's bounds per unit, or the pixels' [0, 1].
 
     Attributes:

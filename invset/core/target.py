@@ -14,80 +14,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from invset.core.checks import check_range
+from invset.core.ranges import ActivationRange
 from invset.core.space import Region
 from invset.errors import InvsetError
 
 #: Codes, with shape (B, code_dim), to activations, with shape (B, p), and encodings, with shape
 #: (B, d).
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
-
-#: How near the end of a range a sample may lie, as a share of the width: rounding must not carry
-#: it out.
-MARGIN = 1e-3
-
-
-@dataclass(frozen=True)
-class ActivationRange:
-    """The p ranges [z1, z2] in raw activation units.
-
-    Attributes:
-        z1, z2: lower and upper ends, each with shape (p,).
-
-    Raises:
-        InvsetError: an end is not finite, or z1 >= z2.
-    """
-
-    z1: Tensor
-    z2: Tensor
-
-    @classmethod
-    def of(
-        cls, ranges: Sequence[tuple[float, float]], like: Tensor | None = None
-    ) -> ActivationRange:
-        """Build from pairs (z1, z2), on the device and with the type of `like`."""
-        for z1, z2 in ranges:
-            check_range(z1, z2)
-        ends = torch.tensor([list(r) for r in ranges], dtype=torch.float64)
-        ends = ends.to(like) if like is not None else ends.float()
-        return cls(ends[:, 0], ends[:, 1])
-
-    @property
-    def width(self) -> Tensor:
-        """epsilon = z2 - z1 of eq. (8), with shape (p,)."""
-        return self.z2 - self.z1
-
-    @property
-    def middle(self) -> Tensor:
-        return (self.z1 + self.z2) / 2
-
-    def contains(self, f: Tensor, margin: float = 0.0, one_sided: bool = False) -> Tensor:
-        """Which rows of f, with shape (B, p), lie in all p ranges; a boolean with shape (B,).
-
-        Args:
-            f: activations.
-            margin: how far inside they must be, as a share of each width.
-            one_sided: test f >= z1 only, as the published acceptance test z2 - f <= epsilon does.
-        """
-        inside = f >= self.z1 + margin * self.width
-        if not one_sided:
-            inside = inside & (f <= self.z2 - margin * self.width)
-        return inside.all(1)
-
-    def violation(self, f: Tensor) -> Tensor:
-        """How far outside its range each activation lies: zero inside, raw units, with shape (B,
-        p).
-        """
-        return torch.maximum(self.z1 - f, f - self.z2).clamp_min(0)
-
-    def coverage(self, f: Tensor, parts: int = 10) -> float:
-        """Share of equal parts of the range that hold at least one activation, the mean over the p
-        ranges, in [0, 1].
-        """
-        part = ((f - self.z1) / self.width * parts).floor().long()
-        part = torch.where(f == self.z2, parts - 1, part)
-        counts = [len(set(column.tolist()) & set(range(parts))) for column in part.T]
-        return sum(counts) / (parts * len(counts))
 
 
 @dataclass(frozen=True)
@@ -279,6 +212,6 @@ class Target:
         rows = [self.pull(seen, seen.f[:, j].sum(), keep=j < last) for j in range(self.p)]
         return torch.stack(rows, dim=1)
 
-    def inside(self, f: Tensor, margin: float = MARGIN) -> Tensor:
-        """Which rows of f, with shape (B, p), lie in all ranges, `margin` widths inside."""
-        return self.range.contains(f.detach(), margin)
+    def inside(self, f: Tensor) -> Tensor:
+        """Which rows of f, with shape (B, p), may be samples: see `ActivationRange.holds`."""
+        return self.range.holds(f.detach())

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from invset.core.checks import plain
 from invset.core.rounding import Round8Bit
 from invset.errors import InvsetError
 from invset.files.images import load_images, to_float, to_uint8
@@ -25,6 +26,10 @@ from invset.progress import Progress, quiet
 #: How far outside [0, 1] a pixel may lie before it is held for one of another range: generators
 #: overshoot at edges.
 _SLACK = 0.05
+
+#: What is cut off of a pixel before one sees it, and the share of pixels that may lose more.
+_VISIBLE = 0.01
+_FEW = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,15 @@ class Image8Bit:
     size: tuple[int, int] | None = None
     noun: ClassVar[str] = "image"
     saved: ClassVar[str] = "8-bit file"
-    hint: ClassVar[str] = (
-        "network.image_size= and network.channels= say which pictures it takes, and its weights are"
-        " to be float32"
-    )
+    hint: ClassVar[str] = "network.image_size= and network.channels= say which pictures it takes"
     rounding: ClassVar[str] = "8 bits"
     legend: ClassVar[str] = ""
     cell: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", plain(self.channels))
+        if self.size is not None:
+            object.__setattr__(self, "size", tuple(map(plain, self.size)))
         for value in (self.channels, *(self.size or ())):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InvsetError(
@@ -62,6 +67,7 @@ class Image8Bit:
 
     def sized(self, size: int | Sequence[int]) -> Image8Bit:
         """The same with another size: a side in pixels, or (height, width)."""
+        size = plain(size)
         height, *rest = size if isinstance(size, Sequence) else (size, size)
         if len(rest) != 1 or isinstance(size, str):
             raise InvsetError(
@@ -116,6 +122,17 @@ class Image8Bit:
                 f" [0, 1]; say which values are black and white: 'generator.pixel_range={ends}'"
             )
         return None
+
+    def remark(self, x: Tensor) -> str | None:
+        """What is to be said of raw values that can be pictures, in words; None: nothing."""
+        outside = ((x < -_VISIBLE) | (x > 1 + _VISIBLE)).float().mean().item()
+        if outside <= _FEW:
+            return None
+        ends = f"from {x.min().item():.3g} to {x.max().item():.3g}"
+        return (
+            f"gives pixels {ends}, of which {outside:.0%} lie outside [0, 1] and are cut off; if"
+            " other values are black and white, type generator.pixel_range="
+        )
 
     def clamp(self, x: Tensor) -> Tensor:
         return x.clamp(0, 1)

@@ -55,7 +55,7 @@ class Medium(Protocol):
     @property
     def hint(self) -> str:
         """What to look at where a network can't take one."""
-        return "network.medium= says what it takes, and its weights are to be float32"
+        return "network.medium= says what it takes"
 
     @property
     def rounding(self) -> str:

@@ -179,6 +179,20 @@ def overrides_in(folder: Path) -> list[str]:
     return [str(word) for word in held] if isinstance(held, list) else []
 
 
+def folder_of(out: Path) -> RunDir:
+    """The folder of one file that is to be written.
+
+    Raises:
+        InvsetError: `out` is a folder, or lies in one that can't be written to.
+    """
+    if out.is_dir():
+        raise InvsetError(
+            f"out={out} is a folder; type the file to write, for example"
+            f" out={out / 'my.safetensors'}"
+        )
+    return RunDir(out.parent)
+
+
 def check_resumable(folder: Path) -> None:
     """Raise `InvsetError` for a folder without a run to go on with."""
     if not (folder / ".hydra" / "config.yaml").is_file():

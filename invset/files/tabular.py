@@ -50,9 +50,7 @@ class Table:
     categories: Mapping[str, Sequence[str]] | None = None
     noun: ClassVar[str] = "row"
     saved: ClassVar[str] = "row"
-    hint: ClassVar[str] = (
-        "network.medium.columns= says which columns it takes, and its weights are to be float32"
-    )
+    hint: ClassVar[str] = "network.medium.columns= says which columns it takes"
     rounding: ClassVar[str] = "rounding"
 
     def __post_init__(self) -> None:

@@ -135,19 +135,6 @@ def _normalize(medium: Medium, mean: Sequence[float], std: Sequence[float]) -> N
     return normalize
 
 
-class FromRange(nn.Module):
-    """A generator whose pixels are in [low, high], as one whose pixels are in [0, 1]."""
-
-    def __init__(self, module: nn.Module, low: float, high: float) -> None:
-        super().__init__()
-        self.module = module
-        self.low = low
-        self.high = high
-
-    def forward(self, codes: Tensor) -> Tensor:
-        return (self.module(codes) - self.low) / (self.high - self.low)
-
-
 def module_generator(
     module: nn.Module | Callable[[], nn.Module],
     code_dim: int,
@@ -182,9 +169,6 @@ def module_generator(
         )
     if weights is not None:
         load_state(net, read_weights(weights), weights)
-    low, high = pixel_range
-    if (low, high) != (0, 1):
-        net = FromRange(net, low, high)
     region: Region | None = load_prior(prior, code_dim)
     if region is None and gaussian:
         region = Ball.holding(code_dim)
@@ -199,5 +183,6 @@ def module_generator(
         prior=region,
         start=start if gaussian else None,
         medium=medium,
+        pixel_range=pixel_range,
         device=device,
     )

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from invset.core.checks import plain
+from invset.core.options import Bounds, check_option
 from invset.core.space import Region
+from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit
 from invset.files.medium import Medium
+from invset.nets.precision import in_float32
+
+
+def check_pixels(pixel_range: Sequence[float]) -> tuple[float, float]:
+    """Black and white as two numbers.
+
+    Raises:
+        InvsetError: they are none, or the same.
+    """
+    try:
+        black, white = map(float, pixel_range)
+    except (TypeError, ValueError):
+        black = white = math.nan
+    if not (math.isfinite(black) and math.isfinite(white) and black != white):
+        raise InvsetError(
+            f"pixel_range is two numbers, black and white, not {pixel_range}; for example"
+            " 'generator.pixel_range=[-1,1]' behind a tanh"
+        )
+    return black, white
 
 
 class Generator:
@@ -34,7 +57,11 @@ class Generator:
         learnt: whether it was trained to make natural inputs. One that was not can make noise that
             excites a network and shows nothing, so neurons are robust by default there
             (`invset.problem.views`).
+        pixel_range: the values that are black and white in its images, (-1, 1) behind a tanh.
         device: where the weights go.
+
+    Raises:
+        InvsetError: a range of pixels that is none, or a module that can't be made float32.
     """
 
     def __init__(
@@ -50,12 +77,17 @@ class Generator:
         display: Callable[[Tensor], Tensor] | None = None,
         medium: Medium | None = None,
         learnt: bool = True,
+        pixel_range: Sequence[float] = (0.0, 1.0),
         device: str | torch.device = "cpu",
     ) -> None:
+        check_option("code_dim", plain(code_dim), "int", Bounds(at_least=1))
         if isinstance(module, nn.Module):
+            codes = torch.ones(2, plain(code_dim))
+            module = in_float32(module, f"generator {name}", codes)
             module.to(device).eval().requires_grad_(False)
         self.module = module
-        self.code_dim = code_dim
+        self.code_dim = plain(code_dim)
+        self.pixel_range = check_pixels(pixel_range)
         self.name = name
         self.prior = prior.to(device) if prior is not None else None
         self.clip = clip
@@ -66,5 +98,11 @@ class Generator:
         self.learnt = learnt
         self.device = torch.device(device)
 
+    def unclamped(self, codes: Tensor) -> Tensor:
+        """What the module makes, on the scale of inputs."""
+        x = self.module(codes).to(codes)
+        black, white = self.pixel_range
+        return x if self.pixel_range == (0, 1) else (x - black) / (white - black)
+
     def __call__(self, codes: Tensor) -> Tensor:
-        return self.medium.clamp(self.module(codes))
+        return self.medium.clamp(self.unclamped(codes))

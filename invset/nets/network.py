@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from invset.errors import InvsetError, did_you_mean, is_out_of_memory
 from invset.files.image8bit import Image8Bit, of_size
 from invset.files.medium import Medium
+from invset.nets.precision import in_float32
 from invset.nets.trace import Trace, told, trace
 
 T = TypeVar("T")
@@ -76,12 +77,13 @@ class Network:
         view_size: int | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
+        self.medium = of_size(medium or Image8Bit(), image_size)
+        module = in_float32(module, f"network {name}", self.medium.blank())
         for child in module.modules():
             if getattr(child, "inplace", False):
                 child.inplace = False  # type: ignore[assignment]  # an in-place ReLU would overwrite the layer read before it
         self.module = module.to(device).eval().requires_grad_(False)
         self.name = name
-        self.medium = of_size(medium or Image8Bit(), image_size)
         self.aliases = dict(aliases or {})
         self.labels = list(labels) if labels is not None else None
         self.prefix_tokens = prefix_tokens
@@ -240,12 +242,8 @@ class Network:
         through.
         """
         found: dict[str, Tensor] = {}
-        for (
-            path,
-            child,
-        ) in (
-            self.module._modules.items()
-        ):  # a child may be there twice: named_children would leave it out
+        # a child may be there twice: named_children would leave it out
+        for path, child in self.module._modules.items():
             assert child is not None
             x = child(x)
             if path in paths:

@@ -1,5 +1,5 @@
-"""One pass through everything before anything is sampled, so that what does not fit is told in one
-sentence.
+"""A few passes through everything before anything is sampled, so that what does not fit is told in
+one sentence.
 
 The codes are those that sampling may start at: of the generator's own start or natural region, and
 zeros where it has neither, since zeros are no code of some generators (one that normalises its
@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from invset.errors import InvsetError, is_out_of_memory
+from invset.files.image8bit import Image8Bit
 from invset.files.medium import Medium
 from invset.nets.generator import Generator
 from invset.nets.network import Network
 from invset.nets.trace import told
+from invset.problem.adapt import adapted, called, form_of
+from invset.problem.steady import Values, blamed, fault_of
 
 #: Codes of the pass: two, so that an axis of the batch is told from one of length 1.
 _CODES = 2
@@ -27,11 +30,21 @@ T = TypeVar("T")
 
 
 @torch.no_grad()
-def first_inputs(generator: Generator, medium: Medium, device: torch.device) -> Tensor:
-    """G of two codes, as the network sees them.
+def first_inputs(
+    generator: Generator, medium: Medium, device: torch.device, stochastic: bool = False
+) -> tuple[Generator, Tensor, list[str]]:
+    """The generator, adapted to what the network takes, G of two codes, and what is to be said of
+    it.
+
+    Args:
+        generator: as it was given.
+        medium: of the network.
+        device: where it is.
+        stochastic: allow a generator that is no function of a code.
 
     Raises:
-        InvsetError: the generator raises, or what it makes are no inputs of this medium.
+        InvsetError: the generator raises, what it makes are no inputs of this medium, or it makes
+            others of the same code.
     """
     name = generator.name
     if type(generator.medium) is not type(medium):
@@ -40,14 +53,13 @@ def first_inputs(generator: Generator, medium: Medium, device: torch.device) -> 
             f" {medium.noun}s; choose another generator="
         )
     codes = _first_codes(generator).to(device)
-    hint = f"generator.code_dim={codes.shape[1]} says how many numbers a code has"
-    raw = _called(
-        lambda: generator.module(codes),
+    square, given = _called(
+        lambda: called(generator, codes),
         f"generator {name} can't take float32 codes of shape {tuple(codes.shape)}",
-        hint,
+        f"generator.code_dim={codes.shape[1]} says how many numbers a code has",
     )
-    if not isinstance(raw, Tensor):
-        raise InvsetError(f"generator {name} gives {type(raw).__name__}, not one tensor")
+    generator = adapted(generator, form_of(name, square, given, medium, _CODES))
+    raw = generator.unclamped(codes)
     if raw.shape[:1] != (_CODES,):
         raise InvsetError(
             f"generator {name} gives values of shape {tuple(raw.shape)} for {_CODES} codes, not one"
@@ -61,12 +73,24 @@ def first_inputs(generator: Generator, medium: Medium, device: torch.device) -> 
     misfit = medium.misfit(raw)
     if misfit:
         raise InvsetError(f"generator {name} {misfit}")
-    return medium.clamp(raw.to(codes))
+    x = medium.clamp(raw)
+    if not stochastic:
+        what = f"generator {name} gives another {medium.noun} for the same code"
+        _check_steady(generator.module, lambda c: {"": generator(c)}, codes, {"": x}, what)
+    # a mode of the caller's must not look like a fault of the generator
+    with torch.inference_mode(False), torch.enable_grad():
+        if not generator.unclamped(codes.clone().requires_grad_()).requires_grad:
+            raise InvsetError(
+                f"generator {name} gives {medium.noun}s without slopes in its codes; leave no_grad,"
+                " detach and the like out of its forward()"
+            )
+    remark = medium.remark(raw) if isinstance(medium, Image8Bit) else None
+    return generator, x, [f"Generator {name} {remark}."] if remark else []
 
 
 @torch.no_grad()
 def first_activations(
-    network: Network, x: Tensor, layers: Iterable[str], generator: str
+    network: Network, x: Tensor, layers: Iterable[str], generator: str, stochastic: bool = False
 ) -> dict[str, Tensor]:
     """Activations of some layers at first inputs.
 
@@ -75,10 +99,13 @@ def first_activations(
         x: from `first_inputs`.
         layers: their names.
         generator: the name of what made x.
+        stochastic: allow activations that are no function of an input.
 
     Raises:
-        InvsetError: the network raises, or a layer's activations are no finite rows, one an input.
+        InvsetError: the network raises, a layer's activations are no finite rows, one an input, or
+            they are others for the same input.
     """
+    layers = list(layers)
     wanted = network.medium.shape
     shape = tuple(x.shape[1:])
     noun = network.medium.noun
@@ -103,7 +130,30 @@ def first_activations(
                 f"{where} gives activations that are infinite or not a number, at the first"
                 f" {noun}s that {generator} makes"
             )
+    if not stochastic:
+        what = f"network {network.name} gives other activations for the same {noun}"
+        _check_steady(network.module, lambda y: network.taps(y, layers), x, taps, what)
     return taps
+
+
+def _check_steady(
+    module: object, look: Callable[[Tensor], Values], x: Tensor, first: Values, what: str
+) -> None:
+    """Raise `InvsetError` unless what `look` gives is a function of its input."""
+    fault = _called(
+        lambda: fault_of(look, x, first),
+        f"{what} alone than within a batch",
+        "let it take a batch of any size, or type stochastic=true",
+    )
+    if fault is not None:
+        who = "it"
+        if isinstance(module, nn.Module):
+            who = blamed(module, x, fault.alone)
+        where = f" (layer {fault.name})" if fault.name else ""
+        raise InvsetError(
+            f"{what} {fault.words}{where}: {who}; what is sampled must be a function, so mend that,"
+            " or type stochastic=true to allow it"
+        )
 
 
 def _first_codes(generator: Generator) -> Tensor:

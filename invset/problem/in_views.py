@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from invset.core.target import ActivationRange
+from invset.core.ranges import ActivationRange
+from invset.core.values import ByValue
 from invset.errors import InvsetError
 from invset.nets.resize import as_given
 from invset.nets.trace import told
@@ -17,8 +18,8 @@ from invset.problem.readout import Readout
 from invset.problem.robust import Robust
 
 
-@dataclass(frozen=True)
-class Scales:
+@dataclass(frozen=True, eq=False)
+class Scales(ByValue):
     """Activations of the same neurons on two scales, raw units: a level on one is no level on the
     other.
 

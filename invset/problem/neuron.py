@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invset.core.checks import check_position, check_range
+from invset.core.checks import check_position, check_range, plain
+from invset.core.values import ByValue, as_pair, as_vector
 from invset.errors import InvsetError
 from invset.nets.labels import find_neuron
 from invset.nets.network import Network
@@ -31,26 +32,27 @@ Position = str | int | tuple[int, int]
 At = str | tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Neuron:
+@dataclass(frozen=True, eq=False)
+class Neuron(ByValue):
     """One neuron and the range its activation is to lie in.
 
     Attributes:
         layer: a layer's name, as in `Network.layers`.
         number: from 1, as in the paper (981 is output index 980); a channel in a layer of maps or
             tokens. Or the unit's label. None with `direction`.
-        range: (z1, z2) in raw activation units; without one, a neuron can be looked at, but has no
-            inverse set to sample.
+        range: (z1, z2) in raw activation units, a pair of any kind; without one, a neuron can be
+            looked at, but has no inverse set to sample.
         position: where a channel is read. In maps: "center", "max", "mean" or (y, x) from 0. In
             tokens: "cls", "register1", …, a token's number from 0, a patch (y, x), "center" (the
             patch in the middle), "max" or "mean" (over all tokens). Units have none.
-        direction: a vector over the layer's units or channels; the activation is its inner product
-            with them. A concept vector or a sparse autoencoder's feature is a neuron too. With
-            shape (units,).
+        direction: a vector over the layer's units or channels, a list, array or tensor; the
+            activation is its inner product with them. A concept vector or a sparse autoencoder's
+            feature is a neuron too. With shape (units,).
         name: what reports call it; None: its label or number.
 
     Raises:
-        InvsetError: no range, or no position.
+        InvsetError: a value of a type that can't be taken, no range, no position, or a number
+            beside a direction.
     """
 
     layer: str
@@ -61,9 +63,32 @@ class Neuron:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if self.range != ANY:
-            check_range(*self.range)
+        range_ = as_pair("range", self.range, "Neuron(…, range=(3, 4))")
+        if range_ != ANY:
+            check_range(*range_)
+        object.__setattr__(self, "range", range_)
+        object.__setattr__(self, "number", self._number())
         object.__setattr__(self, "position", check_position(self.position))
+        if self.direction is not None:
+            object.__setattr__(self, "direction", as_vector("direction", self.direction))
+
+    def _number(self) -> int | str | None:
+        """The number as Python's own."""
+        number = plain(self.number)
+        if not isinstance(self.layer, str):
+            raise InvsetError(
+                f"a layer is the name of one, not {self.layer!r}; for example Neuron('fc8', 981)"
+            )
+        if number is not None and (isinstance(number, bool) or not isinstance(number, (int, str))):
+            raise InvsetError(
+                f"a neuron's number is a whole number from 1 or a label, not {self.number!r}"
+            )
+        if number is not None and self.direction is not None:
+            raise InvsetError(
+                f"neuron {number!r} of {self.layer} has a direction, too; give a number or a"
+                " direction, not both"
+            )
+        return number
 
     def called(self, network: Network, index: int | None) -> str:
         """What reports call it: its own name, or for example ``fc8:8 horse``."""

@@ -1,28 +1,27 @@
 """A question about a network: which inputs, made by this generator, bring these neurons into these
 ranges?
-
-problem = Problem(network, generator, encoder="fc6", neurons=[Neuron("fc8", 981, range=(50, 60))])
-result = InverseSetSampler(k=10, n=500).run(problem, seed=0)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from invset.core.checks import PRIORS, check_choice
+from invset.core.checks import PRIORS, as_words, check_choice, check_kind
+from invset.core.ranges import ActivationRange
 from invset.core.space import Box, Free, Region
-from invset.core.target import ActivationRange, Evaluate, Layer, Moving, Target
+from invset.core.target import Evaluate, Layer, Moving, Target
 from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit
 from invset.nets.generator import Generator
 from invset.nets.network import Network
 from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.in_views import InViews, Scales
-from invset.problem.neuron import ANY, At, Neuron, find
-from invset.problem.passes import Passes, channels_last_pays, portions_of, to_channels_last
+from invset.problem.intersection import check_meeting, several
+from invset.problem.neuron import ANY, Neuron, find
+from invset.problem.passes import Passes, channels_last_pays, portions_of, tf32, to_channels_last
 from invset.problem.readout import Readout
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
@@ -36,18 +35,23 @@ class Problem:
         network: where the neurons live.
         generator: makes inputs of codes.
         encoder: layer whose activations are E(x); None is the network's own choice.
-        neurons: at least one; several ask for the intersection of their inverse sets (eq. 12).
+        neurons: one, or several; these ask for the intersection of their inverse sets (eq. 12).
         encoder_network: where `encoder` lives; None is `network`, and then one pass serves both.
         eight_bit: let the network see inputs rounded to what a file holds, 8 bits for pictures
             (with a straight-through gradient), so that what is saved is in the set.
         runtime: how codes are evaluated; None: exactly.
         robust: whether neurons have to hold up in many views of a picture; None: what `Robust`
             says by default.
+        stochastic: allow networks and generators that give something else for the same input a
+            second time, or beside others; `Result.spread` tells how far apart activations are.
+
+    Attributes:
+        notes: sentences on what first passes showed, which a run tells.
 
     Raises:
         InvsetError: a layer, neuron or position that does not exist, a runtime option that the
-            device does not have, or anything that a first pass of two codes runs into: a module
-            that raises, outputs that do not fit, numbers that are not finite.
+            device does not have, or anything that first passes of two codes run into: a module that
+            raises or is no function, outputs that do not fit, numbers that are not finite.
     """
 
     def __init__(
@@ -55,23 +59,29 @@ class Problem:
         network: Network,
         generator: Generator,
         encoder: str | None = None,
-        neurons: Sequence[Neuron] = (),
+        neurons: Neuron | Iterable[Neuron] = (),
         encoder_network: Network | None = None,
         eight_bit: bool = True,
         runtime: Runtime | None = None,
         robust: Robust | None = None,
+        stochastic: bool = False,
     ) -> None:
-        if not neurons:
-            raise InvsetError("no neuron was given; type for example neuron=8 z1=3 z2=4")
+        check_kind("network", network, Network, "a Network(module)")
+        check_kind("generator", generator, Generator, "a Generator(module, code_dim)")
+        check_kind("encoder_network", encoder_network, (Network, type(None)), "a Network, or None")
+        check_kind("encoder", encoder, (str, type(None)), "the name of a layer, or None")
+        check_kind("runtime", runtime, (Runtime, type(None)), "Runtime(…), or None")
+        check_kind("robust", robust, (Robust, type(None)), "Robust(M=8), or None")
         self.network = network
         self.generator = generator
         self.encoder_network = encoder_network or network
         self.medium = network.medium
         self.encoder = encoder or self.encoder_network.encoder
-        self.neurons = list(neurons)
+        self.neurons = several(neurons)
+        self.stochastic = stochastic
         shapes = self._first_shapes()
-        self.places = [find(network, neuron, shapes[neuron.layer]) for neuron in neurons]
-        self._check_ranges()
+        self.places = [find(network, neuron, shapes[neuron.layer]) for neuron in self.neurons]
+        check_meeting(self.neurons, self.places)
         self.eight_bit = eight_bit
         self.runtime = runtime or Runtime()
         self.portions = portions_of(self.runtime, network.device)
@@ -81,8 +91,8 @@ class Problem:
         ):
             for part in (generator, network, self.encoder_network):
                 to_channels_last(getattr(part, "module", part))
-        ends = torch.tensor([n.range for n in neurons], device=network.device)
-        self.range = ActivationRange(ends[:, 0], ends[:, 1])
+        ends = torch.tensor([n.range for n in self.neurons], dtype=torch.float32)
+        self.range = ActivationRange(*ends.to(network.device).unbind(1))
         self.robust = (robust or Robust()).resolved(
             generator.learnt, isinstance(self.medium, Image8Bit)
         )
@@ -105,37 +115,27 @@ class Problem:
         return Passes(evaluate, self.runtime, self.network.device, self.portions)
 
     def _first_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Take one pass, and return the shape of one input's activations in each layer."""
+        """Take the first passes, and return the shape of one input's activations in each layer."""
         self.encoder_network.resolve(self.encoder)
         for neuron in self.neurons:
             self.network.resolve(neuron.layer)
+        device = self.network.device
+        # modules may draw of the random numbers that are everybody's
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), tf32(device, False):
+            return self._first_passes()
+
+    def _first_passes(self) -> dict[str, tuple[int, ...]]:
         name = self.generator.name
-        x = first_inputs(self.generator, self.medium, self.network.device)
+        self.generator, x, self.notes = first_inputs(
+            self.generator, self.medium, self.network.device, self.stochastic
+        )
         self.input_shape = tuple(x.shape[1:])  # of what the generator makes of one code
         layers = {n.layer for n in self.neurons}
         own = {self.encoder} if self.encoder_network is self.network else set()
-        taps = first_activations(self.network, x, layers | own, name)
+        taps = first_activations(self.network, x, sorted(layers | own), name, self.stochastic)
         if not own:
-            first_activations(self.encoder_network, x, [self.encoder], name)
+            first_activations(self.encoder_network, x, [self.encoder], name, self.stochastic)
         return {layer: tuple(value.shape[1:]) for layer, value in taps.items()}
-
-    def _check_ranges(self) -> None:
-        """A neuron that is given twice must have ranges that meet."""
-        seen: dict[tuple[str, int, At], tuple[float, float]] = {}
-        for neuron, place in zip(self.neurons, self.places, strict=True):
-            index = place.index
-            if index is None:
-                continue
-            unit = (neuron.layer, index, place.at)
-            (a, b) = seen.get(unit, ANY)
-            (z1, z2) = neuron.range
-            if max(a, z1) > min(b, z2):
-                raise InvsetError(
-                    f"neuron {index + 1} of layer {neuron.layer} can't be in [{a:g}, {b:g}] and in"
-                    f" [{z1:g}, {z2:g}] at once; for one after the other type -m"
-                    f" 'range=[{a:g},{b:g}],[{z1:g},{z2:g}]'"
-                )
-            seen[unit] = (max(a, z1), min(b, z2))
 
     @property
     def indices(self) -> list[int | None]:
@@ -157,7 +157,7 @@ class Problem:
     def question(self) -> str:
         """The neurons and their ranges in words, for example ``fc8:8 horse in [3, 4]``."""
         named = zip(self.names, self.neurons, strict=True)
-        return " and ".join(f"{name} in [{n.range[0]:g}, {n.range[1]:g}]" for name, n in named)
+        return " and ".join(f"{name} in [{', '.join(as_words(*n.range))}]" for name, n in named)
 
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Activations, with shape (B, p), and encodings, with shape (B, d), of inputs, such as
@@ -181,7 +181,7 @@ class Problem:
     def _inputs(self, codes: Tensor) -> Tensor:
         """G(codes), as the network sees them."""
         # not in bfloat16: its steps are as wide as those of 8 bits
-        x = self.generator(codes).to(codes)
+        x = self.generator(codes)
         return self.medium.round(x) if self.eight_bit else x
 
     def start_codes(self, count: int, rng: torch.Generator) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from invset.core.space import Region
 from invset.core.target import Meter
+from invset.core.values import ByValue
 from invset.problem.in_views import Scales
 from invset.problem.passes import tf32
 from invset.problem.problem import Problem
@@ -16,9 +17,12 @@ from invset.progress import Progress, quiet
 from invset.samplers.base import Column, Status
 from invset.samplers.found import Found
 
+#: Looks at the same inputs that tell how far apart activations are.
+LOOKS = 8
 
-@dataclass(frozen=True)
-class Result:
+
+@dataclass(frozen=True, eq=False)
+class Result(ByValue):
     """Samples of an inverse set, in the order they were taken.
 
     Attributes:
@@ -45,6 +49,9 @@ class Result:
         steps: gradient steps.
         meter: forward and backward passes of one code.
         seconds: time of sampling.
+        held: whether all of them were in range when they were taken.
+        spread: standard deviation of each activation between looks at one stored input beside
+            others, mean over the inputs, with shape (p,); None where it is a function of the input.
     """
 
     asked: int
@@ -68,6 +75,8 @@ class Result:
     steps: int
     meter: Meter
     seconds: float
+    held: bool = True
+    spread: Tensor | None = None
 
     @property
     def images(self) -> Tensor:
@@ -113,10 +122,11 @@ def finish(
     inside = _inside(found, f)
     # where the network saw unrounded inputs, what rounding took out of the ranges is not kept
     stays = inside | ~_inside(found, f_before) if not problem.eight_bit else inside | True
+    stored = (torch.cat(inputs) if inputs else blank)[stays]
     return Result(
         asked=found.asked,
         codes=codes[stays],
-        inputs=(torch.cat(inputs) if inputs else blank)[stays],
+        inputs=stored,
         activations=f[stays],
         activations_before=f_before[stays],
         scales=_joined(scales, stays),
@@ -136,7 +146,24 @@ def finish(
         steps=found.steps,
         meter=found.meter,
         seconds=found.seconds,
+        held=found.held,
+        spread=_spread(problem, stored, batch_size) if problem.stochastic else None,
     )
+
+
+def _spread(problem: Problem, stored: Tensor, batch_size: int) -> Tensor | None:
+    """See `Result.spread`: in every look an input is beside others."""
+    if not len(stored):
+        return None
+    rng = torch.Generator().manual_seed(0)
+    part = min(problem.portions.at_a_time(batch_size), -(-len(stored) // 2))
+    looks = []
+    for _ in range(LOOKS):
+        order = torch.randperm(len(stored), generator=rng)
+        parts = stored[order.to(stored.device)].split(part)
+        f = torch.cat([problem.look(problem.medium.restore(some))[0] for some in parts])
+        looks.append(f[order.argsort().to(f.device)])
+    return torch.stack(looks).std(0).mean(0)
 
 
 def _joined(parts: list[Scales | None], stays: Tensor) -> Scales | None:

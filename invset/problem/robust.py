@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from invset.core.options import check_options, option
-from invset.core.target import ActivationRange
+from invset.core.ranges import ActivationRange
 from invset.errors import InvsetError
 
 #: Views where the generator was not trained to make natural inputs.

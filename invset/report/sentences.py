@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from invset.core.checks import as_words
 from invset.problem.problem import Problem
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _KEPT = (
     "prior",
     "clip",
     "eight_bit",
+    "stochastic",
     "device",
     "position",
     "direction",
@@ -36,7 +38,10 @@ def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[
     ended = found.status.sentence
     if found.status.value in ("reached", "unreachable") and inside < saved and not several:
         ended = f"The other {saved - inside} are outside" if inside else "All are outside"
-        ended += ": this sampler does not hold both ends of the range."
+        why = "they were inside when they were taken, but not when they were measured as saved"
+        if not found.held:
+            why = "this sampler does not hold both ends of the range"
+        ended += f": {why}."
     lines = [
         f"{saved} of {found.asked} samples with {wanted}, {inside} of them in range as saved, in"
         f" {found.seconds:.1f} s. {ended}"
@@ -49,7 +54,15 @@ def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[
         lines.append(_beside_real(beside))
     if "judge" in summary:
         lines.append(_judged(summary["judge"]))
-    return lines
+    if found.spread is not None:
+        lines.append(_spread(problem.names, found.spread.tolist(), problem.medium.noun))
+    return lines + problem.notes
+
+
+def _spread(names: Sequence[str], spread: Sequence[float], noun: str) -> str:
+    """How far apart activations of one input are."""
+    each = ", ".join(f"{name} by {s:.2g}" for name, s in zip(names, spread, strict=True))
+    return f"stochastic=true: looks at the same {noun} differ, {each} (standard deviation)."
 
 
 def _judged(judge: dict[str, Any]) -> str:
@@ -124,7 +137,7 @@ def _advice(problem: Problem, reached: dict[str, Any]) -> str:
     for j, neuron in enumerate(problem.neurons):
         best = reached["closest"][j]
         if best is None:
-            parts.append(f"{problem.names[j]} came to no finite number")
+            parts.append(f"{problem.names[j]} was not measured before the run gave up")
             continue
         part = f"{problem.names[j]} came to {best:.3g}{_reachable(best, *neuron.range)}"
         if reached["real"]:
@@ -143,7 +156,8 @@ def _reachable(best: float, z1: float, z2: float) -> str:
     if not shift:
         return ""
     a = z1 + shift - (0.5 if shift < 0 else -0.5) * (z2 - z1)
-    return f"; try z1={a:.3g} z2={a + z2 - z1:.3g}"
+    low, high = as_words(a, a + z2 - z1, 3)
+    return f"; try z1={low} z2={high}"
 
 
 def probe_command(typed: list[str], problem: Problem) -> str:

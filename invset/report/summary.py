@@ -49,6 +49,8 @@ def summarize(
         "neurons": neurons,
         "ranges": found.ranges,
         "robust": None if problem.robust is None else asdict(problem.robust),
+        # standard deviation of each neuron's activation between looks at one input
+        "spread": None if found.spread is None else found.spread.tolist(),
         **records,
         "figures": figures_as_json(figures()),
         "columns": figures_as_json(columns()),

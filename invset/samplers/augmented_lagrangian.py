@@ -14,7 +14,7 @@ from torch import Tensor
 from invset.core.lagrangian import constraints, update_multipliers
 from invset.core.options import option
 from invset.core.steps import Adam, StepRule
-from invset.core.target import MARGIN, Target
+from invset.core.target import Target
 from invset.samplers.base import Column, S, Sampler
 
 #: Outer iterations in a row without a change before the codes count as settled: one may be a
@@ -73,6 +73,10 @@ class AugmentedLagrangian(Sampler[S]):
         Column("mu", "multipliers: μ"),
     )
 
+    @property
+    def holds_ends(self) -> bool:
+        return self.constraint == "both"
+
     def start(self, target: Target, count: int, rng: torch.Generator) -> Tensor:
         """Codes to start at, with shape (count, dim)."""
         u = target.space.sample(count, rng)
@@ -90,8 +94,9 @@ class AugmentedLagrangian(Sampler[S]):
         return constraints(f, target.range, self.epsilon0, both, self.units == "range")
 
     def accepts(self, target: Target, f: Tensor) -> Tensor:
-        one_sided = self.constraint == "paper"
-        return target.range.contains(f.detach(), 0.0 if one_sided else MARGIN, one_sided)
+        if self.constraint == "paper":
+            return target.range.contains(f.detach(), one_sided=True)
+        return target.inside(f)
 
     def compared(self, u: Tensor, e: Tensor) -> Tensor:
         """What distances are measured between: encodings, eq. (6), or codes, eq. (14)."""

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from invset.core.checks import check_batch
 from invset.core.options import check_options, option
-from invset.core.target import MARGIN, Meter, Seen, Target
+from invset.core.target import Meter, Seen, Target
 
 S = TypeVar("S")
 
@@ -48,8 +48,8 @@ _SENTENCES = {
         "The budget ran out before all the samples were found; those found so far are kept."
     ),
     Status.UNREACHABLE: (
-        "No code came inside the range within the budget: what the generator can make here does"
-        " not reach it."
+        "No code came inside the range before the run gave up: it is out of reach of the generator"
+        " here, or of so few steps."
     ),
     Status.NOT_FINITE: (
         "An activation or a code became infinite or not a number; the samples found before that"
@@ -183,6 +183,11 @@ class Sampler(Generic[S]):
         check_options(self, "sampler")
         check_batch(self.K, self.n)
 
+    @property
+    def holds_ends(self) -> bool:
+        """Whether all samples were inside both ends of the range when they were taken."""
+        return self.holds_range
+
     def check(self, target: Target) -> None:
         """Raise `InvsetError` for a target that this sampler can't sample; called before `init`."""
 
@@ -202,7 +207,7 @@ class Sampler(Generic[S]):
         """Which activations, with shape (B, p), may be samples, a boolean with shape (B,)."""
         if not self.holds_range:
             return torch.ones(len(f), dtype=torch.bool, device=f.device)
-        return target.inside(f, MARGIN)
+        return target.inside(f)
 
     def stride(self, state: S, wanted: int) -> int:
         """Steps to take before the driver looks at the device again.

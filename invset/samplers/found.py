@@ -33,6 +33,7 @@ class Found:
         steps: gradient steps.
         meter: passes.
         seconds: time of sampling.
+        held: whether all of them were in range when they were taken.
     """
 
     asked: int
@@ -52,3 +53,4 @@ class Found:
     steps: int
     meter: Meter
     seconds: float
+    held: bool = True

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from invset.core.approach import approach
 from invset.core.gap import Gap, comes_to_rest, moves, none_of
-from invset.core.target import MARGIN, Target
+from invset.core.ranges import MARGIN
+from invset.core.target import Target
 from invset.core.walk import change
 from invset.samplers.base import Column, Offer, Sampler
 

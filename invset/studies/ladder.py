@@ -9,7 +9,7 @@ its own, of the sampler `Climb`, from the same start.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -18,13 +18,18 @@ from torch import Tensor
 
 from invset.core.checks import check_range
 from invset.core.options import check_options, option
-from invset.core.target import ActivationRange, Meter, Target
+from invset.core.ranges import ActivationRange
+from invset.core.target import Meter, Target
+from invset.core.values import as_pair
 from invset.errors import InvsetError
 from invset.samplers.base import Column, Limits, Status
 from invset.samplers.drive import Run, columns, drive
 from invset.samplers.found import Found
 from invset.studies.climb import Climb, ClimbState
 from invset.studies.study import OnLook
+
+#: How ranges are typed.
+EXAMPLE = "'sampler.ranges=[[1,2],[3,4],[5,6]]'"
 
 
 @dataclass(frozen=True)
@@ -107,12 +112,12 @@ class Ladder:
 
     def __post_init__(self) -> None:
         check_options(self, "sampler")
-        if not self.ranges:
-            raise InvsetError(
-                "a ladder needs ranges; type for example 'sampler.ranges=[[1,2],[3,4],[5,6]]'"
-            )
-        for ends in self.ranges:
+        if not isinstance(self.ranges, Iterable) or not len(self.ranges):
+            raise InvsetError(f"a ladder needs ranges; type for example {EXAMPLE}")
+        rungs = [as_pair("each of sampler.ranges", ends, EXAMPLE) for ends in self.ranges]
+        for ends in rungs:
             check_range(*ends)
+        object.__setattr__(self, "ranges", tuple(rungs))
 
     @property
     def n(self) -> int:

@@ -148,6 +148,7 @@ class Sampling(Generic[S]):
             steps=state.steps,
             meter=state.meter,
             seconds=state.seconds,
+            held=self.sampler.holds_ends,
         )
 
 
