@@ -12,9 +12,11 @@ import os
 import sys
 from pathlib import Path
 
+from invset import interrupt
 from invset.errors import InvsetError, did_you_mean
 from invset.launch import begin, guarded, launch
 from invset.problem.allocator import keep_freed_memory
+from invset.streams import give_up, open_streams, tell
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without
 #: a configuration, main takes the words that were typed
@@ -82,6 +84,15 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
 }
 
 
+#: How a command that a signal has ended goes on; a run says it itself.
+_GOES_ON = {
+    "train network": "; the same command goes on from the checkpoint in out=",
+    "train generator": "; the same command goes on from the checkpoint in out=",
+    "compare": "; the same command goes on from the runs in out=",
+    "fetch": "; the same command goes on from what has come",
+}
+
+
 def usage() -> str:
     """What ``invset --help`` prints."""
     width = max(map(len, COMMANDS))
@@ -130,16 +141,25 @@ def pick(arguments: list[str]) -> tuple[str, list[str]]:
 
 def main() -> None:
     """Entry point of the console script."""
+    interrupt.listen()
+    open_streams()
     try:
         try:
             _main()
         finally:
             sys.stdout.flush()  # a pipe that has been closed, as by head, is told now
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # Python flushes again when it ends
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        give_up(error)
         sys.exit(1)
+    except (KeyboardInterrupt, Exception):
+        if not interrupt.received():
+            raise
+        # some library may have made another exception of it
+        words = " ".join(sys.argv[1:])
+        tell("interrupted" + "".join(_GOES_ON[name] for name in _GOES_ON if words.startswith(name)))
+        sys.exit(interrupt.exit_code())
 
 
 def _main() -> None:
@@ -156,11 +176,8 @@ def _main() -> None:
         name, rest = pick(arguments)
         sys.exit(start(name, rest))
     except InvsetError as error:
-        print(f"invset: {error}", file=sys.stderr)
+        tell(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("invset: interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 def start(name: str, rest: list[str]) -> int:

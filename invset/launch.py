@@ -21,6 +21,9 @@ from invset.errors import InvsetError, did_you_mean, is_out_of_memory
 
 Main = Callable[..., "int | None"]
 
+#: Errors for which a person's disk is to blame.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+
 #: What ``-m`` is to Hydra.
 _SWEEP = "hydra.mode=MULTIRUN"
 
@@ -51,8 +54,8 @@ def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -
     except (HydraException, OmegaConfBaseException) as error:
         raise InvsetError(one_sentence(error, name)) from error
     except OSError as error:
-        if job.begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
-            raise
+        if error.filename is None or (job.begun and error.errno not in _OF_THE_DISK):
+            raise  # no file: a standard stream
         raise InvsetError(
             f"can't write to {error.filename} ({error.strerror}); type"
             " hydra.run.dir=/a/folder/of/yours"
@@ -68,7 +71,7 @@ class _Job:
     Attributes:
         begun: whether it was called.
         codes: exit codes.
-        broken: the pipe that nobody reads any more.
+        broken: why a standard stream can't be written.
     """
 
     def __init__(self, main: Callable[[], Main], name: str) -> None:
@@ -76,7 +79,7 @@ class _Job:
         self.name = name
         self.begun = False
         self.codes: list[int] = []
-        self.broken: BrokenPipeError | None = None
+        self.broken: OSError | None = None
 
     def __call__(self, cfg: Any) -> int:
         from hydra.core.hydra_config import HydraConfig
@@ -86,15 +89,17 @@ class _Job:
         try:
             code = guarded(lambda: self._work(cfg, sweeping), self.name)
             sys.stdout.flush()
-        except BrokenPipeError as error:  # no failure of the job, as Hydra would say
-            self.broken = error
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            self.broken = error  # no failure of the job, as Hydra would say
             return 1
         self.codes.append(code)
         if code == 2 and not sweeping and "overwrite" in cfg:  # others have no folder of their own
             _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
-        if code == 130 and sweeping:
+        if code > 128 and sweeping:
             _join_sweep(cfg)
-            raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
+            raise KeyboardInterrupt  # a signal ends the sweep, not the job alone
         return code
 
     def _work(self, cfg: Any, sweeping: bool) -> int:

@@ -18,10 +18,10 @@ state.pt               only while the run is not finished: where to resume
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import pickle
-import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -32,6 +32,7 @@ from omegaconf import OmegaConf
 
 from invset.errors import InvsetError
 from invset.files.ledger import Ledger
+from invset.files.unfinished import unfinished
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +73,19 @@ class RunDir:
     def write(self, name: str, how: Callable[[Path], Any]) -> Path:
         """Let `how` write a temporary file, then rename it to `name`. The file is on the disk
         before it has its name.
+
+        Raises:
+            InvsetError: it can't be written.
         """
+        try:
+            return self._write(name, how)
+        except OSError as error:
+            raise InvsetError(
+                f"can't write {self.path / name} ({error.strerror or error}); make room there, or"
+                " type out=, or for a run hydra.run.dir=, and another folder"
+            ) from error
+
+    def _write(self, name: str, how: Callable[[Path], Any]) -> Path:
         target = self.path / name
         if target.parent != self.path:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -80,8 +93,7 @@ class RunDir:
                 raise InvsetError(
                     f"{target.parent} is a link, which may lead to files of others; delete the link"
                 )
-        temporary = _new_file(target)
-        try:
+        with unfinished(target) as temporary:
             if self.listed and self.ledger.kept:
                 self.ledger.note(temporary.relative_to(self.path).as_posix(), None)
             how(temporary)
@@ -89,8 +101,6 @@ class RunDir:
             if self.listed and self.ledger.kept:
                 self.ledger.note(name, temporary)
             os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
         return target
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
@@ -126,7 +136,9 @@ class RunDir:
     def save_state(self, state: dict[str, Any]) -> None:
         import torch
 
-        self.write("state.pt", lambda path: torch.save(state, path))
+        content = io.BytesIO()  # on a full disk torch raises what says nothing of the disk
+        torch.save(state, content)
+        self.write("state.pt", lambda path: path.write_bytes(content.getbuffer()))
 
     def load_state(self) -> dict[str, Any]:
         """What `save_state` wrote.
@@ -178,15 +190,6 @@ def check_resumable(folder: Path) -> None:
             f"{folder} has no state.pt: the run is finished, or is no run; start a new one"
             " with: invset run …"
         )
-
-
-def _new_file(target: Path) -> Path:
-    """A file beside `target` that was not there, with a name that nobody can guess."""
-    # the suffix stays last: writers choose the format by it
-    path = target.with_name(f".part-{secrets.token_hex(8)}-{target.name}")
-    # tempfile would make it for its owner alone; O_EXCL follows no link
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    return path
 
 
 def _to_disk(path: Path) -> None:
