@@ -11,11 +11,13 @@ import json
 import os
 import sys
 
+from invset import interrupt
 from invset.completion import complete
 from invset.errors import InvsetError, brief, did_you_mean
 from invset.launch import begin, guarded, launch
 from invset.own_modules import own_modules_last
 from invset.problem.allocator import keep_freed_memory
+from invset.streams import give_up, open_streams, tell
 from invset.terminal import shown
 
 #: command -> (module whose function ``main(cfg)`` runs it, configuration, what help says); without
@@ -81,6 +83,15 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         None,
         "bring published weights into the cache:  invset fetch caffenet",
     ),
+}
+
+
+#: How a command that a signal has ended goes on; a run says it itself.
+_GOES_ON = {
+    "train network": "; the same command goes on from the checkpoint in out=",
+    "train generator": "; the same command goes on from the checkpoint in out=",
+    "compare": "; the same command goes on from the runs in out=",
+    "fetch": "; the same command goes on from what has come",
 }
 
 
@@ -151,17 +162,26 @@ def pick(arguments: list[str]) -> tuple[str, list[str]]:
 
 def main() -> None:
     """Entry point of the console script."""
+    interrupt.listen()
+    open_streams()
     try:
         try:
             with shown():
                 _main()
         finally:
             sys.stdout.flush()  # a pipe that has been closed, as by head, is told now
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # Python flushes again when it ends
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        give_up(error)
         sys.exit(1)
+    except (KeyboardInterrupt, Exception):
+        if not interrupt.received():
+            raise
+        # some library may have made another exception of it
+        words = " ".join(sys.argv[1:])
+        tell("interrupted" + "".join(_GOES_ON[name] for name in _GOES_ON if words.startswith(name)))
+        sys.exit(interrupt.exit_code())
 
 
 def _main() -> None:
@@ -185,11 +205,8 @@ def _main() -> None:
             raise InvsetError("a word that is typed can't hold a NUL byte; leave it out")
         sys.exit(start(name, rest))
     except InvsetError as error:
-        print(f"invset: {brief(str(error))}", file=sys.stderr)
+        tell(brief(str(error)))
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("invset: interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 def start(name: str, rest: list[str]) -> int:

@@ -14,13 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from invset import interrupt
 from invset.config.unused import Unused, register, remove_if_empty, unused_folders
 from invset.errors import InvsetError, brief, did_you_mean, is_out_of_memory
 from invset.own_modules import own_modules_last
+from invset.streams import tell
 
 # Hydra and OmegaConf are imported where a command runs: `invset --help` needs neither
 
 Main = Callable[..., "int | None"]
+
+#: Errors for which a person's disk is to blame.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 #: What ``-m`` is to Hydra.
 _SWEEP = "hydra.mode=MULTIRUN"
@@ -52,8 +57,8 @@ def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -
     except (HydraException, OmegaConfBaseException) as error:
         raise InvsetError(one_sentence(error, name)) from error
     except OSError as error:
-        if job.begun and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS):
-            raise
+        if error.filename is None or (job.begun and error.errno not in _OF_THE_DISK):
+            raise  # no file: a standard stream
         raise InvsetError(
             f"can't write to {error.filename} ({error.strerror}); type"
             " hydra.run.dir=/a/folder/of/yours"
@@ -69,7 +74,7 @@ class _Job:
     Attributes:
         begun: whether it was called.
         codes: exit codes.
-        broken: the pipe that nobody reads any more.
+        broken: why a standard stream can't be written.
         sweep: the folder of the sweep; None: there is none.
     """
 
@@ -78,7 +83,7 @@ class _Job:
         self.name = name
         self.begun = False
         self.codes: list[int] = []
-        self.broken: BrokenPipeError | None = None
+        self.broken: OSError | None = None
         self.sweep: Path | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -102,15 +107,17 @@ class _Job:
         try:
             code = guarded(lambda: self._work(cfg, sweeping), self.name)
             sys.stdout.flush()
-        except BrokenPipeError as error:  # no failure of the job, as Hydra would say
-            self.broken = error
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            self.broken = error  # no failure of the job, as Hydra would say
             return 1
         self.codes.append(code)
         if code == 2 and not sweeping and "overwrite" in cfg:  # others have no folder of their own
             remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
-        if code == 130 and sweeping:
+        if code > 128 and sweeping:
             _join_sweep(cfg)
-            raise KeyboardInterrupt  # Ctrl-C ends the sweep, not the job alone
+            raise KeyboardInterrupt  # a signal ends the sweep, not the job alone
         return self._told(cfg, code) if sweeping else code
 
     def _told(self, cfg: Any, code: int) -> float:
@@ -242,6 +249,7 @@ def guarded(
     try:
         return run() or 0
     except Exception as error:
+        interrupt.check()  # some library may have made another exception of a signal's
         message = bad_input(error, command)
         if message is None and note is None:
             raise
@@ -249,7 +257,7 @@ def guarded(
             traceback.print_exc()
         code, reason = (1, f"{type(error).__name__}: {error}") if message is None else (2, message)
         reason = brief(reason)
-        print(f"invset: {reason}", file=sys.stderr)
+        tell(reason)
         if note is not None:
             note(code, reason)
         return code

@@ -38,7 +38,7 @@ FLOORS = (
     ("hub",),
     ("files",),
     ("core",),
-    ("errors", "own_modules", "progress", "terminal", "whole", "__init__"),
+    ("errors", "interrupt", "own_modules", "progress", "streams", "terminal", "whole", "__init__"),
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -5,7 +5,6 @@ folder. Its module imports torch; `invset.commands.run` does not.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from invset import interrupt
 from invset.commands.outcome import exit_code
 from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged
@@ -33,6 +33,7 @@ from invset.progress import bar
 from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
 from invset.samplers.base import Status
+from invset.streams import tell
 from invset.studies.study import loaded, saved, study_of
 
 #: Numbers in all pictures from which on writing them takes seconds, so that it is announced.
@@ -100,39 +101,50 @@ class Job:
             f"{self.problem.network.name}, {self.problem.generator.name}, prior={self.region.name}"
         )
         print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
-        # a cluster's time is up: end as with Ctrl-C
-        previous = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            ended = self._sample()
+            # also of a run that has ended: if an analysis fails or the disk is full, --resume
+            # writes it
+            self._save()
+            return self._write(ended)
+        except BaseException as error:
+            if (self.rundir / "state.pt").exists() and "--resume" not in str(error):
+                tell(f"what was sampled is kept; go on with: {self._command()}")
+            raise
+
+    def _sample(self) -> Any:
+        """Sample; return the state that the study ends in. What was found is kept if it fails."""
         names = [column.name for column in self.study.columns(len(self.problem.neurons))]
-        with tqdm(
-            total=self.study.n,
-            desc="sampling",
-            unit="sample",
-            disable=not self.cfg.progress,
-            smoothing=0,  # samples come many at a time: the mean rate tells the time that is left
-        ) as shown:
+        try:
+            with tqdm(
+                total=self.study.n,
+                desc="sampling",
+                unit="sample",
+                disable=not self.cfg.progress,
+                smoothing=0,  # samples come many at a time: the mean rate tells the time left
+            ) as shown:
 
-            def on_look(state: Any, rows: list[list[float]], count: int) -> None:
-                self.last = (state, self.rng.get_state(), self.last[2] + rows)
-                shown.update(count - shown.n)
-                shown.set_postfix_str(self._progress(dict(zip(names, rows[-1], strict=True))))
-                self._tell_split(shown)
-                if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
-                    self._save()
+                def on_look(state: Any, rows: list[list[float]], count: int) -> None:
+                    self.last = (state, self.rng.get_state(), self.last[2] + rows)
+                    interrupt.check()
+                    shown.update(count - shown.n)
+                    shown.set_postfix_str(self._progress(dict(zip(names, rows[-1], strict=True))))
+                    self._tell_split(shown)
+                    if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
+                        self._save()
 
-            try:
-                ended = self.study.run(self.target, self.rng, self.state, on_look, self.limits)
-            except Exception:
-                if self.last[0] is not None:
-                    self._save()  # what was found is not lost: --resume goes on from it
-                raise
-            finally:
-                signal.signal(signal.SIGTERM, previous)
-        # also of a run that has ended: if an analysis fails or the disk is full, --resume writes it
-        self._save()
+                return self.study.run(self.target, self.rng, self.state, on_look, self.limits)
+        except BaseException:
+            if self.last[0] is not None:
+                self._save()  # --resume goes on from it
+            raise
+
+    def _write(self, ended: Any) -> int:
+        """Measure and write what was found; return the exit code."""
         found = self.study.found(self.target, ended)
         with bar("measuring what is saved", "sample", 1, self.cfg.progress) as progress:
             result = finish(self.problem, self.region, found, progress=progress)
-        self._write(result)
+        self._write_files(result)
         if ended.status is not Status.INTERRUPTED:
             self.rundir.finish()
         return self._say(result)
@@ -167,7 +179,7 @@ class Job:
         self.rundir.save_state(held, self.around)
         self.saved_at = time.monotonic()
 
-    def _write(self, result: Result) -> None:
+    def _write_files(self, result: Result) -> None:
         if result.inputs.numel() > _MUCH:
             print(
                 f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
@@ -201,11 +213,8 @@ class Job:
             print(self.rundir / "report.html")
         if result.status is Status.INTERRUPTED:
             print(f"go on with: {self._command()}")
+            return interrupt.exit_code()
         return exit_code(self.rundir.path)
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _to(value: Any, device: Any) -> Any:

@@ -30,7 +30,7 @@ from omegaconf import OmegaConf
 from invset.errors import InvsetError
 from invset.files.ledger import Ledger
 from invset.files.reading import read_config
-from invset.whole import new_file, put
+from invset.whole import put, unfinished
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +75,19 @@ class RunDir:
     def write(self, name: str, how: Callable[[Path], Any]) -> Path:
         """Let `how` write a temporary file, then rename it to `name`. The file is on the disk
         before it has its name.
+
+        Raises:
+            InvsetError: it can't be written.
         """
+        try:
+            return self._write(name, how)
+        except OSError as error:
+            raise InvsetError(
+                f"can't write {self.path / name} ({error.strerror or error}); make room there, or"
+                " type out=, or for a run hydra.run.dir=, and another folder"
+            ) from error
+
+    def _write(self, name: str, how: Callable[[Path], Any]) -> Path:
         target = self.path / name
         if target.parent != self.path:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,16 +95,13 @@ class RunDir:
                 raise InvsetError(
                     f"{target.parent} is a link, which may lead to files of others; delete the link"
                 )
-        temporary = new_file(target)
-        try:
+        with unfinished(target) as temporary:
             if self.listed and self.ledger.kept:
                 self.ledger.note(temporary.relative_to(self.path).as_posix(), None)
             how(temporary)
             if self.listed and self.ledger.kept:
                 self.ledger.note(name, temporary)
             put(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
         return target
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:

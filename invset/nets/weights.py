@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from invset.nets.fast import accelerate, channels_last
 from invset.nets.mini import MiniNet
 from invset.nets.state_names import renamed
 from invset.nets.upconv import UpConv
+from invset.whole import write_whole
 
 Trained = TypeVar("Trained", MiniNet, UpConv)
 
@@ -65,9 +65,8 @@ def _save_trained(
     # their precision
     small = dict(module.named_buffers())
     tensors = {k: v if k in small else v.half() for k, v in state.items()}
-    temporary = Path(f"{path}.part")
-    write_tensors(temporary, tensors, {key: json.dumps(dict(arguments))})
-    os.replace(temporary, path)
+    told = {key: json.dumps(dict(arguments))}
+    write_whole(Path(path), lambda file: write_tensors(file, tensors, told))
 
 
 def load_trained(
