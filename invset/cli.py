@@ -162,26 +162,31 @@ def pick(arguments: list[str]) -> tuple[str, list[str]]:
 
 def main() -> None:
     """Entry point of the console script."""
-    interrupt.listen()
     open_streams()
-    try:
+    with interrupt.listening():
         try:
-            with shown():
-                _main()
-        finally:
-            sys.stdout.flush()  # a pipe that has been closed, as by head, is told now
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        give_up(error)
-        sys.exit(1)
-    except (KeyboardInterrupt, Exception):
-        if not interrupt.received():
-            raise
-        # some library may have made another exception of it
-        words = " ".join(sys.argv[1:])
-        tell("interrupted" + "".join(_GOES_ON[name] for name in _GOES_ON if words.startswith(name)))
-        sys.exit(interrupt.exit_code())
+            _flushed()
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            give_up(error)
+            sys.exit(1)
+        except (KeyboardInterrupt, Exception) as error:
+            if not interrupt.received() and not isinstance(error, KeyboardInterrupt):
+                raise
+            # some library may have made another exception of it
+            words = " ".join(sys.argv[1:])
+            hint = next((_GOES_ON[name] for name in _GOES_ON if words.startswith(name)), "")
+            tell(f"interrupted{hint}")
+            sys.exit(interrupt.exit_code())
+
+
+def _flushed() -> None:
+    try:
+        with shown():
+            _main()
+    finally:
+        sys.stdout.flush()  # a pipe that has been closed, as by head, is told now
 
 
 def _main() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from invset.whole import remove_unfinished
@@ -23,13 +25,20 @@ class Interrupted(KeyboardInterrupt):
     """A signal asks the command to end."""
 
 
-def listen() -> None:
+@contextmanager
+def listening() -> Iterator[None]:
     """Let signals end the command; those that are ignored, as by nohup, stay ignored."""
     _received.clear()
-    for name in _NAMES:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _end)
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    heard = [number for number in numbers if before[number] != signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
 
 
 def received() -> bool:

@@ -274,7 +274,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(InvsetError, match="state.pt .No space left on device"):
+    with pytest.raises(InvsetError, match=r"state\.pt \(No space left on device"):
         RunDir(tmp_path).write("state.pt", full)
     assert [one.name for one in tmp_path.iterdir()] == ["samples.csv"]
 
