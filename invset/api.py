@@ -14,6 +14,7 @@ import torch
 
 from invset.config.catalogue import sampler_class, sampler_names
 from invset.core.checks import check_choice, check_kind, plain
+from invset.core.context import own_context
 from invset.core.options import Bounds, check_option
 from invset.core.space import Region
 from invset.errors import InvsetError, did_you_mean
@@ -88,6 +89,7 @@ class InverseSetSampler:
                 )
         self.sampler = kind(**{k: v for k, v in counts.items() if k in known}, **options)
 
+    @own_context()
     def run(self, problem: Problem, seed: int = 0, on_look: OnLook | None = None) -> Result:
         """Sample; the same seed gives the same bytes on the same machine with as many threads.
 

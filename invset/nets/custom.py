@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from invset.core.ball import Ball
+from invset.core.context import own_context
 from invset.core.space import Region
 from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit, of_size
@@ -27,9 +28,11 @@ from invset.nets.mini import Normalize
 from invset.nets.natural import load_prior
 from invset.nets.network import Network
 from invset.nets.resize import Resize
+from invset.nets.twin import twin
 from invset.nets.weights import load_state
 
 
+@own_context()
 def module_network(
     module: nn.Module | Callable[[], nn.Module],
     weights: str | Path | None = None,
@@ -61,7 +64,10 @@ def module_network(
         device: where the weights go.
         options: the other arguments of `Network`: name, aliases, prefix_tokens.
     """
-    net = module if isinstance(module, nn.Module) else module()
+    if isinstance(module, nn.Module):
+        net = twin(module, "network.module", shared=weights is None)
+    else:
+        net = module()
     if not isinstance(net, nn.Module):
         raise InvsetError(
             f"network.module gives {type(net).__name__}, not a torch.nn.Module; return the module"
@@ -83,7 +89,7 @@ def module_network(
         "encoder": encoder,
         **options,
     }
-    return Network(net, medium=medium, device=device, **options)
+    return Network(net, medium=medium, device=device, in_place=True, **options)
 
 
 def _check_plain(net: nn.Module) -> None:
@@ -135,6 +141,7 @@ def _normalize(medium: Medium, mean: Sequence[float], std: Sequence[float]) -> N
     return normalize
 
 
+@own_context()
 def module_generator(
     module: nn.Module | Callable[[], nn.Module],
     code_dim: int,
@@ -161,7 +168,10 @@ def module_generator(
         device: where the weights go.
         name: what reports call it.
     """
-    net = module if isinstance(module, nn.Module) else module()
+    if isinstance(module, nn.Module):
+        net = twin(module, "generator.module", shared=weights is None)
+    else:
+        net = module()
     if not isinstance(net, nn.Module):
         raise InvsetError(
             f"generator.module gives {type(net).__name__}, not a torch.nn.Module; return the module"
@@ -185,4 +195,5 @@ def module_generator(
         medium=medium,
         pixel_range=pixel_range,
         device=device,
+        in_place=True,
     )

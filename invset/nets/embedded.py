@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from invset.core.context import own_context
 from invset.errors import InvsetError, did_you_mean
 from invset.nets.generator import Generator
 from invset.nets.mini import LAYER_ALIASES, MiniNet
@@ -27,6 +28,7 @@ EMBEDDED = ("mini", "mini64")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
+@own_context()
 def mini_network(
     weights: str | Path | None = None, device: str | torch.device = "cpu", name: str = "mini"
 ) -> Network:
@@ -57,6 +59,7 @@ def mini_network(
     )
 
 
+@own_context()
 def mini_generator(
     weights: str | Path | None = None,
     prior: str | Path | None = None,
@@ -111,6 +114,7 @@ def embedded(name: str, part: str) -> Path:
     return path
 
 
+@own_context()
 def upconv_generator(
     weights: str | Path, prior: str | Path | None = None, device: str | torch.device = "cpu"
 ) -> Generator:

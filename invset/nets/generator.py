@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from invset.core.checks import plain
+from invset.core.context import own_context
 from invset.core.options import Bounds, check_option
 from invset.core.space import Region
 from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit
 from invset.files.medium import Medium
 from invset.nets.precision import in_float32
+from invset.nets.twin import frozen, twin
 
 
 def check_pixels(pixel_range: Sequence[float]) -> tuple[float, float]:
@@ -59,11 +61,14 @@ class Generator:
             (`invset.problem.views`).
         pixel_range: the values that are black and white in its images, (-1, 1) behind a tanh.
         device: where the weights go.
+        in_place: work with the module itself, as in `Network`.
 
     Raises:
-        InvsetError: a range of pixels that is none, or a module that can't be made float32.
+        InvsetError: a range of pixels that is none, or a module that can't be made float32, or
+            copied.
     """
 
+    @own_context()
     def __init__(
         self,
         module: Callable[[Tensor], Tensor],
@@ -79,12 +84,14 @@ class Generator:
         learnt: bool = True,
         pixel_range: Sequence[float] = (0.0, 1.0),
         device: str | torch.device = "cpu",
+        in_place: bool = False,
     ) -> None:
         check_option("code_dim", plain(code_dim), "int", Bounds(at_least=1))
         if isinstance(module, nn.Module):
             codes = torch.ones(2, plain(code_dim))
-            module = in_float32(module, f"generator {name}", codes)
-            module.to(device).eval().requires_grad_(False)
+            if not in_place:
+                module = twin(module, f"generator {name}")
+            module = frozen(in_float32(module, f"generator {name}", codes).to(device))
         self.module = module
         self.code_dim = plain(code_dim)
         self.pixel_range = check_pixels(pixel_range)
@@ -100,7 +107,7 @@ class Generator:
 
     def unclamped(self, codes: Tensor) -> Tensor:
         """What the module makes, on the scale of inputs."""
-        x = self.module(codes).to(codes)
+        x = self.module(codes.clone()).to(codes)  # a module may work on them in place
         black, white = self.pixel_range
         return x if self.pixel_range == (0, 1) else (x - black) / (white - black)
 

@@ -6,6 +6,7 @@ the deepest layer asked for.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -14,11 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from invset.core.context import own_context
 from invset.errors import InvsetError, did_you_mean, is_out_of_memory
 from invset.files.image8bit import Image8Bit, of_size
 from invset.files.medium import Medium
 from invset.nets.precision import in_float32
 from invset.nets.trace import Trace, told, trace
+from invset.nets.twin import frozen, twin
 
 T = TypeVar("T")
 
@@ -52,6 +55,10 @@ class Network:
         view_size: side in pixels of smaller pictures that it sees well enough for the steps of
             robust neurons (`invset.problem.robust`); None: its own size.
         device: where the weights go.
+        in_place: work with the module itself, which stays frozen and in evaluation mode; False:
+            with a copy that has the same weights in memory, and the hooks that the module has now.
+
+    Threads may share a network: its passes wait for each other.
 
     A layer is the path of a module (``layer4.1.conv2``), an alias, or one of these with ``.input``
     behind it: what enters it. A module that is called several times in one pass is read at its
@@ -59,9 +66,10 @@ class Network:
 
     Raises:
         InvsetError: no layer has a name, or `output` has another number of units than there are
-            labels.
+            labels; or the module can't be copied.
     """
 
+    @own_context()
     def __init__(
         self,
         module: nn.Module,
@@ -76,13 +84,13 @@ class Network:
         medium: Medium | None = None,
         view_size: int | None = None,
         device: str | torch.device = "cpu",
+        in_place: bool = False,
     ) -> None:
         self.medium = of_size(medium or Image8Bit(), image_size)
+        if not in_place:
+            module = twin(module, f"network {name}")
         module = in_float32(module, f"network {name}", self.medium.blank())
-        for child in module.modules():
-            if getattr(child, "inplace", False):
-                child.inplace = False  # type: ignore[assignment]  # an in-place ReLU would overwrite the layer read before it
-        self.module = module.to(device).eval().requires_grad_(False)
+        self.module = frozen(module.to(device))
         self.name = name
         self.aliases = dict(aliases or {})
         self.labels = list(labels) if labels is not None else None
@@ -96,6 +104,7 @@ class Network:
                 f"{name} has no layers with a name: put it into"
                 f" torch.nn.Sequential({type(module).__name__}(...))"
             )
+        self._lock = threading.RLock()  # hooks of one pass would see those of another
         self._given = (output, encoder)
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._check_labels()
@@ -121,7 +130,8 @@ class Network:
     @cached_property
     def traced(self) -> Trace:
         """What one pass of a blank input tells."""
-        return self._on_blank(lambda blank: trace(self._modules, blank))
+        with self._lock:
+            return self._on_blank(lambda blank: trace(self._modules, blank))
 
     @cached_property
     def output(self) -> str:
@@ -218,7 +228,12 @@ class Network:
         """
         wanted = {layer: self.resolve(layer) for layer in layers}
         paths = set(wanted.values())
-        found = self._walk(x, paths) if self._is_chain(paths) else self._hooked(x, paths)
+        x = x.clone()  # a module may work on it in place
+        if self._is_chain(paths):
+            found = self._walk(x, paths)
+        else:
+            with self._lock:
+                found = self._hooked(x, paths)
         missing = paths - set(found)
         if missing:
             raise InvsetError(

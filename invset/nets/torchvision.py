@@ -10,6 +10,7 @@ import torch
 import torchvision
 from torch import nn
 
+from invset.core.context import own_context
 from invset.errors import InvsetError, did_you_mean
 from invset.files.image8bit import Image8Bit
 from invset.files.readers import read_weights
@@ -23,6 +24,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+@own_context()
 def torchvision_network(
     name: str,
     weights: str | None = "DEFAULT",

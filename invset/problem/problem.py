@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from invset.core.checks import PRIORS, as_words, check_choice, check_kind
+from invset.core.context import own_context
 from invset.core.ranges import ActivationRange
 from invset.core.space import Box, Free, Region
 from invset.core.target import Evaluate, Layer, Moving, Target
@@ -17,6 +18,7 @@ from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit
 from invset.nets.generator import Generator
 from invset.nets.network import Network
+from invset.nets.twin import frozen
 from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.in_views import InViews, Scales
 from invset.problem.intersection import check_meeting, several
@@ -54,6 +56,7 @@ class Problem:
             raises or is no function, outputs that do not fit, numbers that are not finite.
     """
 
+    @own_context()
     def __init__(
         self,
         network: Network,
@@ -196,6 +199,7 @@ class Problem:
             self.portions.at_a_time(count),
         )
 
+    @own_context()
     def region(
         self,
         prior: str | Region = "auto",
@@ -239,6 +243,7 @@ class Problem:
         low, high = (end.to(start) if isinstance(end, Tensor) else end for end in ends)
         return Box(low, high, start)
 
+    @own_context()
     def target(self, region: Region) -> Target:
         """What a sampler samples.
 
@@ -251,6 +256,9 @@ class Problem:
                     f"{name} has no range to sample; give Neuron(…, range=(z1, z2)), which `invset"
                     " probe` helps to choose"
                 )
+        for part in (self.network, self.encoder_network, self.generator):
+            if isinstance(part.module, nn.Module):  # whatever was done to it since
+                frozen(part.module)
         return Target(
             self.evaluate,
             self.range,

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from invset.core.checks import check_choice
+from invset.core.context import own_context
 from invset.errors import InvsetError
 from invset.nets.caffe.caffenet import CONVOLUTIONS, CaffeNet
 from invset.nets.caffe.fill import fill, outputs_of, read_layers, read_mean
@@ -30,6 +31,7 @@ from invset.nets.network import Network
 AFTER_RELU = {"fc6": "relu6", "fc7": "relu7"}
 
 
+@own_context()
 def caffe_network(
     name: str = "caffenet",
     weights: str | Path | None = None,
@@ -126,6 +128,7 @@ def caffe_layers(
     )
 
 
+@own_context()
 def caffe_generator(
     name: str = "ppgn_generator",
     weights: str | Path | None = None,

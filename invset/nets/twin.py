@@ -1,0 +1,82 @@
+"""A module of our own with the weights of a person's, whose module stays as it is: its mode, its
+hooks, what it does in place, its gradients, its device.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from invset.errors import InvsetError, first_lines, is_out_of_memory
+
+
+def twin(module: nn.Module, what: str, shared: bool = True) -> nn.Module:
+    """Copy a module: frozen, in evaluation mode, with the hooks that it has now.
+
+    Args:
+        module: of any kind.
+        what: messages call it.
+        shared: let both have the same weights in memory; what an optimiser does to the ones is seen
+            in the others. False: copy these, too.
+
+    Raises:
+        InvsetError: it holds what can't be copied.
+    """
+    memo: dict[int, object] = {id(hook): hook for hook in _hooks(module)}
+    # the copies of tensors must not be their keepers: ids of what is freed are given anew
+    kept = [(one, _own(one, shared)) for one in _tensors(module)]
+    memo.update({id(one): own for one, own in kept})
+    try:
+        found = copy.deepcopy(module, memo)
+    except Exception as error:  # whatever a person's module holds
+        if is_out_of_memory(error):
+            raise
+        told = first_lines(error, 100) or type(error).__name__
+        raise InvsetError(
+            f"{what} can't be copied ({told}), and the module itself would be changed: it is"
+            " frozen, in evaluation mode, and does nothing in place; type in_place=True to allow it"
+        ) from error
+    return frozen(found)
+
+
+def frozen(module: nn.Module) -> nn.Module:
+    """The same module in evaluation mode, without gradients for its weights, and with no layer that
+    works in place: it would overwrite the one that is read before it.
+    """
+    for child in module.modules():
+        if getattr(child, "inplace", False):
+            child.inplace = False  # type: ignore[assignment]
+    return module.eval().requires_grad_(False)
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    """Weights, buffers, and what is kept as a plain attribute, as old normalised weights are."""
+    plain = (nn.Parameter, Tensor)
+    for part in module.modules():
+        held = {**vars(part), **part._parameters, **part._buffers}
+        yield from (one for one in held.values() if type(one) in plain)
+
+
+def _own(tensor: Tensor, shared: bool) -> Tensor:
+    with torch.no_grad():
+        # those of inference mode take part in no gradient
+        value = tensor.detach() if shared and not tensor.is_inference() else tensor.detach().clone()
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(value, requires_grad=False)
+    return value
+
+
+def _hooks(module: nn.Module) -> Iterator[object]:
+    """Functions of others; those of the module itself become the copy's."""
+    parts = set(module.modules())
+    for part in parts:
+        for name, held in vars(part).items():
+            if name.endswith("_hooks") and isinstance(held, dict):
+                yield from (one for one in held.values() if _owner(one) not in parts)
+
+
+def _owner(hook: object) -> object:
+    return getattr(hook, "__self__", None)
