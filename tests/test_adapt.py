@@ -118,7 +118,7 @@ class Casts(nn.Module):
 
 def test_a_module_that_takes_float32_stays_as_it_is() -> None:
     own = Casts()
-    net = module_network(own, image_size=SIDE)
+    net = module_network(own, image_size=SIDE, in_place=True)
     assert net.module is own
     assert (
         problem(made(lambda made, codes: made), net)

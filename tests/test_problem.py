@@ -137,7 +137,7 @@ def test_numbers_and_labels(network: Network, typed: int | str, index: int) -> N
         ),
         ("volcanoe", r"is called 'volcanoe'\. Did you mean volcano\?"),
         ("zzzz", "Numbers go from 1 to 7"),
-        (True, "is called True"),
+        (True, "is a whole number from 1 or a label, not True"),
     ],
 )
 def test_wrong_numbers_and_labels(network: Network, typed: int | str, message: str) -> None:

@@ -45,6 +45,7 @@ def module_network(
     channels: int | None = None,
     medium: Medium | None = None,
     device: str | torch.device = "cpu",
+    in_place: bool = False,
     **options: Any,
 ) -> Network:
     """A network of your own.
@@ -62,18 +63,18 @@ def module_network(
         channels: of its pictures; None: 3, or what `medium` says.
         medium: what its inputs are; None: pictures.
         device: where the weights go.
+        in_place: work with the module itself, which is then frozen and changed; False: with a copy.
         options: the other arguments of `Network`: name, aliases, prefix_tokens.
     """
-    if isinstance(module, nn.Module):
-        net = twin(module, "network.module", shared=weights is None)
-    else:
-        net = module()
+    net = module if isinstance(module, nn.Module) else module()
     if not isinstance(net, nn.Module):
         raise InvsetError(
             f"network.module gives {type(net).__name__}, not a torch.nn.Module; return the module"
             " itself"
         )
     _check_plain(net)
+    if not in_place:
+        net = twin(net, f"network {options.get('name', 'custom')}", shared=weights is None)
     if weights is not None:
         load_state(net, read_weights(weights), weights)
     if (mean is None) != (std is None):
@@ -152,6 +153,7 @@ def module_generator(
     medium: Medium | None = None,
     device: str | torch.device = "cpu",
     name: str = "custom",
+    in_place: bool = False,
 ) -> Generator:
     """A generator of your own.
 
@@ -167,16 +169,16 @@ def module_generator(
         medium: what it makes; None: pictures.
         device: where the weights go.
         name: what reports call it.
+        in_place: work with the module itself, as in `module_network`.
     """
-    if isinstance(module, nn.Module):
-        net = twin(module, "generator.module", shared=weights is None)
-    else:
-        net = module()
+    net = module if isinstance(module, nn.Module) else module()
     if not isinstance(net, nn.Module):
         raise InvsetError(
             f"generator.module gives {type(net).__name__}, not a torch.nn.Module; return the module"
             " itself"
         )
+    if not in_place:
+        net = twin(net, f"generator {name}", shared=weights is None)
     if weights is not None:
         load_state(net, read_weights(weights), weights)
     region: Region | None = load_prior(prior, code_dim)
