@@ -9,7 +9,7 @@ import pytest
 from conftest import EXAMPLES
 from typed import typed
 
-from invset.commands.compare import summarize
+from invset.report.runs_table import NAMED, SHARED, summarize
 
 NEURONS = "neurons=[{layer: fc8, neuron: [horse, 9]}, {layer: conv5, neuron: 80}]"
 
@@ -58,6 +58,7 @@ def test_a_sampler_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_means_are_over_the_runs_that_reached_n() -> None:
     near = "beside_real.alike.nearest_neighbour"
     base = {"method": "stream", "layer": "fc8", "range": "low", "status": "reached"}
+    base |= dict.fromkeys((*SHARED, *NAMED), "same")
     base |= {"counts.saved": "4", "beside_real.real.nearest_neighbour": "2"}
     rows = [
         {**base, near: "4"},
@@ -87,7 +88,8 @@ def test_options_of_a_sampler_that_is_compared(
         ("options={strem: {walk: 0.8}}", "names strem, which use= does not. Did you mean stream?"),
         ("options={stream: 0.8}", "options= holds those of samplers: 'options={stream: {walk: 0.8"),
         ("options=0.8", "options= holds those of samplers: 'options={stream: {walk: 0.8}}', not"),
-        ("fractions=.", "fractions=. is no range; type for example"),
+        ("fractions=.", "fractions= holds ranges by name: 'fractions={low: [0.25"),
+        ("fractions.low=[0.4]", "fractions.low must be two numbers, the lower first, not [0.4]"),
         ("options={stream: {wlak: 0.8}}", "no option sampler.wlak. Did you mean sampler.walk?"),
         ("options={stream: {walk: 8}}", "sampler.walk must be a number above 0 and at most 1"),
     ],
@@ -103,6 +105,59 @@ def test_options_that_no_sampler_has(
     err = capsys.readouterr().err
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+ONE = "neurons=[{layer: fc8, neuron: [horse, 8]}]"  # one neuron by two names
+
+
+def test_another_question_is_another_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rows = compare(monkeypatch, tmp_path, ONE, "seeds=[0,0]")
+    assert len(rows) == 1
+    for word in ("n=5", "fractions.middle=[0.55,0.75]", "options={stream: {walk: 0.8}}"):
+        before = len(rows)
+        rows = compare(monkeypatch, tmp_path, ONE, word)
+        assert len(rows) == before + 1
+    assert [row["n"] for row in rows] == ["4", "5", "4", "4"]
+    monkeypatch.setattr("invset.commands.compare.__version__", "9.9")
+    assert len(compare(monkeypatch, tmp_path, ONE)) == 5
+    table = (tmp_path / "summary.md").read_text()
+    assert len(table.splitlines()) == 2 + 5
+    assert "| version |" in table.splitlines()[0]
+
+
+DAMAGED = {
+    "a line that was cut": lambda text: text[:-30],
+    "a spreadsheet's commas": lambda text: text.replace(",", ";"),
+    "a column of one's own": lambda text: text.replace("\n", ",mine\n"),
+    "a mark at the beginning": lambda text: "\ufeff" + text,
+    "a word for a number": lambda text: text.replace(",reached,4", ",reached,four"),
+    "nothing": lambda text: "",
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        out = tmp_path_factory.mktemp("runs")
+        compare(patch, out, ONE)
+        return (out / "runs.csv").read_text()
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_table_is_told_and_left(
+    kind: str,
+    runs: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = tmp_path / "runs.csv"
+    table.write_text(DAMAGED[kind](runs), encoding="utf-8")
+    before = table.read_bytes()
+    words = ["use=[stream]", ONE, "~fractions.low", "~fractions.top", "n=4", f"out={tmp_path}"]
+    assert typed(monkeypatch, "compare", *words) == 2
+    assert "runs.csv" in capsys.readouterr().err
+    assert table.read_bytes() == before
 
 
 def test_runs_of_an_older_version_are_refused(

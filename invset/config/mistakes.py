@@ -53,6 +53,9 @@ def one_sentence(error: Exception, command: str) -> str:
     located = re.match(r"Error locating target '([^']+)'", str(error))
     if isinstance(error, InstantiationException) and located:
         return _no_target(located[1], list(_causes(error))[-1])
+    called = re.match(r"Error in call to target '([^']+)'", str(error))
+    if isinstance(error, InstantiationException) and called:
+        return _raised(called[1], list(_causes(error))[-1])
     composing = isinstance(error, ConfigCompositionException)
     for cause in _causes(error):
         if isinstance(cause, MissingMandatoryValue) and cause.full_key:
@@ -71,6 +74,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def _raised(target: str, error: BaseException) -> str:
+    """What a class or function of ``_target_`` raises, and where."""
+    from invset.nets.trace import told  # which imports torch, as what is made here does
+
+    return f"{target} raises {told(error)}; mend it there, or type another _target_"
 
 
 def _no_override(word: str) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from invset.core.gradient import gradient
 from invset.core.space import Region
 
 #: Levels at which probed activations are told.
@@ -69,9 +70,9 @@ def reach(
     for _ in range(steps):
         u.requires_grad_()
         value = f(u)
-        (gradient,) = torch.autograd.grad(value.sum(), u)
+        slope = gradient(value.sum(), u)
         values.append(value.detach())
-        move = gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        move = slope / slope.norm(dim=1, keepdim=True).clamp_min(1e-30)
         u = region.project(u.detach() + sign * step * move)
         if on_step is not None and not on_step(2 * count):
             break

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from invset.core.gradient import gradient
 from invset.core.ranges import ActivationRange
 from invset.core.space import Region
 from invset.errors import InvsetError
@@ -201,10 +202,13 @@ class Target:
             seen: what a look with ``grad=True`` gave.
             scalar: a function of `seen`.
             keep: whether another gradient will be pulled from the same look.
+
+        Raises:
+            InvsetError: there is no gradient.
         """
-        (gradient,) = torch.autograd.grad(scalar, seen.u, retain_graph=keep)
+        found = gradient(scalar, seen.u, keep)
         self.meter.backwards += len(seen.u) * seen.passes
-        return gradient
+        return found
 
     def slopes(self, seen: Seen) -> Tensor:
         """Rows df_j/du of each code by p backward passes, with shape (B, p, dim)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from invset.errors import InvsetError
 from invset.files.surroundings import Surroundings, machine
 from invset.whole import write_whole
 
@@ -28,11 +30,31 @@ def fingerprint(values: Tensor) -> str:
     return digest.hexdigest()[:16]
 
 
-def shapes(module: nn.Module) -> str:
-    """A short sum of the names and shapes of a module's tensors."""
-    return hashlib.sha256(
-        repr([(name, tuple(t.shape)) for name, t in module.state_dict().items()]).encode()
-    ).hexdigest()[:16]
+def structure(module: nn.Module) -> str:
+    """A short sum of what a module is before its training: its layers with their options, the
+    shapes of its weights, and what its buffers hold, such as means of pixels.
+    """
+    weights = [(name, tuple(one.shape)) for name, one in module.named_parameters()]
+    buffers = [(name, one.tolist()) for name, one in module.named_buffers()]
+    return hashlib.sha256(repr((repr(module), weights, buffers)).encode()).hexdigest()[:16]
+
+
+def check_finite(losses: Mapping[str, float], module: nn.Module, when: str) -> None:
+    """Raise `InvsetError` for a loss or a weight that is not finite: what is learnt from then on is
+    nothing.
+
+    Args:
+        losses: name -> mean.
+        module: whose weights are kept.
+        when: for the message: "epoch 3".
+    """
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    if not bad and all(torch.isfinite(one).all() for one in module.parameters()):
+        return
+    raise InvsetError(
+        f"{bad[0] if bad else 'a weight'} is not finite in {when}; the checkpoint before it is"
+        " kept. Type a smaller learning rate in settings., and another out= folder"
+    )
 
 
 def surroundings(config: Mapping[str, object], device: str | torch.device) -> Surroundings:

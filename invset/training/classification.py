@@ -27,10 +27,11 @@ from invset.training.average import warm_ema
 from invset.training.checkpoint import (
     Log,
     Resumable,
+    check_finite,
     fingerprint,
     load_checkpoint,
     save_checkpoint,
-    shapes,
+    structure,
     surroundings,
 )
 
@@ -203,8 +204,12 @@ def train_network(
         )
     training = NetworkTraining(net, s, len(train) // s.batch_size, device)
     checkpoint = out / "checkpoint.pt"
-    sums = {"pictures": fingerprint(train.images), "labels": fingerprint(train.labels)}
-    around = surroundings({**asdict(s), **sums, "model": shapes(net)}, device)
+    sums = {
+        f"{name}'s {what}": fingerprint(values)
+        for name, part in (("train", train), ("val", val))
+        for what, values in (("pictures", part.images), ("labels", part.labels))
+    }
+    around = surroundings({**asdict(s), **sums, "model": structure(net)}, device)
     state = load_checkpoint(checkpoint, around, accept)
     if state:
         training.load_state_dict(state)
@@ -220,6 +225,7 @@ def train_network(
             "train_loss": loss,
             "val_accuracy": accuracy(training.average.module, val),
         }
+        check_finite({"train_loss": loss}, training.average.module, f"epoch {training.epoch}")
         log.write(row)
         left = training.seconds / training.epoch * (s.epochs - training.epoch)
         tqdm.write(

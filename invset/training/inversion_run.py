@@ -21,10 +21,11 @@ from invset.nets.upconv import UpConv
 from invset.nets.weights import checksum
 from invset.training.checkpoint import (
     Log,
+    check_finite,
     fingerprint,
     load_checkpoint,
     save_checkpoint,
-    shapes,
+    structure,
     surroundings,
 )
 from invset.training.inversion import GeneratorTraining
@@ -55,7 +56,7 @@ def train_generator(
         InvsetError: `out` holds a training with other settings, pictures or networks.
     """
     s = training.settings
-    around = surroundings(_config(training, train), training.network.device)
+    around = surroundings(_config(training, train, val), training.network.device)
     _begin(training, train, load_checkpoint(out / "checkpoint.pt", around, accept))
     log = Log(out / "log.csv", rows=math.ceil(training.step / s.report_every))
     (out / "pictures").mkdir(parents=True, exist_ok=True)
@@ -70,12 +71,13 @@ def train_generator(
             losses = _train_some(training, train, bar)
             training.seconds += time.monotonic() - start
             row = losses | training.validate(val)
+            check_finite(row, training.averaged, f"step {training.step}")
             _write(training, row, val, log, out)
             save_checkpoint(out / "checkpoint.pt", training.state_dict(), around)
     return training.averaged.eval()
 
 
-def _config(training: GeneratorTraining, train: ImageSet) -> dict[str, object]:
+def _config(training: GeneratorTraining, train: ImageSet, val: ImageSet) -> dict[str, object]:
     """What a checkpoint has to agree with."""
     settings = {**asdict(training.settings), "layers": list(training.settings.layers)}
     comparator = training.comparator
@@ -87,10 +89,11 @@ def _config(training: GeneratorTraining, train: ImageSet) -> dict[str, object]:
     return {
         **settings,
         **compared,
-        "pictures": fingerprint(train.images),
+        "train's pictures": fingerprint(train.images),
+        "val's pictures": fingerprint(val.images),
         "network": checksum(training.network.module),
-        "model": shapes(training.generator),
-        "discriminator": shapes(training.discriminator),
+        "model": structure(training.generator),
+        "discriminator": structure(training.discriminator),
     }
 
 

@@ -1,0 +1,132 @@
+"""``runs.csv`` of ``invset compare``: a row a run, with the whole question that the run answered.
+
+A run is found again by its question. Runs of other questions stay in the table, and the summary
+tells them apart.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from invset.analysis.discover import figures
+from invset.errors import InvsetError
+from invset.report.table import Line, markdown
+
+#: Which run it is, as it was typed; ``unit`` is the neuron by its layer's path and its number.
+KEY = ("method", "layer", "neuron", "unit", "range", "seed")
+
+#: What all runs of a command have alike.
+SHARED = ("version", "device", "network", "generator", "encoder", "reference", "judge", "n")
+
+#: What a method and a range stand for, by the column that names them.
+NAMED = {"sampler": "method", "fractions": "range"}
+
+#: The question of a run. Layers and neurons have several names, so ``unit`` stands for both.
+QUESTION = ("method", "unit", "range", "seed", *SHARED, *NAMED)
+
+_TEXTS = {*KEY, *SHARED, *NAMED, "status"} - {"seed", "n"}
+
+
+def columns() -> list[str]:
+    """The header of the table."""
+    return [*KEY, *SHARED, *NAMED, "z1", "z2", "status", *(one.key for one in figures())]
+
+
+def question(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a run is found again by."""
+    return tuple(text(row[column]) for column in QUESTION)
+
+
+def text(value: Any) -> str:
+    """A cell."""
+    if value is None:
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def read_runs(table: Path) -> list[dict[str, str]]:
+    """The runs that are there.
+
+    Raises:
+        InvsetError: the table is not as `columns` and `text` make it: it is of another version,
+            another program has changed it, or it is damaged. It is left as it is.
+    """
+    if not table.exists():
+        return []
+    try:
+        content = table.read_bytes().decode("utf-8")
+        header, *rows = [*csv.reader(io.StringIO(content, newline=""), strict=True)] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _refused(table, f"can't be read ({error})") from error
+    known = columns()
+    if header != known:
+        raise _refused(
+            table, f"has the columns of an older version, or of another program{_odd(header)}"
+        )
+    if not content.endswith("\n"):
+        raise _refused(table, "is cut off in its last line")
+    numbers = [i for i, column in enumerate(known) if column not in _TEXTS | _words()]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(known):
+            raise _refused(table, f"has {len(row)} cells in row {number}, not {len(known)}")
+        for i in numbers:
+            if row[i] and not _is_number(row[i]):
+                raise _refused(table, f"has {row[i]!r} as {known[i]} in row {number}, no number")
+    return [dict(zip(known, row, strict=True)) for row in rows]
+
+
+def _refused(table: Path, why: str) -> InvsetError:
+    return InvsetError(
+        f"{table} {why}; no run can be added to it. Repair it, move it elsewhere, or type out= and"
+        " another folder"
+    )
+
+
+def _odd(header: Sequence[str]) -> str:
+    known = columns()
+    more = [repr(name[:40]) for name in header if name not in known][:1]
+    less = [name for name in known if name not in header][:1]
+    told = [*(f"it has {name}" for name in more), *(f"it lacks {name}" for name in less)]
+    return f" ({' and '.join(told) or 'in another order'})"
+
+
+def _words() -> set[str]:
+    return {one.key for one in figures() if one.form == "s"}
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def summarize(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Markdown: a line for each method, layer and range; figures are means ± standard deviations
+    over the runs that ended ``reached``. Where runs had different questions, each has its line.
+    """
+    head = ["method", "layer", "range", *_differing(rows)]
+    groups: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[column] for column in head), []).append(row)
+    lines = []
+    for key, runs in groups.items():
+        ended = [row for row in runs if row["status"] == "reached"]
+        lines.append(Line([*key, f"{len(ended)} of {len(runs)}"], ended))
+    return markdown([*head, "reached"], lines, figures())
+
+
+def _differing(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Columns in which questions differ; what a method or range stands for may differ by name."""
+    shared = [column for column in SHARED if len({row[column] for row in rows}) > 1]
+    named = [
+        column
+        for column, name in NAMED.items()
+        if len({(row[name], row[column]) for row in rows}) > len({row[name] for row in rows})
+    ]
+    return shared + named
