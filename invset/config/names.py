@@ -49,7 +49,7 @@ _TYPED = (OverrideLexer.INT, OverrideLexer.FLOAT, OverrideLexer.BOOL)
 
 def is_name(path: tuple[str, ...]) -> bool:
     """Whether an option is a name, or a list of names; `path` holds the words between its dots."""
-    if OWN in path or not path:
+    if OWN in path or not path or path[0] == "figure":  # whose columns are counted
         return False
     group = "/" in path[-1] or path[0] == "defaults"
     return group or path[-1] in NAMES or path[-2:-1] in _OF_NAMES
