@@ -21,7 +21,7 @@ from invset.config.quoting import coded, decoded, quoted, with_quotes
 
 #: Last words of options that are names: of layers and neurons, files and folders, columns, options.
 NAMES = {
-    *("layer", "layers", "neuron", "direction", "encoder", "output", "labels", "aliases"),
+    *("layer", "layers", "neuron", "direction", "encoder", "output", "labels", "aliases", "axes"),
     *("comparator_layers", "keep", "name", "names", "words", "use"),
     *("weights", "amplitudes", "rows", "prior", "init", "images", "reference", "data"),
     *("train", "val", "out", "dir", "subdir"),
@@ -30,7 +30,7 @@ NAMES = {
 }
 
 #: Options whose values, too, are names.
-_OF_NAMES = (("aliases",), ("categories",))
+_OF_NAMES = (("aliases",), ("axes",), ("categories",))
 
 #: Below it stand options of a user's own function.
 OWN = "module"
