@@ -121,9 +121,7 @@ class Problem:
         self.encoder_network.resolve(self.encoder)
         for neuron in self.neurons:
             self.network.resolve(neuron.layer)
-        device = self.network.device
-        # modules may draw of the random numbers that are everybody's
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), tf32(device, False):
+        with tf32(self.network.device, False):
             return self._first_passes()
 
     def _first_passes(self) -> dict[str, tuple[int, ...]]:
