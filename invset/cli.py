@@ -86,6 +86,8 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
 }
 
 
+_STREAMS = ("stdout", "stderr")
+
 #: How a command that a signal has ended goes on; a run says it itself.
 _GOES_ON = {
     "train network": "; the same command goes on from the checkpoint in out=",
@@ -163,13 +165,17 @@ def pick(arguments: list[str]) -> tuple[str, list[str]]:
 def main() -> None:
     """Entry point of the console script."""
     open_streams()
-    with interrupt.listening():
+    with interrupt.listening(), shown() as streams:
         try:
-            _flushed()
+            try:
+                _main()
+            finally:
+                sys.stdout.flush()  # a pipe that has been closed, as by head, is told now
         except OSError as error:
-            if error.filename is not None:
+            broken = [name for name, one in zip(_STREAMS, streams, strict=True) if one.broken]
+            if error.filename is not None or not broken:
                 raise
-            give_up(error)
+            give_up(error, broken)
             sys.exit(1)
         except (KeyboardInterrupt, Exception) as error:
             if not interrupt.received() and not isinstance(error, KeyboardInterrupt):
@@ -179,14 +185,6 @@ def main() -> None:
             hint = next((_GOES_ON[name] for name in _GOES_ON if words.startswith(name)), "")
             tell(f"interrupted{hint}")
             sys.exit(interrupt.exit_code())
-
-
-def _flushed() -> None:
-    try:
-        with shown():
-            _main()
-    finally:
-        sys.stdout.flush()  # a pipe that has been closed, as by head, is told now
 
 
 def _main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 
 def open_streams() -> None:
@@ -21,25 +22,21 @@ def tell(text: str) -> None:
         print(f"invset: {text}", flush=True)
 
 
-def give_up(error: OSError) -> None:
-    """Say which stream can't be written, where one is left, and let Python write nothing more.
+def give_up(error: OSError, broken: Sequence[str]) -> None:
+    """Say which streams can't be written, where one is left, and let Python write nothing more.
 
     Args:
         error: of a stream; it names no file.
+        broken: "stdout", "stderr".
     """
-    broken = [name for name in ("stdout", "stderr") if not _writes(name)]
     for name in broken:  # Python flushes both again when it ends
-        stream = getattr(sys, name)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), getattr(sys, name).fileno())
     # head and less close a pipe when they have enough: nobody waits for a sentence
-    if broken and not isinstance(error, BrokenPipeError):
-        names = " and ".join({"stdout": "output", "stderr": "error"}[name] for name in broken)
-        tell(f"can't write to the standard {names} ({error.strerror})")
-
-
-def _writes(name: str) -> bool:
-    try:
-        getattr(sys, name).flush()
-    except OSError:
-        return False
-    return True
+    if isinstance(error, BrokenPipeError):
+        return
+    names = {"stdout": "output", "stderr": "error"}
+    text = " and ".join(names[name] for name in broken)
+    print(
+        f"invset: can't write to the standard {text} ({error.strerror})",
+        file=sys.stdout if "stderr" in broken else sys.stderr,
+    )

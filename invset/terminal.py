@@ -35,10 +35,15 @@ def _written(found: re.Match[str]) -> str:
 
 
 class Plain:
-    """A stream that is shown: `plain` text, but for the moves of a bar."""
+    """A stream that is shown: `plain` text, but for the moves of a bar.
+
+    Attributes:
+        broken: whether it could not be written.
+    """
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
+        self.broken = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -46,19 +51,31 @@ class Plain:
     def write(self, text: str) -> int:
         move = _MOVES.match(text)
         end = move.end() if move else 0
-        self.stream.write(text[:end] + plain(text[end:]))
+        try:
+            self.stream.write(text[:end] + plain(text[end:]))
+        except OSError:
+            self.broken = True
+            raise
         return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except OSError:
+            self.broken = True
+            raise
 
 
 @contextmanager
-def shown() -> Iterator[None]:
+def shown() -> Iterator[tuple[Plain, Plain]]:
     """Let what is printed be `plain`; what the encoding of a stream lacks is written out, too."""
     streams = sys.stdout, sys.stderr
     for stream in streams:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = (one and Plain(one) for one in streams)  # type: ignore[assignment]
+    made = Plain(streams[0]), Plain(streams[1])
+    sys.stdout, sys.stderr = made  # type: ignore[assignment]
     try:
-        yield
+        yield made
     finally:
         sys.stdout, sys.stderr = streams

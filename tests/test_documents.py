@@ -258,3 +258,11 @@ def test_a_command_composes(command: str) -> None:
     cfg = compose(config, overrides, more=EXAMPLES if own else None)
     check_components(cfg, whole=False)
     assert OmegaConf.to_container(cfg)
+
+
+def test_tests_that_are_named_exist() -> None:
+    named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", text_of(ROOT / "docs" / "reliability.md"))
+    assert len(named) > 30
+    for file, name in named:
+        text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert f"def {name}" in text, f"{file}::{name}"

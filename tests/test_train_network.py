@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 import torch
+from PIL import Image
+from safetensors import safe_open
 from toys import two_classes
+from typed import typed
 
 from invset.commands.train_network import class_names
 from invset.errors import InvsetError
@@ -177,3 +181,86 @@ def test_trains_on_cuda(tmp_path):
     )
     assert next(net.parameters()).is_cuda
     assert accuracy(net, two_classes(seed=1)) == float(rows(tmp_path)[-1]["val_accuracy"]) > 0.9
+
+
+def pictures(folder, classes, count=20, size=8):
+    rng = torch.Generator().manual_seed(0)
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            data = torch.randint(0, 256, (size, size, 3), generator=rng, dtype=torch.uint8)
+            Image.fromarray(data.numpy()).save(folder / name / f"{i}.png")
+
+
+SMALL = ["model.widths=[4,4,4,4,4]", "model.fc6=8", "model.fc7=8", "data.size=8"]
+SMALL += ["settings.epochs=1", "settings.batch_size=20", "settings.crop=1", "settings.cutout=2"]
+
+
+def train(monkeypatch, folder, *words):
+    data = [f"data.train={folder}/train", f"data.val={folder}/val", f"out={folder}/out"]
+    return typed(monkeypatch, "train", "network", *SMALL, *data, *words)
+
+
+@pytest.mark.parametrize(
+    ("train_classes", "val_classes", "message"),
+    [
+        ("bc", "abc", "data.val has the class a, which the other set has not (1 such)"),
+        ("abc", "bc", "data.train has the class a, which the other set has not (1 such)"),
+        ("b", "b", "data.train has one class, so that a network could learn nothing"),
+    ],
+)
+def test_classes_are_the_same_in_both_sets(
+    tmp_path, monkeypatch, capsys, train_classes, val_classes, message
+):
+    pictures(tmp_path / "train", train_classes, 2)
+    pictures(tmp_path / "val", val_classes, 2)
+    assert train(monkeypatch, tmp_path) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "network.safetensors").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_a_training(tmp_path, monkeypatch):
+    trained(tmp_path / "good", epochs=2)
+    whole = (tmp_path / "good" / "checkpoint.pt").read_bytes()
+    original = network.NetworkTraining.train_epoch
+
+    def breaks(training, train):
+        loss = original(training, train)
+        return loss if training.epoch < 2 else float("nan")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(network.NetworkTraining, "train_epoch", breaks)
+        with pytest.raises(
+            InvsetError, match="train_loss is not finite in epoch 2"
+        ):
+            trained(tmp_path / "bad", epochs=2)
+    assert [row["epoch"] for row in rows(tmp_path / "bad")] == ["1"]
+    trained(tmp_path / "bad", epochs=2)  # the checkpoint of the epoch before goes on
+    assert rows(tmp_path / "bad") == rows(tmp_path / "good")
+    assert len((tmp_path / "bad" / "checkpoint.pt").read_bytes()) == len(whole)
+    with pytest.raises(InvsetError, match="is not finite in epoch 1"):
+        trained(tmp_path / "huge", lr=1e30)
+
+
+def test_whole_numbers_stay_means(tmp_path, monkeypatch, capsys):
+    for part in ("train", "val"):
+        pictures(tmp_path / part, "bc", 10 if part == "train" else 2)
+    whole = ["model.mean=[0,0,1]", "model.std=[1,1,2]"]
+    assert train(monkeypatch, tmp_path, *whole) == 0
+    with safe_open(tmp_path / "out" / "network.safetensors", "pt") as file:
+        mean = file.get_tensor("normalize.mean")
+        assert mean.is_floating_point()
+        assert mean.flatten().tolist() == json.loads(file.metadata()["mini"])["mean"] == [0, 0, 1]
+    # a training that has finished is not passed off as another one
+    before = (tmp_path / "out" / "config.yaml").read_text()
+    for word, told in (
+        ("model.dropout=0.4", "model was"),
+        ("model.mean=[0,0,0]", "model was"),
+        (f"data.val={tmp_path}/train", "val's labels was"),
+    ):
+        capsys.readouterr()
+        assert train(monkeypatch, tmp_path, *whole, word) == 2
+        assert told in capsys.readouterr().err
+    assert (tmp_path / "out" / "config.yaml").read_text() == before
+    assert train(monkeypatch, tmp_path, "model.std=[1,1,0]") == 2
+    assert "model.std is three numbers above 0, one a channel" in capsys.readouterr().err

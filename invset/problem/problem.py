@@ -1,6 +1,4 @@
-"""A question about a network: which inputs, made by this generator, bring these neurons into these
-ranges?
-"""
+"""A question about a network: which inputs of a generator bring these neurons into these ranges?"""
 
 from __future__ import annotations
 
@@ -93,8 +91,8 @@ class Problem:
         if channels_last_pays(self.runtime, network.device, side):
             for module in self._modules():
                 to_channels_last(module)
-        ends = torch.tensor([n.range for n in self.neurons], dtype=torch.float32)
-        self.range = ActivationRange(*ends.to(network.device).unbind(1))
+        ends = torch.tensor([n.range for n in self.neurons], device=network.device)
+        self.range = ActivationRange(*ends.float().unbind(1))
         self.robust = (robust or Robust()).resolved(
             generator.learnt, isinstance(self.medium, Image8Bit)
         )
@@ -138,8 +136,8 @@ class Problem:
         return {layer: tuple(value.shape[1:]) for layer, value in taps.items()}
 
     def _modules(self) -> list[nn.Module]:
-        parts = (self.network.module, self.encoder_network.module, self.generator.module)
-        return [part for part in parts if isinstance(part, nn.Module)]
+        parts = (self.network, self.encoder_network, self.generator)
+        return [part.module for part in parts if isinstance(part.module, nn.Module)]
 
     @property
     def indices(self) -> list[int | None]:
