@@ -716,7 +716,9 @@ def test_ctrl_c_keeps_what_has_come(
     monkeypatch.setattr(download, "CHUNK", 1000)
     monkeypatch.setattr(download, "_read", ctrl_c)
     assert run(monkeypatch, "fetch", "net") == 130
-    assert capsys.readouterr().err.endswith("invset: interrupted\n")
+    assert capsys.readouterr().err.endswith(
+        "invset: interrupted; the same command goes on from what has come\n"
+    )
     assert left(folder) == {"a.caffemodel.part", "a.caffemodel.part.json"}
     monkeypatch.setattr(download, "_read", read)
     assert run(monkeypatch, "fetch", "net") == 0

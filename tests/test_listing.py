@@ -97,7 +97,9 @@ def test_options_of_a_sampler(listed: Listed) -> None:
 
 def test_options_of_training(listed: Listed) -> None:
     [row] = listed("options", "train", "generator", "counts", "twice")
-    assert row.startswith("settings.layers=[conv2,conv3,conv4,conv5,fc6,fc6,fc8,fc8]  a list: ")
+    assert row.startswith(
+        "settings.layers=[conv2,conv3,conv4,conv5,fc6,fc6,fc8,fc8]  a list of texts: "
+    )
     assert listed("options", "train", "network", "epochs")[0].startswith("settings.epochs=36 ")
     assert "must be network or generator, not ''" in listed("options", "train")[0]
 

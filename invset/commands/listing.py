@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -16,6 +16,9 @@ from invset.config.parts import components, options_of
 from invset.config.published import is_published
 from invset.core.checks import check_choice
 from invset.errors import InvsetError, did_you_mean
+
+if TYPE_CHECKING:
+    from invset.nets.network import Network
 
 #: What can be listed -> what it is.
 KINDS = {
@@ -139,7 +142,7 @@ def layers(cfg: DictConfig) -> list[str]:
         ) as error:  # a module that is not called, or gives no tensor: a name that can't be typed
             rows.append((layer, "-", str(error)))
             continue
-        has = f"{network.units(layer)} neurons" if len(shape) in (1, 2, 3) else "no neurons"
+        has = _neurons_of(network, layer, shape) if len(shape) in (1, 2, 3) else "no neurons"
         uses = [has, "encoder"]
         uses += ["(layer= by default)"] if layer == network.output else []
         uses += ["(encoder= by default)"] if layer == network.encoder else []
@@ -148,6 +151,16 @@ def layers(cfg: DictConfig) -> list[str]:
         )
     width = max(len(layer) for layer, _, _ in rows)
     return [f"{layer:<{width}}  {shape:<12}  {use}" for layer, shape, use in rows]
+
+
+def _neurons_of(network: Network, layer: str, shape: tuple[int, ...]) -> str:
+    """How many neurons a layer has, and on which axis where that is not the usual one."""
+    axis = network.axis(layer) if len(shape) > 1 else None
+    if len(shape) == 3 and axis is None:
+        return "its channels lie on the first axis or the last: network.axes= says it"
+    usual = (None, "last") if len(shape) == 2 else ("first",)
+    where = f" on the {axis} axis" if len(shape) > 1 and axis not in usual else ""
+    return f"{network.units(layer)} neurons{where}"
 
 
 def neurons(cfg: DictConfig) -> list[str]:

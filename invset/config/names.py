@@ -21,7 +21,7 @@ from invset.config.quoting import coded, decoded, quoted, with_quotes
 
 #: Last words of options that are names: of layers and neurons, files and folders, columns, options.
 NAMES = {
-    *("layer", "layers", "neuron", "direction", "encoder", "output", "labels", "aliases"),
+    *("layer", "layers", "neuron", "direction", "encoder", "output", "labels", "aliases", "axes"),
     *("comparator_layers", "keep", "name", "names", "words", "use"),
     *("weights", "amplitudes", "rows", "prior", "init", "images", "reference", "data"),
     *("train", "val", "out", "dir", "subdir"),
@@ -30,7 +30,7 @@ NAMES = {
 }
 
 #: Options whose values, too, are names.
-_OF_NAMES = (("aliases",), ("categories",))
+_OF_NAMES = (("aliases",), ("axes",), ("categories",))
 
 #: Below it stand options of a user's own function.
 OWN = "module"
@@ -49,7 +49,7 @@ _TYPED = (OverrideLexer.INT, OverrideLexer.FLOAT, OverrideLexer.BOOL)
 
 def is_name(path: tuple[str, ...]) -> bool:
     """Whether an option is a name, or a list of names; `path` holds the words between its dots."""
-    if OWN in path or not path:
+    if OWN in path or not path or path[0] == "figure":  # whose columns are counted
         return False
     group = "/" in path[-1] or path[0] == "defaults"
     return group or path[-1] in NAMES or path[-2:-1] in _OF_NAMES

@@ -6,32 +6,24 @@ the deepest layer asked for.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from invset.core.context import own_context
 from invset.errors import InvsetError, did_you_mean, is_out_of_memory
 from invset.files.image8bit import Image8Bit, of_size
 from invset.files.medium import Medium
+from invset.nets.axes import FIRST, LAST, check_axis
 from invset.nets.precision import in_float32
+from invset.nets.taps import INPUT, Taps, each_call
 from invset.nets.trace import Trace, told, trace
 from invset.nets.twin import frozen, twin
 
 T = TypeVar("T")
-
-
-class _Reached(Exception):
-    """Raised by the hook on the deepest layer: nothing beyond it is needed."""
-
-
-#: A layer's name followed by this is what enters it.
-INPUT = ".input"
 
 
 class Network:
@@ -51,6 +43,7 @@ class Network:
             runs last, or the part that ends before `output`.
         prefix_tokens: tokens that come before the patches of a layer of tokens (class token,
             registers); None: those that a square of patches leaves over.
+        axes: layer -> "first" or "last", the axis of its channels, where the modules don't say it.
         medium: what its inputs are; None: RGB pictures.
         view_size: side in pixels of smaller pictures that it sees well enough for the steps of
             robust neurons (`invset.problem.robust`); None: its own size.
@@ -62,7 +55,7 @@ class Network:
 
     A layer is the path of a module (``layer4.1.conv2``), an alias, or one of these with ``.input``
     behind it: what enters it. A module that is called several times in one pass is read at its
-    first call.
+    first call, or at ``relu#2``, its second.
 
     Raises:
         InvsetError: no layer has a name, or `output` has another number of units than there are
@@ -81,6 +74,7 @@ class Network:
         output: str | None = None,
         encoder: str | None = None,
         prefix_tokens: int | None = None,
+        axes: Mapping[str, str] | None = None,
         medium: Medium | None = None,
         view_size: int | None = None,
         device: str | torch.device = "cpu",
@@ -104,8 +98,9 @@ class Network:
                 f"{name} has no layers with a name: put it into"
                 f" torch.nn.Sequential({type(module).__name__}(...))"
             )
-        self._lock = threading.RLock()  # hooks of one pass would see those of another
+        self._passes = Taps(self.module, self._modules)
         self._given = (output, encoder)
+        self.axes = {self.resolve(layer): check_axis(layer, a) for layer, a in (axes or {}).items()}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._check_labels()
 
@@ -127,10 +122,15 @@ class Network:
             return None
         return sides[0] if sides[0] == sides[1] else (sides[0], sides[1])
 
+    @property
+    def side(self) -> int:
+        """The longer side in pixels of the pictures that it wants; 0 if it takes any, or none."""
+        return max((self.medium.shape or ())[1:], default=0)
+
     @cached_property
     def traced(self) -> Trace:
         """What one pass of a blank input tells."""
-        with self._lock:
+        with self._passes.lock:
             return self._on_blank(lambda blank: trace(self._modules, blank))
 
     @cached_property
@@ -156,7 +156,9 @@ class Network:
         """Every name that a layer can be called by: aliases first, then module paths, then the
         defaults that are no modules.
         """
-        return list(dict.fromkeys([*self.aliases, *self._order, self.encoder, self.output]))
+        calls = self.traced.calls
+        paths = [one for path in self._order for one in each_call(path, calls.get(path, 1))]
+        return list(dict.fromkeys([*self.aliases, *paths, self.encoder, self.output]))
 
     def resolve(self, layer: str) -> str:
         """Return the path of `layer`: of a module, of a module's input, or empty for what the
@@ -166,14 +168,14 @@ class Network:
             InvsetError: no such layer.
         """
         path = self.aliases.get(layer, layer)
-        if path in self._modules and path:
-            return path
-        if layer == self._returned:
+        if layer == self._returned and path not in self._modules:
             return ""
         of = path.removesuffix(INPUT)
-        of = self.aliases.get(of, of)
-        if path.endswith(INPUT) and of in self._modules and of:
-            return f"{of}{INPUT}"
+        found = self.aliases.get(of, of) + path[len(of) :]
+        if path in self._modules and path:
+            return path
+        if self._passes.has(found):
+            return found
         known = self.layers
         listed = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
         raise InvsetError(
@@ -194,9 +196,28 @@ class Network:
         return self._shapes[layer]
 
     def units(self, layer: str) -> int:
-        """How many neurons a layer has: units, or channels of maps or tokens."""
-        shape = self.shape(layer)
+        """How many neurons a layer has: units, or channels of maps or tokens.
+
+        Raises:
+            InvsetError: no such layer, or one whose channels may lie on one axis or the other.
+        """
+        return self.channels(layer, self.shape(layer))
+
+    def channels(self, layer: str, shape: Sequence[int]) -> int:
+        """The same of a layer of known shape, as `shape` gives it."""
+        if len(shape) == 3 and self.axis(layer) is None:
+            listed = "x".join(map(str, shape))
+            raise InvsetError(
+                f"on which axis of layer {layer} ({listed}) the channels lie can't be told; type"
+                f" 'network.axes={{{layer}: last}}', or first"
+            )
         return shape[-1] if len(shape) == 2 else shape[0]
+
+    def axis(self, layer: str) -> str | None:
+        """Where the channels of a layer lie in what its module gives: "first" or "last"; None where
+        that can't be told, and of units.
+        """
+        return self._axis(self.resolve(layer))
 
     def _on_blank(self, how: Callable[[Tensor], T]) -> T:
         """What `how` makes of a blank input, which somebody's module may not like."""
@@ -229,84 +250,31 @@ class Network:
         wanted = {layer: self.resolve(layer) for layer in layers}
         paths = set(wanted.values())
         x = x.clone()  # a module may work on it in place
-        if self._is_chain(paths):
-            found = self._walk(x, paths)
-        else:
-            with self._lock:
-                found = self._hooked(x, paths)
+        found = self._passes.look(x, paths)
         missing = paths - set(found)
         if missing:
             raise InvsetError(
                 f"layer {', '.join(sorted(missing))} of {self.name} is not part of its forward"
                 " pass; choose another layer"
             )
-        return {layer: found[path] for layer, path in wanted.items()}
+        large = any(isinstance(one, Tensor) and one.ndim > 2 for one in found.values())
+        if large and "traced" not in vars(self):  # of inputs that it takes; a blank may not suit
+            with self._passes.lock:
+                self.traced = trace(self._modules, x[:1].detach().clone())
+        return {layer: self._arranged(path, found[path]) for layer, path in wanted.items()}
 
-    def _is_chain(self, paths: set[str]) -> bool:
-        """Whether the module does nothing but call its children in turn, and the layers are among
-        them.
-        """
-        module = self.module
-        plain = type(module).forward is nn.Sequential.forward and not (
-            module._forward_pre_hooks or module._forward_hooks
-        )
-        return plain and paths <= module._modules.keys()
-
-    def _walk(self, x: Tensor, paths: set[str]) -> dict[str, Tensor]:
-        """The layers of a chain, child by child: no hooks, which `torch.compile` cannot see
-        through.
-        """
-        found: dict[str, Tensor] = {}
-        # a child may be there twice: named_children would leave it out
-        for path, child in self.module._modules.items():
-            assert child is not None
-            x = child(x)
-            if path in paths:
-                last = len(found) == len(paths) - 1
-                found[path] = self._kept(path, x, last)
-                if last:
-                    break
-        return found
-
-    def _hooked(self, x: Tensor, paths: set[str]) -> dict[str, Tensor]:
-        """The layers of any module, by a hook on each."""
-        found: dict[str, Tensor] = {}
-        handles = []
-
-        def keep(path: str, value: Any) -> None:
-            if path in found:
-                return
-            last = len(found) == len(paths) - 1
-            found[path] = self._kept(path, value, last)
-            if last:
-                raise _Reached
-
-        try:
-            for path in paths:
-                handles.append(self._hook(path, partial(keep, path)))
-            self.module(x)
-        except _Reached:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
-        return found
-
-    def _hook(self, path: str, keep: Callable[[Any], None]) -> RemovableHandle:
-        """Let `keep` have what a layer gives, or what enters it."""
-        if path in self._modules:
-            return self._modules[path].register_forward_hook(lambda _m, _i, output: keep(output))
-        module = self._modules[path.removesuffix(INPUT)]
-        return module.register_forward_pre_hook(lambda _m, inputs: keep(inputs[0]))
-
-    def _kept(self, path: str, output: Any, last: bool) -> Tensor:
-        """A layer's output as it is now: what follows may work on it in place (residual sums do),
-        unless the pass ends here.
-        """
-        if not isinstance(output, Tensor):
+    def _arranged(self, path: str, value: Any) -> Tensor:
+        """A layer as `taps` gives it, wherever its channels lie."""
+        if not isinstance(value, Tensor):
             raise InvsetError(
                 f"layer {path or self._returned!r} of {self.name} gives"
-                f" {type(output).__name__}, not one tensor;"
-                " choose another layer"
+                f" {type(value).__name__}, not one tensor; choose another layer"
             )
-        return output if last else output.clone()
+        if value.ndim == 4 and self._axis(path) == LAST:
+            return value.movedim(-1, 1)
+        if value.ndim == 3 and self._axis(path) == FIRST:
+            return value.movedim(1, -1)
+        return value
+
+    def _axis(self, path: str) -> str | None:
+        return self.axes.get(path) or self.traced.axes.get(path.removesuffix("#1"))

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from invset.nets.axes import Call, find_axes
+
 #: Folders whose frames are not a user's own.
 _NOT_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
@@ -27,6 +29,9 @@ class Trace:
         linear: path of the linear layer whose input is the last encoding: `maker` if it is linear,
             else the linear layer that ran last; None: none ran, or that one runs several times.
         before: path of the part that ended last before `maker` began to count; None: there is none.
+        axes: path of each layer of maps or tokens -> where its channels lie, or None where that
+            can't be told (`invset.nets.axes`).
+        calls: path of each module that gave a tensor -> how often it was called.
         spread: paths of the modules that gave maps or tokens, a tensor of three axes or more, in
             the order in which they first ended.
     """
@@ -35,6 +40,8 @@ class Trace:
     linear: str | None
     before: str | None
     spread: tuple[str, ...]
+    axes: Mapping[str, str | None]
+    calls: Mapping[str, int]
 
     def evenly(self, count: int) -> list[str]:
         """Modules of `spread`, evenly spread over the order of execution, the last among them.
@@ -75,23 +82,31 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
     # tensors are kept, as the number of one that is freed may be another's; with its version, which
     # work in place would raise
     ended: list[tuple[str, Tensor, int]] = []
+    calls: list[Call] = []
+    counts: dict[str, int] = {}
     handles = []
 
     def note(path: str) -> Any:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+        def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             if isinstance(output, Tensor):
                 ended.append((path, output, _version(output)))
+                counts[path] = counts.get(path, 0) + 1
+                number = f"#{counts[path]}" if counts[path] > 1 else ""
+                first = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+                calls.append(Call(f"{path}{number}", module, first, output))
 
         return hook
 
     try:
         for path, module in modules.items():
-            if path:
-                handles.append(module.register_forward_hook(note(path)))
+            handles.append(module.register_forward_hook(note(path)))
         returned = modules[""](blank)
     finally:
         for handle in handles:
             handle.remove()
+    # the whole ended last; what it returns is looked for among its parts
+    ended = [one for one in ended if one[0]]
+    counts.pop("", None)
     made = [i for i, one in enumerate(ended) if _same(returned, *one[1:])]
     maker = ended[made[0]][0] if made else None
     parts = {path for path, module in modules.items() if not any(module.children())}
@@ -101,6 +116,8 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
         _linear(modules, ended, maker),
         earlier[-1] if earlier else None,
         tuple(dict.fromkeys(path for path, output, _ in ended if output.ndim > 2)),
+        find_axes(calls),
+        counts,
     )
 
 

@@ -136,7 +136,7 @@ def find(network: Network, neuron: Neuron, shape: Sequence[int] | None = None) -
             " layers of units, of tokens or of channels"
         )
     at = locate(neuron.position, shape, neuron.layer, network.prefix_tokens)
-    units = shape[-1] if len(shape) == 2 else shape[0]
+    units = network.channels(neuron.layer, shape)
     if neuron.direction is not None:
         if tuple(neuron.direction.shape) != (units,):
             raise InvsetError(

@@ -139,7 +139,6 @@ def channels_last_pays(runtime: Runtime, device: torch.device, side: int) -> boo
     return bool(runtime.channels_last)
 
 
-def to_channels_last(module: object) -> None:
+def to_channels_last(module: nn.Module) -> None:
     """Lay out the weights of convolutions as N, H, W, C; maps follow. Values stay the same."""
-    if isinstance(module, nn.Module):
-        module.to(memory_format=torch.channels_last)
+    module.to(memory_format=torch.channels_last)

@@ -89,11 +89,10 @@ class Problem:
         self.runtime = runtime or Runtime()
         self.portions = portions_of(self.runtime, network.device)
         self._passes = self._passes_of(self._evaluate)
-        if channels_last_pays(
-            self.runtime, network.device, _side(self.encoder_network) or _side(network)
-        ):
-            for part in (generator, network, self.encoder_network):
-                to_channels_last(getattr(part, "module", part))
+        side = self.encoder_network.side or network.side
+        if channels_last_pays(self.runtime, network.device, side):
+            for module in self._modules():
+                to_channels_last(module)
         ends = torch.tensor([n.range for n in self.neurons], dtype=torch.float32)
         self.range = ActivationRange(*ends.to(network.device).unbind(1))
         self.robust = (robust or Robust()).resolved(
@@ -122,9 +121,7 @@ class Problem:
         self.encoder_network.resolve(self.encoder)
         for neuron in self.neurons:
             self.network.resolve(neuron.layer)
-        device = self.network.device
-        # modules may draw of the random numbers that are everybody's
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), tf32(device, False):
+        with tf32(self.network.device, False):
             return self._first_passes()
 
     def _first_passes(self) -> dict[str, tuple[int, ...]]:
@@ -139,6 +136,10 @@ class Problem:
         if not own:
             first_activations(self.encoder_network, x, [self.encoder], name, self.stochastic)
         return {layer: tuple(value.shape[1:]) for layer, value in taps.items()}
+
+    def _modules(self) -> list[nn.Module]:
+        parts = (self.network.module, self.encoder_network.module, self.generator.module)
+        return [part for part in parts if isinstance(part, nn.Module)]
 
     @property
     def indices(self) -> list[int | None]:
@@ -256,9 +257,8 @@ class Problem:
                     f"{name} has no range to sample; give Neuron(…, range=(z1, z2)), which `invset"
                     " probe` helps to choose"
                 )
-        for part in (self.network, self.encoder_network, self.generator):
-            if isinstance(part.module, nn.Module):  # whatever was done to it since
-                frozen(part.module)
+        for module in self._modules():
+            frozen(module)  # whatever was done to it since
         return Target(
             self.evaluate,
             self.range,
@@ -299,10 +299,3 @@ class Problem:
         of G(codes).
         """
         return self.readout.units(self._inputs(codes))
-
-
-def _side(network: Network) -> int:
-    """The longer side in pixels of the pictures that a network wants; 0 if it takes any, or no
-    pictures.
-    """
-    return max((network.medium.shape or ())[1:], default=0)
