@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from invset.errors import InvsetError
+from invset.nets.mini import MiniNet
 from invset.training.checkpoint import (
     Log,
     fingerprint,
     load_checkpoint,
     save_checkpoint,
+    structure,
     surroundings,
 )
 
@@ -86,13 +88,37 @@ def test_an_interrupted_write_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_log_appends_and_drops_rows_that_no_checkpoint_knows(tmp_path):
+def test_the_log_is_that_of_the_checkpoint(tmp_path):
     path = tmp_path / "log.csv"
-    log = Log(path, rows=0)
+    log = Log(path)
     for step in (1, 2, 3):
-        log.write({"step": step, "loss": step / 3})
+        log.add({"step": step, "loss": step / 3})
     assert path.read_text() == "step,loss\n1,0.333333\n2,0.666667\n3,1\n"
-    Log(path, rows=2).write({"step": 3, "loss": 0.5})
+    known = log.rows[:2]  # the third row's step is done again
+    for damage in ("", "step,loss\n1,0.33", None):  # by a person, or a full disk
+        if damage is None:
+            path.unlink()
+        else:
+            path.write_text(damage)
+        Log(path, known)
+        assert path.read_text() == "step,loss\n1,0.333333\n2,0.666667\n"
+    Log(path, known).add({"step": 3, "loss": 0.5})
     assert path.read_text() == "step,loss\n1,0.333333\n2,0.666667\n3,0.5\n"
-    Log(path, rows=0).write({"step": 1, "loss": 0.25})
+    Log(path).add({"step": 1, "loss": 0.25})
     assert path.read_text() == "step,loss\n1,0.25\n"
+
+
+def test_what_a_module_is_before_training():
+    def net(mean=(0, 0, 0), dropout=0.1, fc6=8):
+        return MiniNet(
+            (4,) * 5, fc6, 8, 2, 8, batch_norm=True, dropout=dropout, mean=mean, std=(1, 1, 1)
+        )
+
+    plain = structure(net())
+    for same in (net(), net((0.0, 0.0, 0.0))):
+        assert structure(same) == plain
+    used = net()
+    used(torch.rand(4, 3, 8, 8))  # the running means of batch norm are learnt
+    assert structure(used) == plain
+    for other in (net((0.1, 0, 0)), net(dropout=0.2), net(fc6=9)):
+        assert structure(other) != plain

@@ -23,6 +23,7 @@ from invset.nets.mini import LAYER_ALIASES, MiniNet
 from invset.nets.network import Network
 from invset.nets.upconv import UpConv
 from invset.training import inversion_run
+from invset.training.checkpoint import NotFinite
 from invset.training.discriminator import Discriminator, hinge
 from invset.training.generator_settings import GeneratorSettings
 from invset.training.inversion import GeneratorTraining
@@ -316,6 +317,58 @@ def test_other_settings_need_another_folder(tmp_path):
         train_generator(training(steps=2), two_classes(seed=5), two_classes(seed=1), tmp_path)
 
 
+def test_what_it_began_with_belongs_to_a_training(tmp_path):
+    def run(about=None, **changed):
+        net = training(steps=2, **changed)
+        return train_generator(net, two_classes(), two_classes(seed=1), tmp_path, about=about)
+
+    run({"init": "abc"})
+    run({"init": "abc"})
+    with pytest.raises(InvsetError, match="init was abc and is None"):
+        run({"init": None})
+    with pytest.raises(InvsetError, match="encoder was fc6 and is fc7"):
+        run({"init": "abc"}, encoder="fc7")
+    other = two_classes(seed=1)
+    other.images[0, 0, 0, 0] ^= 1
+    with pytest.raises(InvsetError, match="val's pictures was"):
+        train_generator(training(steps=2), two_classes(), other, tmp_path, about={"init": "abc"})
+
+
+def test_pictures_have_the_generators_size(tmp_path):
+    small, large = two_classes(), two_classes(size=16)
+    for train, val in ((small, large), (large, small)):
+        with pytest.raises(InvsetError, match="are 16x16 pixels, not 8x8"):
+            train_generator(training(steps=2), train, val, tmp_path)
+
+
+@pytest.mark.parametrize("what", ["image", "discriminator"])
+def test_a_loss_that_is_not_finite_ends_with_the_last_good_weights(tmp_path, monkeypatch, what):
+    run = training()
+    step = run.train_step
+
+    def spoilt(images):
+        losses = step(images)
+        return losses | {what: losses[what] * float("nan" if run.step > 3 else 1)}
+
+    save = inversion_run.save_checkpoint
+    kept = []
+
+    def noted(*held):
+        kept.append({name: one.clone() for name, one in run.averaged.state_dict().items()})
+        save(*held)
+
+    monkeypatch.setattr(run, "train_step", spoilt)
+    monkeypatch.setattr(inversion_run, "save_checkpoint", noted)
+    with pytest.raises(NotFinite, match=f"{what} is not finite in step 4") as ended:
+        train_generator(run, two_classes(), two_classes(seed=1), tmp_path)
+    assert len(kept) == 1
+    assert all(torch.equal(kept[0][k], one) for k, one in ended.value.last.state_dict().items())
+    assert [row["step"] for row in rows(tmp_path)] == [2]
+    with pytest.raises(NotFinite) as ended:
+        trained(tmp_path / "at once", lr=1e30, adversarial=0)
+    assert ended.value.last is None
+
+
 def test_a_layer_named_twice_counts_twice():
     first, second, both = (
         training(layers=layers, autocast="off").train_step(two_classes(8).images)["features"].item()
@@ -358,6 +411,9 @@ def test_any_network_and_layer(tmp_path, encoder, code_dim, share):
         ({"zoom": 1.5}, "zoom must be a number above 0 and at most 1, not 1.5"),
         ({"jitter": -0.1}, "jitter must be a number of at least 0"),
         ({"ema": 1.0}, "ema must be a number of at least 0 and below 1"),
+        ({"lr": float("inf")}, "lr must be a number above 0 and below inf"),
+        ({"adversarial": float("nan")}, "adversarial must be a number of at least 0"),
+        ({"layers": "conv2"}, "layers must be a list of texts, not conv2"),
         ({"layers": []}, "layers must name at least one layer"),
         ({"autocast": "float16"}, "autocast must be"),
     ],
@@ -427,3 +483,8 @@ def test_the_command_trains_in_parts(tmp_path, photographs):
             f"init={tmp_path}/first/generator.safetensors",
             "model.hidden=[9]",
         )
+    with pytest.raises(InvsetError, match="init was"):
+        command(*words, f"out={tmp_path}/second", "seed=5")
+    for word in ("prior.variance=2", "prior.share=0", "model.start=0", "discriminator=[4,0]"):
+        with pytest.raises(InvsetError, match=f"{word.split('=')[0].split('.')[-1]} must be"):
+            command(*words, f"out={tmp_path}/fourth", word, "data.train=nowhere")

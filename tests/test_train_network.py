@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
 from PIL import Image
 from safetensors import safe_open
 from toys import two_classes
 from typed import typed
 
-from invset.commands.train_network import class_names
+from invset.commands.train_network import class_names, main
+from invset.config.compose import compose
 from invset.errors import InvsetError
+from invset.nets.embedded import mini_network
 from invset.nets.mini import MiniNet, fold_batch_norm
 from invset.training import classification as network
+from invset.training.checkpoint import NotFinite
 from invset.training.classification import (
     NetworkSettings,
     accuracy,
@@ -86,6 +93,67 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, when):
     assert all(torch.equal(whole[k], again[k]) for k in whole)
 
 
+def test_dropout_draws_the_same_after_an_interruption(tmp_path, monkeypatch):
+    def run(out):
+        torch.manual_seed(0)
+        net = MiniNet((4,) * 5, fc6=8, fc7=8, n_out=2, size=8, batch_norm=True, dropout=0.5)
+        settings = NetworkSettings(**{**TINY, "epochs": 2})
+        return train_network(net, two_classes(), two_classes(seed=1), settings, out).state_dict()
+
+    mine = torch.random.get_rng_state()
+    torch.manual_seed(0)
+    whole = run(tmp_path / "whole")
+    save = network.save_checkpoint
+
+    def interrupted(*held):
+        save(*held)
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "save_checkpoint", interrupted)
+        with pytest.raises(Interrupted):
+            run(tmp_path / "halves")
+    torch.random.set_rng_state(mine)
+    resumed = run(tmp_path / "halves")
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+def test_a_training_draws_nothing_from_anybody_elses_generator(tmp_path):
+    net = tiny_net()
+    before = torch.random.get_rng_state()
+    settings = NetworkSettings(**{**TINY, "epochs": 1})
+    train_network(net, two_classes(), two_classes(seed=1), settings, tmp_path)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_loss_that_is_not_finite_ends_with_the_last_good_weights(tmp_path, monkeypatch):
+    with pytest.raises(NotFinite, match="not finite in epoch 1") as ended:
+        trained(tmp_path / "at once", lr=1e30)
+    assert ended.value.last is None
+    assert not (tmp_path / "at once" / "log.csv").exists()
+
+    train_epoch = network.NetworkTraining.train_epoch
+    kept = {}
+
+    def spoilt(training, train):
+        loss = train_epoch(training, train)
+        if training.epoch < 3:
+            module = training.average.module
+            kept.update({name: one.clone() for name, one in module.state_dict().items()})
+            return loss
+        with torch.no_grad():  # the loss is finite, but what was learnt is not
+            training.average.module.fc8.weight[0, 0] = torch.inf
+        return loss
+
+    monkeypatch.setattr(network.NetworkTraining, "train_epoch", spoilt)
+    with pytest.raises(NotFinite, match="a weight is not finite in epoch 3") as ended:
+        trained(tmp_path / "later")
+    last = ended.value.last
+    assert not last.training
+    assert [row["epoch"] for row in rows(tmp_path / "later")] == ["1", "2"]
+    assert all(torch.equal(kept[name], one) for name, one in last.state_dict().items())
+
+
 def test_the_seed_decides(tmp_path):
     first, again, other = (
         trained(tmp_path / str(i), epochs=1, seed=s).state_dict() for i, s in enumerate((0, 0, 1))
@@ -113,6 +181,51 @@ def test_folding_keeps_the_logits(tmp_path):
     )
 
 
+def sets(tmp_path, train, val, **changed):
+    return train_network(tiny_net(), train, val, NetworkSettings(**{**TINY, **changed}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        (["red", "green"], "data.val has the class green, which the other set has not"),
+        (["red", "blue", "green"], "data.val has the class green"),
+        (["red"], "data.train has the class blue, which the other set has not"),
+        (["blue", "red"], "the same classes in another order"),
+    ],
+)
+def test_labels_mean_the_same_in_both_sets(tmp_path, classes, told):
+    val = replace(two_classes(seed=1), classes=classes)
+    with pytest.raises(InvsetError, match=told):
+        sets(tmp_path, two_classes(), val)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_one_class_measures_nothing(tmp_path):
+    one = replace(two_classes(), classes=["pictures"], labels=torch.zeros(64, dtype=torch.long))
+    with pytest.raises(InvsetError, match="measure nothing; give a folder of folders"):
+        sets(tmp_path, one, one)
+
+
+def test_pictures_of_two_sizes(tmp_path):
+    with pytest.raises(InvsetError, match="pictures of val are 16x16 pixels, not 8x8"):
+        sets(tmp_path, two_classes(), two_classes(size=16))
+    for key in ("crop", "cutout"):
+        with pytest.raises(InvsetError, match=f"{key} must be less than the pictures' side of 8"):
+            sets(tmp_path, two_classes(), two_classes(seed=1), **{key: 8})
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_pictures_that_changed_between_two_starts(tmp_path, part):
+    held = {"train": two_classes(), "val": two_classes(seed=1)}
+    sets(tmp_path, **held, epochs=1)
+    before = (tmp_path / "log.csv").read_bytes()
+    held[part].images[5, 0, 0, 0] ^= 1
+    with pytest.raises(InvsetError, match=f"{part}'s pictures was"):
+        sets(tmp_path, **held, epochs=1)
+    assert (tmp_path / "log.csv").read_bytes() == before
+
+
 def test_fewer_pictures_than_a_batch(tmp_path):
     with pytest.raises(InvsetError, match="batch_size=65 is more than the 64 training pictures"):
         trained(tmp_path, batch_size=65)
@@ -124,6 +237,10 @@ def test_fewer_pictures_than_a_batch(tmp_path):
         ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
         ({"batch_size": 1}, "batch_size must be a whole number of at least 2"),
         ({"lr": 0.0}, "lr must be a number above 0"),
+        ({"lr": float("inf")}, "lr must be a number above 0 and below inf"),
+        ({"lr": "fast"}, "lr must be a number above 0"),
+        ({"weight_decay": float("inf")}, "weight_decay must be a number of at least 0"),
+        ({"epochs": 1.5}, "epochs must be a whole number"),
         ({"lr": float("nan")}, "lr must be a number above 0"),
         ({"ema": 1.0}, "ema must be a number of at least 0 and below 1"),
         ({"label_smoothing": -0.1}, "label_smoothing must be"),
@@ -158,6 +275,84 @@ def test_a_first_convolution_with_a_stride():
         MiniNet(size=24, first=(7, 2))
     with pytest.raises(InvsetError, match="odd kernel side"):
         MiniNet(first=(4, 1))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"widths": (8, 8)}, "widths must be 5 whole numbers"),
+        ({"widths": 8}, "widths must be 5 whole numbers"),
+        ({"widths": (8, 8, 8, 8, 0)}, "widths must be 5 whole numbers"),
+        ({"fc6": 1.5}, "fc6 and fc7 must be 2 whole numbers"),
+        ({"first": 5}, "must be 2 whole numbers"),
+        ({"first": (5, 0)}, "must be 2 whole numbers"),
+        ({"size": 0}, "size must be a multiple of 8, not 0"),
+        ({"dropout": 1}, "dropout must be a number of at least 0 and below 1"),
+        ({"dropout": float("nan")}, "dropout must be a number"),
+    ],
+)
+def test_models_that_make_no_sense(changed, told):
+    with pytest.raises(InvsetError, match=told):
+        MiniNet(**changed)
+
+
+# The command
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Two classes of 12 pictures of noise."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        folder = tmp_path / "photographs" / name
+        folder.mkdir(parents=True)
+        for i in range(12):
+            image = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(image).save(folder / f"{i}.png")
+    return tmp_path / "photographs"
+
+
+def command(photographs, out, *words):
+    small = ["model.widths=[4,4,4,4,4]", "model.fc6=8", "model.fc7=8", "data.size=8"]
+    few = ["settings.epochs=2", "settings.batch_size=8", "settings.crop=1", "settings.cutout=2"]
+    data = [f"data.train={photographs}", f"data.val={photographs}", f"out={out}"]
+    cfg = compose("train_network", [*small, *few, *data, *words])
+    OmegaConf.resolve(cfg)
+    main(cfg)
+
+
+def test_a_finished_folder_belongs_to_what_made_it(tmp_path, photographs):
+    command(photographs, tmp_path / "o", "model.mean=[0,0,0]", "model.std=[1,1,1]")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "o").iterdir() if p.is_file()}
+    net = mini_network(str(tmp_path / "o" / "network.safetensors")).module
+    mean = net.get_submodule("normalize").mean
+    assert torch.equal(mean, torch.zeros(3, 1, 1))
+    for word in ("model.mean=[0.1,0,0]", "model.dropout=0.5", "settings.lr=0.1", "seed=1"):
+        with pytest.raises(InvsetError, match="does not belong here"):
+            command(photographs, tmp_path / "o", "model.mean=[0,0,0]", "model.std=[1,1,1]", word)
+    after = {p.name: p.read_bytes() for p in (tmp_path / "o").iterdir() if p.is_file()}
+    assert after == before
+
+
+def test_the_command_writes_the_last_good_weights(tmp_path, photographs, monkeypatch):
+    train_epoch = network.NetworkTraining.train_epoch
+
+    def spoilt(training, train):
+        loss = train_epoch(training, train)
+        return loss if training.epoch < 2 else float("nan")
+
+    monkeypatch.setattr(network.NetworkTraining, "train_epoch", spoilt)
+    with pytest.raises(InvsetError, match="train_loss is not finite in epoch 2"):
+        command(photographs, tmp_path / "o")
+    net = mini_network(str(tmp_path / "o" / "network.safetensors")).module
+    assert all(one.isfinite().all() for one in net.state_dict().values())
+
+
+def test_options_are_checked_before_pictures_are_read(tmp_path):
+    for word in ("model.widths=[8]", "model.mean=0.5", "model.std=[0,1,1]", "settings.epochs=0"):
+        with pytest.raises((InvsetError, InstantiationException)) as error:
+            command(tmp_path / "nowhere", tmp_path / "o", word)
+        assert "nowhere" not in str(error.value)
 
 
 def test_names_of_classes(tmp_path):
@@ -230,9 +425,7 @@ def test_a_loss_that_is_not_finite_ends_a_training(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(network.NetworkTraining, "train_epoch", breaks)
-        with pytest.raises(
-            InvsetError, match="train_loss is not finite in epoch 2"
-        ):
+        with pytest.raises(InvsetError, match="train_loss is not finite in epoch 2"):
             trained(tmp_path / "bad", epochs=2)
     assert [row["epoch"] for row in rows(tmp_path / "bad")] == ["1"]
     trained(tmp_path / "bad", epochs=2)  # the checkpoint of the epoch before goes on

@@ -23,6 +23,7 @@ from invset.config.comparing import check_compare, given_options, method_of, neu
 from invset.config.judging import Judging, judging
 from invset.config.real_images import load_reference
 from invset.errors import InvsetError
+from invset.files.owner import locked
 from invset.files.rundir import RunDir
 from invset.files.sums import short_sum
 from invset.nets.generator import Generator
@@ -40,6 +41,11 @@ def main(cfg: DictConfig) -> None:
     check_compare(cfg)
     methods = {name: method_of(cfg, name) for name in dict.fromkeys(cfg.use)}
     out = RunDir(cfg.out)
+    with locked(out.path, "or type out= and another folder"):
+        _compare(cfg, methods, out)
+
+
+def _compare(cfg: DictConfig, methods: dict[str, DictConfig], out: RunDir) -> None:
     done = read_runs(out / "runs.csv")
     parts = Parts.of(cfg)
     asked = {question(job): job for job in _jobs(cfg, methods, parts)}

@@ -4,20 +4,27 @@ layer.
 
 from __future__ import annotations
 
+import math
+from typing import Any, cast
+
 import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
+from invset.core.options import Bounds, check_option
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
+from invset.files.owner import locked
 from invset.files.readers import read_weights
 from invset.files.rundir import RunDir
+from invset.files.sums import short_sum
 from invset.nets.natural import save_prior
 from invset.nets.upconv import UpConv
 from invset.nets.weights import load_state, save_upconv
 from invset.report.curves import plot_log
+from invset.training.checkpoint import NotFinite
 from invset.training.comparator import Comparator
 from invset.training.discriminator import Discriminator
 from invset.training.inversion import GeneratorTraining
@@ -26,35 +33,58 @@ from invset.training.inversion_run import train_generator
 
 def main(cfg: DictConfig) -> None:
     """Train, and write ``generator.safetensors`` and ``prior.safetensors``."""
-    out = RunDir(cfg.out).path
+    out = RunDir(cfg.out)
     device = build.choose_device(cfg.device)
-    network = build.network(cfg.network, device)
-    encoder = cfg.encoder or network.encoder
     settings = hydra.utils.instantiate(cfg.settings)
+    _check_parts(cfg)  # before networks and pictures are read, which takes a while
+    network = build.network(cfg.network, device)
+    encoder = network.encoder if cfg.encoder is None else str(cfg.encoder)
     comparator = _comparator(cfg, device)
     for layer in [encoder, *(settings.layers if comparator is None else [])]:
         network.resolve(layer)
-    train = read_pictures(cfg.data.train, cfg.model.size, cfg.data.limit)
-    val = read_pictures(cfg.data.val, cfg.model.size)
-
-    code_dim = int(torch.tensor(network.shape(encoder)).prod())
+    code_dim = math.prod(network.shape(encoder))
     arguments = {"code_dim": code_dim, **OmegaConf.to_container(cfg.model, resolve=True)}  # type: ignore[dict-item]
     generator = UpConv(**arguments).initialize(torch.Generator().manual_seed(settings.seed))
-    if cfg.init is not None:
-        load_state(generator, read_weights(cfg.init), cfg.init)
+    begun = None if cfg.init is None else read_weights(cfg.init)
+    if begun is not None:
+        load_state(generator, begun, cfg.init)
     torch.manual_seed(
         settings.seed
     )  # torch draws a module's first weights from its global generator alone
     discriminator = Discriminator(code_dim, list(cfg.discriminator))
     training = GeneratorTraining(network, encoder, generator, discriminator, settings, comparator)
-    trained = train_generator(training, train, val, out, cfg.accept)
-    save_upconv(out / "generator.safetensors", trained, arguments)
+    with locked(out.path, "or type out= and another folder"):
+        _train(cfg, training, out, arguments, {"init": None if begun is None else short_sum(begun)})
 
+
+def _train(
+    cfg: DictConfig,
+    training: GeneratorTraining,
+    out: RunDir,
+    arguments: dict[str, Any],
+    about: dict[str, Any],
+) -> None:
+    train = read_pictures(cfg.data.train, cfg.model.size, cfg.data.limit)
+    val = read_pictures(cfg.data.val, cfg.model.size)
+    weights = out / "generator.safetensors"
+    try:
+        trained = train_generator(training, train, val, out.path, cfg.accept, about)
+    except NotFinite as ended:
+        if ended.last is not None:
+            save_upconv(weights, cast(UpConv, ended.last), arguments)
+        raise
+    save_upconv(weights, trained, arguments)
+
+    encoder = training.encoder
     codes = look_at(
-        network, train.images[:: max(1, len(train) // 20_000)], [encoder], flatten=[encoder]
+        training.network,
+        train.images[:: max(1, len(train) // 20_000)],
+        [encoder],
+        flatten=[encoder],
     )[encoder]
     prior = CodePrior.fit(codes, cfg.prior.variance, cfg.prior.share)
     save_prior(out / "prior.safetensors", prior)
+    settings = training.settings
     panels = {
         "loss (share of the spread)": ["image", "features", "cycle"],
         **({"divergence of the decision (nats)": ["decision"]} if settings.decision else {}),
@@ -62,8 +92,20 @@ def main(cfg: DictConfig) -> None:
         "held-out pictures": ["val_rmse", "val_code_error", "val_same_class"],
     }
     plot_log(out / "log.csv", "images", panels, out / "curves.png", "generator")
-    (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
-    print(f"{out / 'generator.safetensors'}\n{out / 'prior.safetensors'}")
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    out.write("config.yaml", lambda path: path.write_text(text, encoding="utf-8"))
+    print(f"{weights}\n{out / 'prior.safetensors'}")
+
+
+def _check_parts(cfg: DictConfig) -> None:
+    """Raise `InvsetError` for parts that can't be built, or for shares that are none."""
+    with torch.device("meta"):
+        UpConv(1, **OmegaConf.to_container(cfg.model, resolve=True))  # type: ignore[arg-type]
+        Discriminator(1, cfg.discriminator)
+    for key in ("variance", "share"):
+        check_option(f"prior.{key}", cfg.prior[key], "float", Bounds(above=0, at_most=1), 0.95)
+    if cfg.data.limit is not None:
+        check_option("data.limit", cfg.data.limit, "int", Bounds(at_least=1), 1000)
 
 
 def _comparator(cfg: DictConfig, device: torch.device) -> Comparator | None:

@@ -2,43 +2,49 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import hydra
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from invset.commands.pictures import read_pictures
 from invset.config import build
 from invset.core.checks import is_number
 from invset.errors import InvsetError
-from invset.files.images import ImageSet, to_float
+from invset.files.images import to_float
+from invset.files.owner import locked
 from invset.files.rundir import RunDir
 from invset.nets.mini import MiniNet, fold_batch_norm
 from invset.nets.weights import save_mini
 from invset.report.curves import plot_log
-from invset.training.classification import accuracy, train_network
+from invset.training.checkpoint import NotFinite
+from invset.training.classification import NetworkSettings, accuracy, train_network
+from invset.training.sets import check_classes
 
 
 def main(cfg: DictConfig) -> None:
     """Train, fold the batch norm, and write ``network.safetensors``."""
-    out = RunDir(cfg.out).path
+    out = RunDir(cfg.out)
     device = build.choose_device(cfg.device)
     settings = hydra.utils.instantiate(cfg.settings)
+    _check_model(cfg)  # before pictures are read, which takes a while
+    with locked(out.path, "or type out= and another folder"):
+        _train(cfg, settings, out, device)
+
+
+def _train(cfg: DictConfig, settings: NetworkSettings, out: RunDir, device: torch.device) -> None:
     train, val = (read_pictures(cfg.data[part], cfg.data.size) for part in ("train", "val"))
     check_classes(train, val)
     # a file that can't be read is told before training
     labels = class_names(cfg.data.names, train.classes)
     pixels = to_float(train.images[:10_000])
     arguments = {
-        "widths": list(cfg.model.widths),
-        "fc6": cfg.model.fc6,
-        "fc7": cfg.model.fc7,
+        **_shape(cfg),
         "n_out": len(train.classes),
-        "size": cfg.data.size,
-        "first": list(cfg.model.first),
         "mean": channels("mean", cfg.model.mean, pixels.mean((0, 2, 3))),
         "std": channels("std", cfg.model.std, pixels.std((0, 2, 3))),
     }
@@ -46,37 +52,45 @@ def main(cfg: DictConfig) -> None:
         settings.seed
     )  # torch draws a module's first weights from its global generator alone
     net = MiniNet(**arguments, batch_norm=True, dropout=cfg.model.dropout)
-    trained = train_network(net, train, val, settings, out, device, cfg.accept)
-    folded = fold_batch_norm(cast(MiniNet, trained.cpu()))
-    save_mini(out / "network.safetensors", folded, {**arguments, "labels": labels})
+    weights = out / "network.safetensors"
+    try:
+        trained = train_network(net, train, val, settings, out.path, device, cfg.accept)
+    except NotFinite as ended:
+        if ended.last is not None:
+            _write(weights, ended.last, {**arguments, "labels": labels})
+        raise
+    folded = _write(weights, trained, {**arguments, "labels": labels})
     panels = {
         "loss (nats)": ["train_loss"],
         "top-1 on held-out pictures": ["val_accuracy"],
         "learning rate": ["lr"],
     }
     plot_log(out / "log.csv", "epoch", panels, out / "curves.png", "network")
-    (out / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
-    print(
-        f"top-1 on {Path(cfg.data.val).name}:"
-        f" {accuracy(folded, val):.2%}\n{out / 'network.safetensors'}"
-    )
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    out.write("config.yaml", lambda path: path.write_text(text, encoding="utf-8"))
+    print(f"top-1 on {Path(cfg.data.val).name}: {accuracy(folded, val):.2%}\n{weights}")
 
 
-def check_classes(train: ImageSet, val: ImageSet) -> None:
-    """Raise `InvsetError` for sets whose classes are not the same, or are one alone."""
-    if len(train.classes) < 2:
-        raise InvsetError(
-            "data.train has one class, so that a network could learn nothing and its accuracy would"
-            " say nothing; give a folder of folders, one a class"
-        )
-    for name, some, others in (("val", val, train), ("train", train, val)):
-        more = sorted(set(some.classes) - set(others.classes))
-        if more:
-            raise InvsetError(
-                f"data.{name} has the class {more[0]}, which the other set has not"
-                f" ({len(more)} such); labels are folders' names, so give both sets the same"
-                " folders"
-            )
+def _write(path: Path, trained: nn.Module, arguments: dict[str, Any]) -> MiniNet:
+    """Write a trained network without its batch norm, and return it."""
+    folded = fold_batch_norm(cast(MiniNet, trained.cpu()))
+    save_mini(path, folded, arguments)
+    return folded
+
+
+def _shape(cfg: DictConfig) -> dict[str, Any]:
+    """Arguments of `MiniNet` that are typed."""
+    model = {key: cfg.model[key] for key in ("widths", "first", "fc6", "fc7")}
+    plain = {key: list(one) if OmegaConf.is_list(one) else one for key, one in model.items()}
+    return {**plain, "size": cfg.data.size}
+
+
+def _check_model(cfg: DictConfig) -> None:
+    """Raise `InvsetError` for a network that can't be built, or channels that are no numbers."""
+    with torch.device("meta"):
+        MiniNet(**_shape(cfg), dropout=cfg.model.dropout)
+    for key in ("mean", "std"):
+        channels(key, cfg.model[key], torch.ones(3))
 
 
 def channels(key: str, given: ListConfig | None, measured: Tensor) -> list[float]:
@@ -85,8 +99,9 @@ def channels(key: str, given: ListConfig | None, measured: Tensor) -> list[float
     Raises:
         InvsetError: other numbers than three, or a standard deviation that is not above 0.
     """
-    values = measured.tolist() if given is None else list(given)
-    fits = len(values) == 3 and all(map(is_number, values))
+    values = measured.tolist() if given is None else given
+    fits = not isinstance(values, str) and hasattr(values, "__len__") and len(values) == 3
+    fits = fits and all(is_number(value) and math.isfinite(value) for value in values)
     if not fits or (key == "std" and min(values) <= 0):
         what = "numbers above 0" if key == "std" else "numbers"
         raise InvsetError(

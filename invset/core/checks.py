@@ -158,3 +158,18 @@ def check_batch(K: int, n: int) -> None:
             f"K={K} codes at a time are more than the n={n} samples asked for; type K={n} or a"
             " larger n"
         )
+
+
+def check_widths(key: str, widths: Any, count: int | None = None) -> None:
+    """Raise `InvsetError` unless `widths` are whole numbers from 1 to a million.
+
+    Args:
+        key: what is typed.
+        widths: channels or units of layers.
+        count: how many there must be; None: any number.
+    """
+    listed = None if isinstance(widths, str) or not hasattr(widths, "__len__") else list(widths)
+    fits = listed is not None and all(is_whole(one, 1) and one <= 10**6 for one in listed)
+    if not fits or (count is not None and len(listed or ()) != count):
+        many = "" if count is None else f"{count} "
+        raise InvsetError(f"{key} must be {many}whole numbers from 1 to 1000000, not {widths}")

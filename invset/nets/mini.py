@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from invset.core.checks import check_widths, is_number, is_whole
 from invset.errors import InvsetError
 
 #: Public layer names that differ from module names: fc6 and fc7 are read after their ReLU, as PPGN
@@ -37,8 +38,13 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
+        # whole numbers would make a buffer that rounds
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor([float(v) for v in values]).view(-1, 1, 1))
+        self.about = f"mean={[*map(float, mean)]}, std={[*map(float, std)]}"
+
+    def extra_repr(self) -> str:
+        return self.about
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std
@@ -75,14 +81,19 @@ class MiniNet(nn.Sequential):
         mean: Sequence[float] = (0.4914, 0.4822, 0.4465),
         std: Sequence[float] = (0.2470, 0.2435, 0.2616),
     ) -> None:
+        check_widths("first, the side of conv1's kernel and its stride,", first, 2)
         kernel, stride = first
-        if kernel % 2 == 0 or stride < 1:
+        if kernel % 2 == 0:
             raise InvsetError(
                 "first must be an odd kernel side and a stride of at least 1, such as [5, 1], not"
                 f" {list(first)}"
             )
-        if size % (8 * stride):
+        if not is_whole(size, 1) or size % (8 * stride):
             raise InvsetError(f"size must be a multiple of {8 * stride}, not {size}")
+        check_widths("widths", widths, 5)
+        check_widths("fc6 and fc7", [fc6, fc7], 2)
+        if not is_number(dropout) or not 0 <= dropout < 1:
+            raise InvsetError(f"dropout must be a number of at least 0 and below 1, not {dropout}")
         layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(mean, std))
         channels = 3
         for i, width in enumerate(widths, start=1):

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from invset.core.checks import check_widths
 from invset.errors import InvsetError
 
 SLOPE = 0.3
@@ -47,6 +48,10 @@ class UpConv(nn.Module):
         widths: Sequence[Sequence[int]] = ((256, 192), (128, 128), (64, 48)),
     ) -> None:
         super().__init__()
+        check_widths("hidden", hidden)
+        check_widths("start", [start])
+        for pair in widths:
+            check_widths("a pair of widths", pair, 2)
         if size != 4 * 2 ** len(widths):
             raise InvsetError(
                 f"size must be 4 * 2 ** (number of width pairs) = {4 * 2 ** len(widths)}, not"

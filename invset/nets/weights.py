@@ -64,9 +64,14 @@ def _save_trained(
     # weights in float16 for half the size; the few numbers in buffers (code_scale, mean, std) keep
     # their precision
     small = dict(module.named_buffers())
-    tensors = {k: v if k in small else v.half() for k, v in state.items()}
+    tensors = {k: v if k in small or not _fits_half(v) else v.half() for k, v in state.items()}
     told = {key: json.dumps(dict(arguments))}
     write_whole(Path(path), lambda file: write_tensors(file, tensors, told))
+
+
+def _fits_half(weights: Tensor) -> bool:
+    """Whether float16 reaches as far: what lies beyond would become infinite."""
+    return bool(weights.half().isfinite().all())
 
 
 def load_trained(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -31,28 +33,38 @@ def fingerprint(values: Tensor) -> str:
 
 
 def structure(module: nn.Module) -> str:
-    """A short sum of what a module is before its training: its layers with their options, the
-    shapes of its weights, and what its buffers hold, such as means of pixels.
+    """A short sum of what training does not change in a module: its layers with what they say of
+    their options, such as means of pixels, and the shapes of its tensors.
     """
-    weights = [(name, tuple(one.shape)) for name, one in module.named_parameters()]
-    buffers = [(name, one.tolist()) for name, one in module.named_buffers()]
-    return hashlib.sha256(repr((repr(module), weights, buffers)).encode()).hexdigest()[:16]
+    shapes = [(name, tuple(one.shape)) for name, one in module.state_dict().items()]
+    told = re.sub(r"\b0x[0-9a-f]+", "", repr(module))  # an address is another one each time
+    return hashlib.sha256(repr((told, shapes)).encode()).hexdigest()[:16]
+
+
+class NotFinite(InvsetError):
+    """A training that ended at a loss or a weight that is not finite.
+
+    Attributes:
+        last: the weights of the checkpoint before it; None if there was none.
+    """
+
+    last: nn.Module | None = None
 
 
 def check_finite(losses: Mapping[str, float], module: nn.Module, when: str) -> None:
-    """Raise `InvsetError` for a loss or a weight that is not finite: what is learnt from then on is
+    """Raise `NotFinite` for a loss or a weight that is not finite: what is learnt from then on is
     nothing.
 
     Args:
         losses: name -> mean.
-        module: whose weights are kept.
+        module: whose weights and buffers are kept.
         when: for the message: "epoch 3".
     """
     bad = [name for name, value in losses.items() if not math.isfinite(value)]
-    if not bad and all(torch.isfinite(one).all() for one in module.parameters()):
+    if not bad and all(torch.isfinite(one).all() for one in module.state_dict().values()):
         return
-    raise InvsetError(
-        f"{bad[0] if bad else 'a weight'} is not finite in {when}; the checkpoint before it is"
+    raise NotFinite(
+        f"{bad[0] if bad else 'a weight'} is not finite in {when}; what was learnt before it is"
         " kept. Type a smaller learning rate in settings., and another out= folder"
     )
 
@@ -122,27 +134,30 @@ class Resumable:
 
 
 class Log:
-    """``log.csv``: one row for each report; the columns are fixed by the first row.
+    """``log.csv``: one row for each report; the columns are fixed by the first row. It is written
+    whole, so that it agrees with the checkpoint that holds the same rows.
 
     Args:
         path: of the file.
-        rows: rows that the checkpoint knows of; later ones, of steps that will be done again, are
-            removed.
+        rows: those of the checkpoint that the training goes on from.
     """
 
-    def __init__(self, path: Path, rows: int) -> None:
+    def __init__(self, path: Path, rows: Sequence[Mapping[str, float]] = ()) -> None:
         self.path = path
-        if not rows:
+        self.rows = [dict(row) for row in rows]
+        if rows:
+            self._write()
+        else:
             path.unlink(missing_ok=True)
-        elif path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            path.write_text("".join(lines[: rows + 1]), encoding="utf-8", newline="")
 
-    def write(self, row: dict[str, float]) -> None:
-        """Append one row."""
-        new = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+    def add(self, row: Mapping[str, float]) -> None:
+        """Write one row more."""
+        self.rows.append(dict(row))
+        self._write()
+
+    def _write(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in self.rows)
+        write_whole(self.path, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))

@@ -7,10 +7,13 @@ the same weights on the same machine, also when the run was interrupted and resu
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +29,7 @@ from invset.training.augment import cutout, random_crop, random_flip, random_zoo
 from invset.training.average import warm_ema
 from invset.training.checkpoint import (
     Log,
+    NotFinite,
     Resumable,
     check_finite,
     fingerprint,
@@ -34,6 +38,10 @@ from invset.training.checkpoint import (
     structure,
     surroundings,
 )
+from invset.training.sets import check_classes, check_sizes
+
+#: What seeds of two epochs differ by: far more than those that people type.
+_FAR = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,8 @@ class NetworkSettings:
 
     epochs: int = option(30, at_least=1)
     batch_size: int = option(250, at_least=2)
-    lr: float = option(0.25, above=0)
-    weight_decay: float = option(5e-4, at_least=0)
+    lr: float = option(0.25, above=0, below=math.inf)
+    weight_decay: float = option(5e-4, at_least=0, below=math.inf)
     label_smoothing: float = option(0.0, at_least=0, below=1)
     crop: int = option(4, at_least=0)
     zoom: float = option(1.0, above=0, at_most=1)
@@ -138,10 +146,28 @@ class NetworkTraining(Resumable):
 
     def train_epoch(self, train: ImageSet) -> float:
         """One pass over the pictures; return the mean loss in nats."""
-        s = self.settings
         start = time.monotonic()
         self.net.train()
         order = torch.randperm(len(train), generator=self.rng)
+        with self._own_draws():
+            total = self._train_on(train, order)
+        self.average.eval()
+        self.epoch += 1
+        self.seconds += time.monotonic() - start
+        return total.item() / self.steps
+
+    @contextmanager
+    def _own_draws(self) -> Iterator[None]:
+        """Let dropout, which knows torch's global generator alone, draw as it would have drawn in a
+        training that was not interrupted; nobody else's draws change.
+        """
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed((self.settings.seed + (self.epoch + 1) * _FAR) % 2**63)
+            yield
+
+    def _train_on(self, train: ImageSet, order: Tensor) -> Tensor:
+        """Steps on pictures in an order; return the sum of the losses."""
+        s = self.settings
         total = torch.zeros((), device=self.device)
         about = f"epoch {self.epoch + 1}/{s.epochs}"
         for step in tqdm(
@@ -166,10 +192,7 @@ class NetworkTraining(Resumable):
             self.schedule.step()
             self.average.update_parameters(self.net)
             total += loss.detach()
-        self.average.eval()
-        self.epoch += 1
-        self.seconds += time.monotonic() - start
-        return total.item() / self.steps
+        return total
 
 
 def train_network(
@@ -194,14 +217,12 @@ def train_network(
         accept: what may differ from an interrupted training: versions, device, threads.
 
     Raises:
-        InvsetError: fewer pictures than a batch, or `out` holds a run with other settings.
+        InvsetError: sets of other classes or sizes, fewer pictures than a batch, or `out` holds a
+            run with other settings.
+        NotFinite: a loss or a weight is not finite.
     """
     s = settings
-    if len(train) < s.batch_size:
-        raise InvsetError(
-            f"batch_size={s.batch_size} is more than the {len(train)} training pictures; give"
-            f" batch_size={len(train)} or less"
-        )
+    _check(train, val, s)
     training = NetworkTraining(net, s, len(train) // s.batch_size, device)
     checkpoint = out / "checkpoint.pt"
     sums = {
@@ -214,7 +235,7 @@ def train_network(
     if state:
         training.load_state_dict(state)
     out.mkdir(parents=True, exist_ok=True)
-    log = Log(out / "log.csv", rows=training.epoch)
+    log = Log(out / "log.csv", state["log"] if state else ())
     while training.epoch < s.epochs:
         before = training.seconds
         loss = training.train_epoch(train)
@@ -225,13 +246,43 @@ def train_network(
             "train_loss": loss,
             "val_accuracy": accuracy(training.average.module, val),
         }
-        check_finite({"train_loss": loss}, training.average.module, f"epoch {training.epoch}")
-        log.write(row)
+        try:
+            check_finite({"train_loss": loss}, training.average.module, f"epoch {training.epoch}")
+        except NotFinite as ended:
+            ended.last = _last(training, load_checkpoint(checkpoint, around, accept))
+            raise
+        log.add(row)
         left = training.seconds / training.epoch * (s.epochs - training.epoch)
         tqdm.write(
             f"epoch {training.epoch}/{s.epochs}  loss {loss:.3f}  top-1 {row['val_accuracy']:.2%} "
             f" {training.steps * s.batch_size / (training.seconds - before):.0f} images/s "
             f" {left / 60:.0f} min left"
         )
-        save_checkpoint(checkpoint, training.state_dict(), around)
+        save_checkpoint(checkpoint, {**training.state_dict(), "log": log.rows}, around)
+    return training.average.module.eval()
+
+
+def _check(train: ImageSet, val: ImageSet, settings: NetworkSettings) -> None:
+    """Raise `InvsetError` for sets that can't be trained on so."""
+    check_classes(train, val)
+    check_sizes(train, val)
+    if len(train) < settings.batch_size:
+        raise InvsetError(
+            f"batch_size={settings.batch_size} is more than the {len(train)} training pictures;"
+            f" give batch_size={len(train)} or less"
+        )
+    side = min(train.images.shape[2:])
+    for key in ("crop", "cutout"):
+        if getattr(settings, key) >= side:
+            raise InvsetError(
+                f"settings.{key} must be less than the pictures' side of {side} pixels, not"
+                f" {getattr(settings, key)}"
+            )
+
+
+def _last(training: NetworkTraining, state: dict[str, Any] | None) -> nn.Module | None:
+    """The average of the weights in a checkpoint."""
+    if state is None:
+        return None
+    training.load_state_dict(state)
     return training.average.module.eval()

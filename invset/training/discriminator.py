@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from invset.core.checks import check_widths
+
 
 class Discriminator(nn.Module):
     """Images in [0, 1], with shape (N, 3, size, size), to two scores, each with shape (N,).
@@ -24,6 +26,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, code_dim: int, widths: Sequence[int] = (48, 96, 192)) -> None:
         super().__init__()
+        check_widths("discriminator", widths)
         layers: list[nn.Module] = []
         channels = 3
         for width in widths:

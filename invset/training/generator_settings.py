@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,14 +43,14 @@ class GeneratorSettings:
     steps: int = option(20_000, at_least=1)
     batch_size: int = option(64, at_least=2)
     prior_share: float = option(0.25, at_least=0, at_most=1)
-    lr: float = option(3e-4, above=0)
-    lr_discriminator: float = option(4e-4, above=0)
-    features: float = option(1.0, at_least=0)
+    lr: float = option(3e-4, above=0, below=math.inf)
+    lr_discriminator: float = option(4e-4, above=0, below=math.inf)
+    features: float = option(1.0, at_least=0, below=math.inf)
     layers: Sequence[str] = ("conv2", "conv3", "conv4", "conv5", "fc6")
-    decision: float = option(0.0, at_least=0)
+    decision: float = option(0.0, at_least=0, below=math.inf)
     zoom: float = option(1.0, above=0, at_most=1)
-    jitter: float = option(0.0, at_least=0)
-    adversarial: float = option(0.05, at_least=0)
+    jitter: float = option(0.0, at_least=0, below=math.inf)
+    adversarial: float = option(0.05, at_least=0, below=math.inf)
     warmup: int = option(200, at_least=0)
     ema: float = option(0.999, at_least=0, below=1)
     report_every: int = option(500, at_least=1)

@@ -4,9 +4,8 @@ pictures.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from invset.files.images import ImageSet, to_float
+from invset.nets.network import Network
 from invset.nets.upconv import UpConv
 from invset.nets.weights import checksum
 from invset.training.checkpoint import (
     Log,
+    NotFinite,
     check_finite,
     fingerprint,
     load_checkpoint,
@@ -29,6 +30,7 @@ from invset.training.checkpoint import (
     surroundings,
 )
 from invset.training.inversion import GeneratorTraining
+from invset.training.sets import check_sizes
 
 
 def train_generator(
@@ -37,6 +39,7 @@ def train_generator(
     val: ImageSet,
     out: Path,
     accept: Sequence[str] = (),
+    about: Mapping[str, object] | None = None,
 ) -> UpConv:
     """Train to the end, from the checkpoint in `out` if there is one.
 
@@ -48,17 +51,23 @@ def train_generator(
         val: pictures to measure on; never learnt from.
         out: a folder.
         accept: what may differ from an interrupted training: versions, device, threads.
+        about: what else makes it another training, by name: what it began with.
 
     Returns:
         The average of the generator's weights.
 
     Raises:
-        InvsetError: `out` holds a training with other settings, pictures or networks.
+        InvsetError: pictures of other sizes than the generator's, or `out` holds a training with
+            other settings, pictures or networks.
+        NotFinite: a loss or a weight is not finite.
     """
     s = training.settings
-    around = surroundings(_config(training, train, val), training.network.device)
-    _begin(training, train, load_checkpoint(out / "checkpoint.pt", around, accept))
-    log = Log(out / "log.csv", rows=math.ceil(training.step / s.report_every))
+    check_sizes(train, val, training.generator.size)
+    config = {**_config(training, train, val), **(about or {})}
+    around = surroundings(config, training.network.device)
+    state = load_checkpoint(out / "checkpoint.pt", around, accept)
+    _begin(training, train, state)
+    log = Log(out / "log.csv", state["log"] if state else ())
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     with tqdm(
         total=s.steps * s.batch_size,
@@ -71,9 +80,22 @@ def train_generator(
             losses = _train_some(training, train, bar)
             training.seconds += time.monotonic() - start
             row = losses | training.validate(val)
-            check_finite(row, training.averaged, f"step {training.step}")
+            try:
+                check_finite(row, training.averaged, f"step {training.step}")
+            except NotFinite as ended:
+                ended.last = _last(training, load_checkpoint(out / "checkpoint.pt", around, accept))
+                raise
             _write(training, row, val, log, out)
-            save_checkpoint(out / "checkpoint.pt", training.state_dict(), around)
+            held = {**training.state_dict(), "log": log.rows}
+            save_checkpoint(out / "checkpoint.pt", held, around)
+    return training.averaged.eval()
+
+
+def _last(training: GeneratorTraining, state: dict[str, Any] | None) -> UpConv | None:
+    """The average of the weights in a checkpoint."""
+    if state is None:
+        return None
+    training.load_state_dict(state)
     return training.averaged.eval()
 
 
@@ -82,7 +104,7 @@ def _config(training: GeneratorTraining, train: ImageSet, val: ImageSet) -> dict
     settings = {**asdict(training.settings), "layers": list(training.settings.layers)}
     comparator = training.comparator
     compared = (
-        {"comparator": checksum(comparator.network.module), "comparator_layers": comparator.layers}
+        {"comparator": _told(comparator.network), "comparator_layers": comparator.layers}
         if comparator is not None
         else {}
     )
@@ -91,10 +113,17 @@ def _config(training: GeneratorTraining, train: ImageSet, val: ImageSet) -> dict
         **compared,
         "train's pictures": fingerprint(train.images),
         "val's pictures": fingerprint(val.images),
-        "network": checksum(training.network.module),
+        "network": _told(training.network),
+        "encoder": training.encoder,
         "model": structure(training.generator),
         "discriminator": structure(training.discriminator),
     }
+
+
+def _told(network: Network) -> str:
+    """What a network computes: its layers, its weights, and how it takes pictures."""
+    module = network.module
+    return f"{checksum(module)} {structure(module)} {network.output} {network.medium}"
 
 
 def _begin(training: GeneratorTraining, train: ImageSet, state: dict[str, Any] | None) -> None:
@@ -134,7 +163,7 @@ def _write(
     """A row of the log, and pictures."""
     step = training.step
     images = step * training.settings.batch_size
-    log.write({"step": step, "images": images, "seconds": training.seconds, **row})
+    log.add({"step": step, "images": images, "seconds": training.seconds, **row})
     pictures = training.pictures(val).permute(1, 2, 0).numpy()
     Image.fromarray(pictures).save(out / "pictures" / f"{step:06d}.png")
     told = "  ".join(f"{name} {value:.3f}" for name, value in row.items())
