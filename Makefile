@@ -8,7 +8,7 @@ BENCHMARKS := step peak torch_lucent steps full startup runtime
 
 .DEFAULT_GOAL := help
 PAPER := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1
-.PHONY: help install demo demo-imagenet test lint bench clean figures $(PAPER)
+.PHONY: help install demo demo-imagenet test test-lowest test-newest stress lint bench clean figures $(PAPER)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -38,6 +38,23 @@ demo-imagenet: $(STAMP)  ## the same of a real ImageNet network, 224 pixels: a c
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest
+
+# Environments of their own; uv resolves to the lowest versions, which pip can't. hydra and the tools for development are the newest.
+test-lowest: $(STAMP)  ## run the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	test -x .venv-lowest/bin/python || $(BIN)/uv venv -q --python "$(BIN)/python" .venv-lowest
+	$(BIN)/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev]'
+	.venv-lowest/bin/python -m pytest
+
+test-newest: $(STAMP)  ## run the tests with the newest versions that pyproject.toml allows, in .venv-newest
+	test -x .venv-newest/bin/python || $(BIN)/python -m venv .venv-newest
+	.venv-newest/bin/python -m pip install -q --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[dev]'
+	.venv-newest/bin/python -m pytest
+
+stress: $(STAMP)  ## kill commands, change files, type random words: tests/stress (two hours on one core)
+	for kind in "run 50" "writing 20" "sweep 20" "fetch 20"; do OMP_NUM_THREADS=1 $(BIN)/python tests/stress/kills.py $$kind || exit 1; done
+	$(BIN)/python tests/stress/files.py --count 5000
+	$(BIN)/python tests/stress/words.py 1000
 
 lint: $(STAMP)  ## check style, format and types
 	$(BIN)/ruff check .
@@ -71,12 +88,10 @@ $(FIGURES)/%/figure.png: $(FIGURES)/%/sweep.csv
 	$(BIN)/invset figure $(@D)
 
 $(FIGURES)/%/sweep.csv: configs/experiment/figures/$(NETWORK)/%.yaml | $(STAMP)
-	rm -rf $(@D)
-	$(BIN)/invset run -m experiment=figures/$(NETWORK)/$* $(ARGS) || test $$? -eq 3
+	$(BIN)/invset run -m experiment=figures/$(NETWORK)/$* overwrite=true $(ARGS) || test $$? -eq 3
 
 $(FIGURES)/ladder/samples.png: configs/experiment/figures/$(NETWORK)/ladder.yaml | $(STAMP)
-	rm -rf $(@D)
-	$(BIN)/invset run experiment=figures/$(NETWORK)/ladder $(ARGS) || test $$? -eq 3
+	$(BIN)/invset run experiment=figures/$(NETWORK)/ladder overwrite=true $(ARGS) || test $$? -eq 3
 
 .SECONDARY:
 
