@@ -45,7 +45,7 @@ from invset.nets.natural import read_prior, save_prior
 from invset.nets.upconv import UpConv
 from invset.nets.weights import load_trained, save_mini, save_upconv
 from invset.report.run_page import write_report
-from invset.training.checkpoint import load_checkpoint, save_checkpoint
+from invset.training.checkpoint import load_checkpoint, save_checkpoint, surroundings
 
 MINI = {"widths": (2, 2, 2, 2, 2), "fc6": 3, "fc7": 2, "n_out": 2, "size": 8}
 UP = {"code_dim": 4, "size": 8, "hidden": (4,), "start": 2, "widths": ((2, 2),)}
@@ -181,9 +181,9 @@ def _fitted(folder: Path) -> dict[str, Kind]:
     state = {"state": {"u": normal(4, 6), "step": 3}, "rows": [[1.0, 2.0]], "rng": rng.get_state()}
     run = RunDir(folder / "begun")
     run.write(".hydra/config.yaml", lambda path: path.write_text("seed: 0\n"))
-    run.save_state({**state, "split": None})
-    config = {"network": "net", "steps": 3}
-    save_checkpoint(folder / "checkpoint.pt", {"config": config, "rows": 2, **state})
+    around = surroundings({"network": "net", "steps": 3}, "cpu")
+    run.save_state({**state, "split": None}, around)
+    save_checkpoint(folder / "checkpoint.pt", {"rows": 2, **state}, around)
     return {
         "a prior": Kind(folder / "prior.safetensors", read_prior),
         "a reference": Kind(folder / "reference.safetensors", Reference.load),
@@ -192,8 +192,10 @@ def _fitted(folder: Path) -> dict[str, Kind]:
             folder / "direction.safetensors", lambda path: load_direction(str(path))
         ),
         "a mean image": Kind(folder / "mean.npy", read_mean),
-        "a state": Kind(folder / "begun", lambda path: RunDir(path).load_state(), "state.pt"),
-        "a checkpoint": Kind(folder / "checkpoint.pt", lambda path: load_checkpoint(path, config)),
+        "a state": Kind(
+            folder / "begun", lambda path: RunDir(path).load_state(around, (), "go on"), "state.pt"
+        ),
+        "a checkpoint": Kind(folder / "checkpoint.pt", lambda path: load_checkpoint(path, around)),
     }
 
 
