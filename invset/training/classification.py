@@ -54,9 +54,9 @@ class NetworkSettings:
         lr: highest learning rate of the one-cycle schedule.
         weight_decay: of convolutions and matrices; biases and batch norm have none.
         label_smoothing: in [0, 1).
-        crop: random shift in pixels.
+        crop: random shift in pixels, less than the pictures' side.
         zoom: smallest share of a picture's area that a random part of it has; 1 is off.
-        cutout: side in pixels of the grey square; 0 is off.
+        cutout: side in pixels of the grey square, less than the pictures'; 0 is off.
         ema: decay a step of the average of the weights that is exported.
         seed: of everything random.
         autocast: "bf16" computes convolutions in bfloat16, "off" in float32.
