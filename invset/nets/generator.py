@@ -61,7 +61,7 @@ class Generator:
             (`invset.problem.views`).
         pixel_range: the values that are black and white in its images, (-1, 1) behind a tanh.
         device: where the weights go.
-        in_place: work with the module itself, as in `Network`.
+        in_place: work with the module itself, as in `Network`: where `display` is of it, too.
 
     Raises:
         InvsetError: a range of pixels that is none, or a module that can't be made float32, or

@@ -190,6 +190,7 @@ def caffe_generator(
         picture=picture,
         display=display,
         device=device,
+        in_place=True,  # `display` is of this module
     )
 
 
