@@ -178,3 +178,45 @@ def test_threads_share_a_network() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+class Plain(nn.Module):
+    """Functions of its own that return nothing, and a layer that is called by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat = nn.Flatten()
+        self.last = nn.Linear(3 * 32 * 32, 5)
+
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)
+
+    def to(self, *args: object, **options: object) -> None:  # type: ignore[override]
+        super().to(*args, **options)  # type: ignore[call-overload]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(input=self.flat(x))  # type: ignore[no-any-return]
+
+
+def test_functions_of_a_module_may_return_nothing() -> None:
+    module = Plain()
+    network = sampled(Network(module, image_size=32)).network
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(network.taps(x, ["last.input"])["last.input"], x.flatten(1))
+    assert module.training
+    assert module.last.weight.requires_grad
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")  # it is deprecated
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)), "have no weights yet"),
+        (lambda: torch.jit.script(nn.Sequential(nn.Flatten())), "module of torch.jit"),
+    ],
+)
+def test_modules_without_weights_or_inside_are_told(
+    make: Callable[[], nn.Module], told: str
+) -> None:
+    with pytest.raises(InvsetError, match=f"network mine gives .*{told}"):
+        Network(make(), name="mine", image_size=32)

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from invset.core.ball import Ball
 from invset.core.context import own_context
@@ -28,7 +27,7 @@ from invset.nets.mini import Normalize
 from invset.nets.natural import load_prior
 from invset.nets.network import Network
 from invset.nets.resize import Resize
-from invset.nets.twin import twin
+from invset.nets.twin import check_plain, twin
 from invset.nets.weights import load_state
 
 
@@ -72,7 +71,7 @@ def module_network(
             f"network.module gives {type(net).__name__}, not a torch.nn.Module; return the module"
             " itself"
         )
-    _check_plain(net)
+    check_plain(net, "network.module")
     if not in_place:
         net = twin(net, f"network {options.get('name', 'custom')}", shared=weights is None)
     if weights is not None:
@@ -91,20 +90,6 @@ def module_network(
         **options,
     }
     return Network(net, medium=medium, device=device, in_place=True, **options)
-
-
-def _check_plain(net: nn.Module) -> None:
-    """Raise `InvsetError` for a module whose inside can't be read."""
-    if isinstance(net, torch.jit.ScriptModule):
-        raise InvsetError(
-            "network.module gives a module of torch.jit, whose layers can't be read; give the"
-            " torch.nn.Module that it was made from"
-        )
-    if any(is_lazy(p) for p in net.parameters()):
-        raise InvsetError(
-            "network.module gives layers that have no weights yet (torch.nn.Lazy…); call the module"
-            " once on an input of its size before it is returned"
-        )
 
 
 def prepend(

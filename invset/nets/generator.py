@@ -91,7 +91,9 @@ class Generator:
             codes = torch.ones(2, plain(code_dim))
             if not in_place:
                 module = twin(module, f"generator {name}")
-            module = frozen(in_float32(module, f"generator {name}", codes).to(device))
+            module = in_float32(module, f"generator {name}", codes)
+            module.to(device)
+            frozen(module)
         self.module = module
         self.code_dim = plain(code_dim)
         self.pixel_range = check_pixels(pixel_range)

@@ -21,7 +21,7 @@ from invset.nets.axes import FIRST, LAST, check_axis
 from invset.nets.precision import in_float32
 from invset.nets.taps import INPUT, Taps, each_call
 from invset.nets.trace import Trace, told, trace
-from invset.nets.twin import frozen, twin
+from invset.nets.twin import check_plain, frozen, twin
 
 T = TypeVar("T")
 
@@ -81,10 +81,12 @@ class Network:
         in_place: bool = False,
     ) -> None:
         self.medium = of_size(medium or Image8Bit(), image_size)
+        check_plain(module, f"network {name}")
         if not in_place:
             module = twin(module, f"network {name}")
         module = in_float32(module, f"network {name}", self.medium.blank())
-        self.module = frozen(module.to(device))
+        module.to(device)
+        self.module = frozen(module)
         self.name = name
         self.aliases = dict(aliases or {})
         self.labels = list(labels) if labels is not None else None

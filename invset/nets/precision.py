@@ -30,7 +30,8 @@ def in_float32(module: nn.Module, what: str, x: Tensor) -> nn.Module:
     if all(one.dtype is torch.float32 for one in numbers):
         return module
     try:
-        twin = copy.deepcopy(module).eval()
+        twin = copy.deepcopy(module)
+        twin.eval()
     except (RuntimeError, TypeError, NotImplementedError) as error:
         first = str(error).split(".")[0]
         raise InvsetError(

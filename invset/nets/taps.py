@@ -120,7 +120,10 @@ class Taps:
 def _hook(module: nn.Module, enters: bool, keep: Callable[[Any], None]) -> RemovableHandle:
     """Let `keep` have what a module gives, or what enters it."""
     if enters:
-        return module.register_forward_pre_hook(lambda _m, inputs: keep(inputs[0]))
+        return module.register_forward_pre_hook(
+            lambda _m, inputs, named: keep(next(iter((*inputs, *named.values())), None)),
+            with_kwargs=True,
+        )
     return module.register_forward_hook(lambda _m, _i, output: keep(output))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from invset.errors import InvsetError, first_lines, is_out_of_memory
 
@@ -49,7 +50,24 @@ def frozen(module: nn.Module) -> nn.Module:
     for child in module.modules():
         if getattr(child, "inplace", False):
             child.inplace = False  # type: ignore[assignment]
-    return module.eval().requires_grad_(False)
+    module.eval()  # what a person's own train() returns may be nothing
+    for weight in module.parameters():
+        weight.requires_grad_(False)
+    return module
+
+
+def check_plain(module: nn.Module, what: str) -> None:
+    """Raise `InvsetError` for a module whose inside can't be read, or that has no weights yet."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise InvsetError(
+            f"{what} gives a module of torch.jit, whose layers can't be read; give the"
+            " torch.nn.Module that it was made from"
+        )
+    if any(is_lazy(one) for one in module.parameters()):
+        raise InvsetError(
+            f"{what} gives layers that have no weights yet (torch.nn.Lazy…); call the module"
+            " once on an input of its size before it is returned"
+        )
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
