@@ -89,10 +89,12 @@ $(FIGURES)/%/figure.png: $(FIGURES)/%/sweep.csv
 	$(BIN)/invset figure $(@D)
 
 $(FIGURES)/%/sweep.csv: configs/experiment/figures/$(NETWORK)/%.yaml | $(STAMP)
-	$(BIN)/invset run -m experiment=figures/$(NETWORK)/$* overwrite=true $(ARGS) || test $$? -eq 3
+	rm -rf $(@D)
+	$(BIN)/invset run -m experiment=figures/$(NETWORK)/$* $(ARGS) || test $$? -eq 3
 
 $(FIGURES)/ladder/samples.png: configs/experiment/figures/$(NETWORK)/ladder.yaml | $(STAMP)
-	$(BIN)/invset run experiment=figures/$(NETWORK)/ladder overwrite=true $(ARGS) || test $$? -eq 3
+	rm -rf $(@D)
+	$(BIN)/invset run experiment=figures/$(NETWORK)/ladder $(ARGS) || test $$? -eq 3
 
 .SECONDARY:
 
