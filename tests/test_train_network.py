@@ -416,7 +416,6 @@ def test_classes_are_the_same_in_both_sets(
 
 def test_a_loss_that_is_not_finite_ends_a_training(tmp_path, monkeypatch):
     trained(tmp_path / "good", epochs=2)
-    whole = (tmp_path / "good" / "checkpoint.pt").read_bytes()
     original = network.NetworkTraining.train_epoch
 
     def breaks(training, train):
@@ -430,7 +429,6 @@ def test_a_loss_that_is_not_finite_ends_a_training(tmp_path, monkeypatch):
     assert [row["epoch"] for row in rows(tmp_path / "bad")] == ["1"]
     trained(tmp_path / "bad", epochs=2)  # the checkpoint of the epoch before goes on
     assert rows(tmp_path / "bad") == rows(tmp_path / "good")
-    assert len((tmp_path / "bad" / "checkpoint.pt").read_bytes()) == len(whole)
     with pytest.raises(InvsetError, match="is not finite in epoch 1"):
         trained(tmp_path / "huge", lr=1e30)
 
