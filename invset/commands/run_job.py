@@ -107,8 +107,8 @@ class Job:
             # writes it
             self._save()
             return self._write(ended)
-        except BaseException as error:
-            if (self.rundir / "state.pt").exists() and "--resume" not in str(error):
+        except BaseException:
+            if (self.rundir / "state.pt").exists():
                 tell(f"what was sampled is kept; go on with: {self._command()}")
             raise
 
@@ -185,7 +185,7 @@ class Job:
                 f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
                 file=sys.stderr,
             )
-        with keeping(self.rundir, self.problem, result, self._command()):
+        with keeping(self.rundir, self.problem, result):
             ended = Ended(
                 self.problem,
                 self.region,

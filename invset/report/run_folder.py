@@ -56,17 +56,16 @@ class Ended:
 
 
 @contextmanager
-def keeping(rundir: RunDir, problem: Problem, found: Result, go_on: str) -> Iterator[None]:
+def keeping(rundir: RunDir, problem: Problem, found: Result) -> Iterator[None]:
     """Write the samples by themselves if what follows their measurement fails.
 
     Args:
         rundir: the run's.
         problem: that was sampled.
         found: the samples.
-        go_on: the command that goes on with the run.
 
     Raises:
-        InvsetError: it failed; the message says how to go on.
+        InvsetError: it failed.
     """
     try:
         yield
@@ -80,7 +79,7 @@ def keeping(rundir: RunDir, problem: Problem, found: Result, go_on: str) -> Iter
         why = first_lines(error) or type(error).__name__
         raise InvsetError(
             f"the samples are in {rundir.path}, but what follows failed"
-            f" ({why}{_place(error)}); when that is mended, go on with: {go_on}"
+            f" ({why}{_place(error)}); mend that, then go on"
         ) from error
 
 
