@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import math
 import os
@@ -15,21 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from invset.errors import InvsetError
+from invset.files.sums import short_sum
 from invset.files.surroundings import Surroundings, machine
 from invset.whole import write_whole
-
-
-def fingerprint(values: Tensor) -> str:
-    """A short sum of 8-bit pictures, with shape (N, 3, H, W), or of their labels, with shape (N,):
-    of all of them, and of their order.
-    """
-    digest = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())
-    for part in values.split(1000):
-        digest.update(part.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def structure(module: nn.Module) -> str:
@@ -38,7 +29,7 @@ def structure(module: nn.Module) -> str:
     """
     shapes = [(name, tuple(one.shape)) for name, one in module.state_dict().items()]
     told = re.sub(r"\b0x[0-9a-f]+", "", repr(module))  # an address is another one each time
-    return hashlib.sha256(repr((told, shapes)).encode()).hexdigest()[:16]
+    return short_sum(told, shapes)
 
 
 class NotFinite(InvsetError):
@@ -109,8 +100,10 @@ def load_checkpoint(
 
 class Resumable:
     """A training whose state is that of its parts, its generator of random numbers, and what it
-    counts.
+    counts; `average` is the mean of the weights that are exported.
     """
+
+    average: AveragedModel
 
     _parts: tuple[str, ...]  # attributes with a state dict
     _counters: tuple[str, ...]  # attributes that are numbers
@@ -131,6 +124,13 @@ class Resumable:
         self.rng.set_state(state["rng"])
         for name in self._counters:
             setattr(self, name, state[name])
+
+    def averaged_at(self, state: dict[str, Any] | None) -> nn.Module | None:
+        """The average of the weights in a checkpoint's state; None where there is none."""
+        if state is None:
+            return None
+        self.load_state_dict(state)
+        return self.average.module.eval()
 
 
 class Log:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from tqdm import tqdm
 from invset.core.options import check_options, option
 from invset.errors import InvsetError
 from invset.files.images import ImageSet, to_float
+from invset.files.sums import short_sum
 from invset.nets.fast import channels_last
 from invset.training.augment import cutout, random_crop, random_flip, random_zoom
 from invset.training.average import warm_ema
@@ -32,7 +32,6 @@ from invset.training.checkpoint import (
     NotFinite,
     Resumable,
     check_finite,
-    fingerprint,
     load_checkpoint,
     save_checkpoint,
     structure,
@@ -226,7 +225,7 @@ def train_network(
     training = NetworkTraining(net, s, len(train) // s.batch_size, device)
     checkpoint = out / "checkpoint.pt"
     sums = {
-        f"{name}'s {what}": fingerprint(values)
+        f"{name}'s {what}": short_sum(values)
         for name, part in (("train", train), ("val", val))
         for what, values in (("pictures", part.images), ("labels", part.labels))
     }
@@ -249,7 +248,7 @@ def train_network(
         try:
             check_finite({"train_loss": loss}, training.average.module, f"epoch {training.epoch}")
         except NotFinite as ended:
-            ended.last = _last(training, load_checkpoint(checkpoint, around, accept))
+            ended.last = training.averaged_at(load_checkpoint(checkpoint, around, accept))
             raise
         log.add(row)
         left = training.seconds / training.epoch * (s.epochs - training.epoch)
@@ -278,11 +277,3 @@ def _check(train: ImageSet, val: ImageSet, settings: NetworkSettings) -> None:
                 f"settings.{key} must be less than the pictures' side of {side} pixels, not"
                 f" {getattr(settings, key)}"
             )
-
-
-def _last(training: NetworkTraining, state: dict[str, Any] | None) -> nn.Module | None:
-    """The average of the weights in a checkpoint."""
-    if state is None:
-        return None
-    training.load_state_dict(state)
-    return training.average.module.eval()

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from invset.files.images import ImageSet, to_float
+from invset.files.sums import short_sum
 from invset.nets.network import Network
 from invset.nets.upconv import UpConv
 from invset.nets.weights import checksum
@@ -23,7 +24,6 @@ from invset.training.checkpoint import (
     Log,
     NotFinite,
     check_finite,
-    fingerprint,
     load_checkpoint,
     save_checkpoint,
     structure,
@@ -83,19 +83,13 @@ def train_generator(
             try:
                 check_finite(row, training.averaged, f"step {training.step}")
             except NotFinite as ended:
-                ended.last = _last(training, load_checkpoint(out / "checkpoint.pt", around, accept))
+                ended.last = training.averaged_at(
+                    load_checkpoint(out / "checkpoint.pt", around, accept)
+                )
                 raise
             _write(training, row, val, log, out)
             held = {**training.state_dict(), "log": log.rows}
             save_checkpoint(out / "checkpoint.pt", held, around)
-    return training.averaged.eval()
-
-
-def _last(training: GeneratorTraining, state: dict[str, Any] | None) -> UpConv | None:
-    """The average of the weights in a checkpoint."""
-    if state is None:
-        return None
-    training.load_state_dict(state)
     return training.averaged.eval()
 
 
@@ -111,8 +105,8 @@ def _config(training: GeneratorTraining, train: ImageSet, val: ImageSet) -> dict
     return {
         **settings,
         **compared,
-        "train's pictures": fingerprint(train.images),
-        "val's pictures": fingerprint(val.images),
+        "train's pictures": short_sum(train.images),
+        "val's pictures": short_sum(val.images),
         "network": _told(training.network),
         "encoder": training.encoder,
         "model": structure(training.generator),
