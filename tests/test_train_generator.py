@@ -16,7 +16,9 @@ from torch import nn
 from toys import seeded, two_classes
 
 from invset.commands.train_generator import main
+from invset.config.commands import OPTIONS
 from invset.config.compose import compose
+from invset.config.validate import check_own
 from invset.errors import InvsetError
 from invset.nets.embedded import upconv_generator
 from invset.nets.mini import LAYER_ALIASES, MiniNet
@@ -429,6 +431,7 @@ def test_settings_that_make_no_sense(changed, told):
 def command(*words):
     cfg = compose("train_generator", words)
     OmegaConf.resolve(cfg)
+    check_own(cfg, OPTIONS["train generator"])  # as every command is
     main(cfg)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from invset.config.commands import OBJECTIVES
 from invset.files.job_list import jobs_of
+from invset.files.reading import read_json
 
 #: How a run ended -> its exit code; 3 where samples are missing.
 _CODES = {"reached": 0, "interrupted": 130}
@@ -46,4 +46,4 @@ def objective(name: str, folder: Path) -> float:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path, "how a job ended", "run it again") if path.is_file() else None

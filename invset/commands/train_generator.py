@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
-from invset.core.options import Bounds, check_option
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
 from invset.files.owner import locked
@@ -98,14 +97,10 @@ def _train(
 
 
 def _check_parts(cfg: DictConfig) -> None:
-    """Raise `InvsetError` for parts that can't be built, or for shares that are none."""
+    """Raise `InvsetError` for parts that can't be built."""
     with torch.device("meta"):
         UpConv(1, **OmegaConf.to_container(cfg.model, resolve=True))  # type: ignore[arg-type]
         Discriminator(1, cfg.discriminator)
-    for key in ("variance", "share"):
-        check_option(f"prior.{key}", cfg.prior[key], "float", Bounds(above=0, at_most=1), 0.95)
-    if cfg.data.limit is not None:
-        check_option("data.limit", cfg.data.limit, "int", Bounds(at_least=1), 1000)
 
 
 def _comparator(cfg: DictConfig, device: torch.device) -> Comparator | None:

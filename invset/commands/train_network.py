@@ -23,7 +23,6 @@ from invset.nets.weights import save_mini
 from invset.report.curves import plot_log
 from invset.training.checkpoint import NotFinite
 from invset.training.classification import NetworkSettings, accuracy, train_network
-from invset.training.sets import check_classes
 
 
 def main(cfg: DictConfig) -> None:
@@ -38,7 +37,6 @@ def main(cfg: DictConfig) -> None:
 
 def _train(cfg: DictConfig, settings: NetworkSettings, out: RunDir, device: torch.device) -> None:
     train, val = (read_pictures(cfg.data[part], cfg.data.size) for part in ("train", "val"))
-    check_classes(train, val)
     # a file that can't be read is told before training
     labels = class_names(cfg.data.names, train.classes)
     pixels = to_float(train.images[:10_000])

@@ -84,7 +84,7 @@ class CompareOptions:
 
     out: str = "outputs/compare"
     use: Sequence[str] = field(default_factory=lambda: ["stream", "two_stage"])
-    n: int = option(100, at_least=1)
+    n: int = option(100, at_least=1, at_most=10**9)
     seeds: Sequence[int] = field(default_factory=lambda: [0])
     reference: str | None = "auto"
     encoder: str | None = None
@@ -100,13 +100,19 @@ class SpectrumOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorOptions(SpectrumOptions):
+class Region:
+    """The natural region that is fitted to codes."""
+
+    variance: float = option(0.98, above=0, at_most=1)
+    share: float = option(0.95, above=0, at_most=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorOptions(SpectrumOptions, Region):
     """Of ``configs/fit_prior.yaml``."""
 
     limit: int | None = option(20_000, at_least=1)
     encoder: str | None = None
-    variance: float = option(0.98, above=0, at_most=1)
-    share: float = option(0.95, above=0, at_most=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,14 +146,6 @@ class CountedPictures(Pictures):
     """What a generator learns from."""
 
     limit: int | None = option(None, at_least=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Region:
-    """The natural region that is fitted after a generator's training."""
-
-    variance: float = option(0.98, above=0, at_most=1)
-    share: float = option(0.95, above=0, at_most=1)
 
 
 @dataclass(frozen=True, kw_only=True)

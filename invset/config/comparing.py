@@ -12,7 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 from invset.config.compose import compose, own_dir
 from invset.config.validate import check_components, several
 from invset.core.checks import check_range, is_whole
-from invset.core.options import Bounds, check_option
 from invset.errors import InvsetError, did_you_mean
 
 
@@ -21,7 +20,6 @@ def check_compare(cfg: DictConfig) -> None:
     _listed(cfg, "use", "samplers", "'use=[stream,two_stage]'", lambda one: isinstance(one, str))
     whole = "whole numbers from 0, below 2^63"
     _listed(cfg, "seeds", whole, "'seeds=[0,1]'", lambda one: is_whole(one) and one < 2**63)
-    check_option("n", cfg.n, "int", Bounds(at_least=1, at_most=10**9), 100)
     form = "fractions= holds ranges by name: 'fractions={low: [0.25, 0.4], top: [0.95, 1.1]}'"
     if not isinstance(cfg.fractions, DictConfig) or not len(cfg.fractions):
         raise InvsetError(f"{form}, not {cfg.fractions}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
+from invset.files.reading import reading
 from invset.files.tensors import read_tensors, write_tensors
 
 PARTS = tuple(field.name for field in fields(CodePrior))
@@ -32,16 +33,12 @@ def read_prior(path: str | Path) -> CodePrior:
             f"{path} is not a prior: it holds {sorted(tensors)}, a prior holds {sorted(PARTS)}"
         )
     parts = {name: tensor.float() for name, tensor in tensors.items()}
-    long, dim = (*parts["basis"].shape, 0, 0)[:2]
-    shapes = {"mean": (long,), "basis": (long, dim), "deviation": (dim,), "radius": ()}
-    odd = next((name for name in PARTS if parts[name].shape != shapes[name]), None)
-    odd = odd or next((name for name in PARTS if not parts[name].isfinite().all()), None)
-    if odd or not dim:
-        raise InvsetError(
-            f"{path} is a damaged prior: look at its {odd or 'basis'}; make it anew with: invset"
-            " fit prior"
-        )
-    return CodePrior(**parts)
+    with reading(path, "a prior", "make it anew with: invset fit prior"):
+        prior = CodePrior(**parts)  # which looks at their shapes
+        odd = next((name for name in PARTS if not parts[name].isfinite().all()), None)
+        if odd or not prior.dim:
+            raise ValueError(f"look at its {odd or 'basis'}")
+        return prior
 
 
 def load_prior(path: str | Path | None, code_dim: int) -> CodePrior | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from invset.analysis.discover import figures
 from invset.errors import InvsetError
+from invset.files.reading import reading, regular_file
 from invset.report.table import Line, markdown
 
 #: Which run it is, as it was typed; ``unit`` is the neuron by its layer's path and its number.
@@ -27,6 +28,8 @@ NAMED = {"sampler": "method", "fractions": "range"}
 
 #: The question of a run. Layers and neurons have several names, so ``unit`` stands for both.
 QUESTION = ("method", "unit", "range", "seed", *SHARED, *NAMED)
+
+_HINT = "no run can be added to it. Repair it, move it elsewhere, or type out= and another folder"
 
 _TEXTS = {*KEY, *SHARED, *NAMED, "status"} - {"seed", "n"}
 
@@ -57,11 +60,9 @@ def read_runs(table: Path) -> list[dict[str, str]]:
     """
     if not table.exists():
         return []
-    try:
+    with reading(regular_file(table, "runs", _HINT), "runs of a comparison", _HINT):
         content = table.read_bytes().decode("utf-8")
         header, *rows = [*csv.reader(io.StringIO(content, newline=""), strict=True)] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _refused(table, f"can't be read ({error})") from error
     known = columns()
     if header != known:
         raise _refused(
@@ -80,10 +81,7 @@ def read_runs(table: Path) -> list[dict[str, str]]:
 
 
 def _refused(table: Path, why: str) -> InvsetError:
-    return InvsetError(
-        f"{table} {why}; no run can be added to it. Repair it, move it elsewhere, or type out= and"
-        " another folder"
-    )
+    return InvsetError(f"{table} {why}; {_HINT}")
 
 
 def _odd(header: Sequence[str]) -> str:
