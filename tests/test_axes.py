@@ -90,7 +90,8 @@ def test_square_maps_are_known_and_others_are_asked_for() -> None:
         return torch.cat([x, x], 1)[:, :3]
 
     assert Network(Bare(doubled), image_size=8).axis("maps") == "first"
-    network = Network(Bare(doubled), image_size=(8, 12))
+    assert Network(Bare(doubled), image_size=(8, 12)).axis("maps") == "first"
+    network = Network(Bare(doubled), image_size=3)
     with pytest.raises(InvsetError, match=r"network\.axes=\{maps: last\}', or first"):
         find(network, Neuron("maps", 1))
     known = Network(Bare(doubled), image_size=(8, 12), axes={"maps": "first"})
@@ -111,3 +112,46 @@ def test_every_call_of_a_module_is_a_layer() -> None:
     assert torch.equal(taps["act#2.input"], taps["tokens"])
     with pytest.raises(InvsetError, match="act#3 of network is not part of its forward pass"):
         network.taps(x, ["act#3"])
+
+
+class Product(nn.Module):
+    """A linear layer of one's own, on the last axis."""
+
+    def __init__(self, n: int, units: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n, units))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight
+
+
+class Own(nn.Module):
+    """Only the first layer is PyTorch's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 24, 4, stride=4)
+        self.mlp = Product(24, 48)
+        self.pool = nn.Module()
+        self.pool.forward = lambda x: x[:, ::2, ::2]  # type: ignore[method-assign,assignment]
+        self.row = nn.Flatten(2)
+        self.fc = Product(24, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.pool(self.mlp(x.permute(0, 2, 3, 1)))
+        return self.fc(self.row(x).mean(2)) + y.mean()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 48), (30, 41)])
+def test_sides_of_maps_tell_what_modules_do_not(size: tuple[int, int]) -> None:
+    network = Network(Own(), image_size=size)
+    height, width = size[0] // 4, size[1] // 4
+    assert {name: network.axis(name) for name in ("mlp", "pool", "row")} == {
+        "mlp": "last",
+        "pool": "last",
+        "row": "first",
+    }
+    assert network.shape("mlp") == (48, height, width)
+    assert network.shape("pool") == (48, -(-height // 2), -(-width // 2))
+    assert network.shape("row") == (height * width, 24)

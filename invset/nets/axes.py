@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,12 +47,13 @@ class Call:
     made: Tensor
 
 
-def find_axes(calls: Sequence[Call]) -> dict[str, str | None]:
+def find_axes(calls: Sequence[Call], given: Tensor) -> dict[str, str | None]:
     """Path of each call, and with ``.input`` behind it of what entered -> `FIRST`, `LAST`, or None
     where it can't be told. Tensors of fewer than three axes are left out.
 
     Args:
         calls: of one pass, in the order in which they ended.
+        given: its input.
     """
     known: dict[object, str] = {}
     for call in calls:
@@ -64,7 +66,7 @@ def find_axes(calls: Sequence[Call]) -> dict[str, str | None]:
     held = [(call.path, call.made) for call in calls]
     held += [(f"{call.path}.input", call.given) for call in calls if call.given is not None]
     large = [(path, tensor) for path, tensor in held if tensor.ndim > 2]
-    rest = _Rest.of([(tensor, known.get(_key(tensor))) for _, tensor in large])
+    rest = _Rest.of([(tensor, known.get(_key(tensor))) for _, tensor in large], given)
     return {path: known.get(_key(tensor)) or rest.of_shape(tensor) for path, tensor in large}
 
 
@@ -95,39 +97,63 @@ class _Rest:
 
     Attributes:
         kinds: number of axes -> where channels lie in the tensors that are known.
-        sides: height and width of the maps that are known.
+        sides: height and width of the maps that are known, and of the input.
+        rows: channels and positions of each of these maps, if its positions were in one row.
+        input: height and width, if it has them.
     """
 
     kinds: dict[int, set[str]]
     sides: set[tuple[int, ...]]
+    rows: set[tuple[int, int]]
+    input: tuple[int, ...]
 
     @classmethod
-    def of(cls, held: Sequence[tuple[Tensor, str | None]]) -> _Rest:
+    def of(cls, held: Sequence[tuple[Tensor, str | None]], given: Tensor) -> _Rest:
         kinds: dict[int, set[str]] = {}
-        sides = set()
+        input_ = tuple(given.shape[2:]) if given.ndim == 4 else ()
+        sides = {input_}
+        rows = set()
         for tensor, axis in held:
-            if axis is not None:
-                kinds.setdefault(tensor.ndim, set()).add(axis)
-                sides.add(tuple(tensor.shape[2:] if axis == FIRST else tensor.shape[1:-1]))
-        return cls(kinds, sides)
+            if axis is None:
+                continue
+            kinds.setdefault(tensor.ndim, set()).add(axis)
+            if tensor.ndim == 4:
+                channels, *maps = tensor[0].movedim(0 if axis == FIRST else -1, 0).shape
+                sides.add(tuple(maps))
+                rows.add((channels, math.prod(maps)))
+        return cls(kinds, sides, rows, input_)
 
     def of_shape(self, tensor: Tensor) -> str | None:
         kinds = self.kinds.get(tensor.ndim, set())
-        if len(kinds) == 1:
-            return next(iter(kinds))
+        usual = next(iter(kinds)) if len(kinds) == 1 else None
+        if tensor.ndim == 3:
+            turned = tuple(tensor.shape[1:]) in self.rows, tuple(tensor.shape[:0:-1]) in self.rows
+            return _either(*turned) or usual or LAST  # tokens
         if tensor.ndim != 4:
-            return LAST  # tokens
+            return usual or LAST
         first = tuple(tensor.shape[2:])
         last = tuple(tensor.shape[1:-1])
-        told = [(first in self.sides, last in self.sides), (_square(first), _square(last))]
-        for is_first, is_last in told:
-            if is_first != is_last:
-                return FIRST if is_first else LAST
+        return (
+            _either(self._are_sides(first), self._are_sides(last))
+            or usual
+            or _either(first in self.sides, last in self.sides)
+        )
+
+    def _are_sides(self, pair: tuple[int, ...]) -> bool:
+        """Whether they are sides of maps: of known ones, or of the input's divided by one number
+        and rounded.
+        """
+        if pair in self.sides or not self.input:
+            return pair in self.sides
+        (a, b), (height, width) = pair, self.input
+        return (a - 1) * width < (b + 1) * height and (b - 1) * height < (a + 1) * width
+
+
+def _either(first: bool, last: bool) -> str | None:
+    """The axis of which alone something holds."""
+    if first == last:
         return None
-
-
-def _square(sides: tuple[int, ...]) -> bool:
-    return len(set(sides)) == 1
+    return FIRST if first else LAST
 
 
 def check_axis(layer: str, axis: str) -> str:

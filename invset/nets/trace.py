@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from invset.nets.axes import Call, find_axes
+from invset.nets.taps import in_this_thread
 
 #: Folders whose frames are not a user's own.
 _NOT_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
@@ -99,7 +100,7 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
 
     try:
         for path, module in modules.items():
-            handles.append(module.register_forward_hook(note(path)))
+            handles.append(module.register_forward_hook(in_this_thread(note(path))))
         returned = modules[""](blank)
     finally:
         for handle in handles:
@@ -116,7 +117,7 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
         _linear(modules, ended, maker),
         earlier[-1] if earlier else None,
         tuple(dict.fromkeys(path for path, output, _ in ended if output.ndim > 2)),
-        find_axes(calls),
+        find_axes(calls, blank),
         counts,
     )
 

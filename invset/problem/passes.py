@@ -108,10 +108,15 @@ def _compiled(evaluate: Evaluate) -> Evaluate:
     """`evaluate`, compiled when it is first called."""
     from torch._functorch import config
 
-    # a sampler differentiates one pass several times, so a backward pass may not reuse what the
-    # forward pass saved
-    config.donated_buffer = False
-    return torch.compile(evaluate)
+    compiled: Evaluate = torch.compile(evaluate)
+
+    def step(codes: Tensor) -> tuple[Tensor, Tensor]:
+        # a sampler differentiates one pass several times, so a backward pass may not reuse what the
+        # forward pass saved
+        with config.patch(donated_buffer=False):
+            return compiled(codes)
+
+    return step
 
 
 @contextmanager
