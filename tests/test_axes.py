@@ -111,3 +111,89 @@ def test_every_call_of_a_module_is_a_layer() -> None:
     assert torch.equal(taps["act#2.input"], taps["tokens"])
     with pytest.raises(InvsetError, match="act#3 of network is not part of its forward pass"):
         network.taps(x, ["act#3"])
+
+
+class Own(nn.Module):
+    """Code of a person's own, without parts."""
+
+    def __init__(self, how: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.how(x)
+
+
+def behind(channels: int, how: Callable[[Tensor], Tensor]) -> Network:
+    """Maps of 8x8 by a convolution, then somebody's own code."""
+    mean = Own(lambda x: x.flatten(1).mean(1, keepdim=True))
+    stem = nn.Conv2d(3, channels, 4, stride=4)
+    return Network(nn.Sequential(stem, Own(how), mean, nn.Linear(1, 4)), image_size=32)
+
+
+@pytest.mark.parametrize(
+    ("channels", "how", "axis", "units"),
+    [
+        (16, lambda x: x.permute(0, 2, 3, 1) @ torch.ones(16, 24), "last", 24),
+        (9, lambda x: x * x.sigmoid(), "first", 9),
+        (16, lambda x: x.flatten(2), "first", 16),
+        (16, lambda x: x.flatten(2).transpose(1, 2), "last", 16),
+    ],
+)
+def test_sides_of_known_maps_tell_of_code_of_ones_own(
+    channels: int, how: Callable[[Tensor], Tensor], axis: str, units: int
+) -> None:
+    network = behind(channels, how)
+    assert network.axis("1") == axis
+    assert network.units("1") == units
+
+
+@pytest.mark.parametrize(
+    ("channels", "how"),
+    [
+        (8, lambda x: x.permute(0, 2, 3, 1).relu()),
+        (8, lambda x: x.permute(0, 2, 3, 1).contiguous()),
+        (64, lambda x: x.flatten(2)),
+    ],
+)
+def test_equal_sides_from_code_of_ones_own_are_asked_for(
+    channels: int, how: Callable[[Tensor], Tensor]
+) -> None:
+    with pytest.raises(InvsetError, match=r"network\.axes=\{1: last\}', or first"):
+        behind(channels, how).units("1")
+
+
+def test_equal_sides_behind_modules_of_pytorch_are_not_asked_for() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(8, 8, 1)
+            self.act = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(x + self.conv(x))
+
+    stem = nn.Conv2d(3, 8, 4, stride=4)
+    network = Network(nn.Sequential(stem, Residual(), nn.ReLU()), image_size=32)
+    assert [network.axis(layer) for layer in ("1", "1.act", "2")] == ["first"] * 3
+
+
+def test_default_layer_is_the_call_that_makes_the_output() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 6, 4, stride=4)
+            self.act = nn.ReLU()
+            self.fc = nn.Linear(6, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(self.fc(self.act(self.conv(x)).mean((2, 3))))
+
+    module = Shared()
+    network = Network(module, image_size=32)
+    assert (network.output, network.encoder) == ("act#2", "fc.input")
+    assert network.units(network.output) == 10
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(network.taps(x, [network.output])["act#2"], module(x))
+    with pytest.raises(InvsetError, match="2 labels, but its output act#2 has 10 units"):
+        Network(module, image_size=32, labels=["a", "b"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from torch import Tensor, nn
 
@@ -64,8 +65,12 @@ def find_axes(calls: Sequence[Call]) -> dict[str, str | None]:
     held = [(call.path, call.made) for call in calls]
     held += [(f"{call.path}.input", call.given) for call in calls if call.given is not None]
     large = [(path, tensor) for path, tensor in held if tensor.ndim > 2]
+    turned = {_key(call.made) for call in calls if _may_turn(call) and _key(call.made) not in known}
     rest = _Rest.of([(tensor, known.get(_key(tensor))) for _, tensor in large])
-    return {path: known.get(_key(tensor)) or rest.of_shape(tensor) for path, tensor in large}
+    return {
+        path: known.get(_key(tensor)) or (None if _key(tensor) in turned else rest.of_shape(tensor))
+        for path, tensor in large
+    }
 
 
 def _of_module(module: nn.Module) -> str | None:
@@ -82,7 +87,16 @@ def _kept_by(call: Call, known: Mapping[object, str]) -> str | None:
     """A module without parts that keeps the shape, as activations do, keeps the axis."""
     if call.given is None or any(call.module.children()) or call.given.shape != call.made.shape:
         return None
-    return known.get(_key(call.given))
+    return None if _may_turn(call) else known.get(_key(call.given))
+
+
+def _may_turn(call: Call) -> bool:
+    """Whether nothing tells in which order a module left its axes: code of a person's own, without
+    parts, that makes a tensor of equal sides.
+    """
+    own = not type(call.module).__module__.startswith("torch.nn.")
+    equal = call.made.ndim > 2 and len(set(call.made.shape[1:])) == 1
+    return own and equal and not any(call.module.children())
 
 
 def _key(tensor: Tensor) -> object:
@@ -112,18 +126,23 @@ class _Rest:
         return cls(kinds, sides)
 
     def of_shape(self, tensor: Tensor) -> str | None:
-        kinds = self.kinds.get(tensor.ndim, set())
-        if len(kinds) == 1:
-            return next(iter(kinds))
-        if tensor.ndim != 4:
-            return LAST  # tokens
-        first = tuple(tensor.shape[2:])
-        last = tuple(tensor.shape[1:-1])
-        told = [(first in self.sides, last in self.sides), (_square(first), _square(last))]
+        """By the sides of known maps first; what is alike in both readings, by other layers."""
+        shape = tuple(tensor.shape[1:])
+        if len(shape) == 2:
+            areas = {prod(sides) for sides in self.sides if len(sides) == 2}
+            told = [(shape[1] in areas, shape[0] in areas)]
+        else:
+            told = [
+                (shape[1:] in self.sides, shape[:-1] in self.sides),
+                (_square(shape[1:]), _square(shape[:-1])),
+            ]
         for is_first, is_last in told:
             if is_first != is_last:
                 return FIRST if is_first else LAST
-        return None
+        kinds = self.kinds.get(tensor.ndim, set())
+        if len(kinds) == 1:
+            return next(iter(kinds))
+        return LAST if len(shape) == 2 and not told[0][0] else None
 
 
 def _square(sides: tuple[int, ...]) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from invset.nets.axes import Call, find_axes
+from invset.nets.taps import each_call
 
 #: Folders whose frames are not a user's own.
 _NOT_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
@@ -24,11 +25,12 @@ class Trace:
     """One pass.
 
     Attributes:
-        maker: path of the innermost module whose tensor the module returns, unchanged but for axes
-            of length 1; None: no module made it.
+        maker: the innermost module whose tensor the module returns, unchanged but for axes of
+            length 1; None: no module made it. As all that follow: a path, with ``#2`` behind it
+            where it is the second of several calls.
         linear: path of the linear layer whose input is the last encoding: `maker` if it is linear,
-            else the linear layer that ran last; None: none ran, or that one runs several times.
-        before: path of the part that ended last before `maker` began to count; None: there is none.
+            else the linear layer that ran last; None: none ran.
+        before: the part that ended last before `maker` began to count; None: there is none.
         axes: path of each layer of maps or tokens -> where its channels lie, or None where that
             can't be told (`invset.nets.axes`).
         calls: path of each module that gave a tensor -> how often it was called.
@@ -82,6 +84,7 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
     # tensors are kept, as the number of one that is freed may be another's; with its version, which
     # work in place would raise
     ended: list[tuple[str, Tensor, int]] = []
+    numbers: list[int] = []
     calls: list[Call] = []
     counts: dict[str, int] = {}
     handles = []
@@ -91,6 +94,7 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
             if isinstance(output, Tensor):
                 ended.append((path, output, _version(output)))
                 counts[path] = counts.get(path, 0) + 1
+                numbers.append(counts[path])
                 number = f"#{counts[path]}" if counts[path] > 1 else ""
                 first = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
                 calls.append(Call(f"{path}{number}", module, first, output))
@@ -104,18 +108,25 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
     finally:
         for handle in handles:
             handle.remove()
-    # the whole ended last; what it returns is looked for among its parts
-    ended = [one for one in ended if one[0]]
+    # the whole may end within itself; what it returns is looked for among its parts
+    rows = [(i, path) for i, (path, *_) in enumerate(ended) if path]
+    made = next((i for i, _ in rows if _same(returned, *ended[i][1:])), None)
     counts.pop("", None)
-    made = [i for i, one in enumerate(ended) if _same(returned, *one[1:])]
-    maker = ended[made[0]][0] if made else None
-    parts = {path for path, module in modules.items() if not any(module.children())}
-    earlier = [path for path, *_ in ended[: made[0] if made else None] if path in parts]
+
+    def name(i: int) -> str:
+        path = ended[i][0]
+        return each_call(path, counts[path])[numbers[i] - 1]
+
+    lines = [i for i, path in rows if isinstance(modules[path], nn.Linear)]
+    lines = [made] if made in lines else lines
+    earlier = [
+        i for i, path in rows if (made is None or i < made) and not any(modules[path].children())
+    ]
     return Trace(
-        maker,
-        _linear(modules, ended, maker),
-        earlier[-1] if earlier else None,
-        tuple(dict.fromkeys(path for path, output, _ in ended if output.ndim > 2)),
+        None if made is None else name(made),
+        name(lines[-1]) if lines else None,
+        name(earlier[-1]) if earlier else None,
+        tuple(dict.fromkeys(path for path, output, _ in ended if path and output.ndim > 2)),
         find_axes(calls),
         counts,
     )
@@ -140,15 +151,6 @@ def _layout(x: Tensor) -> tuple[object, ...]:
     """Where the numbers lie in memory, whatever axes of length 1 there are beside the first."""
     axes = [axis for axis in zip(x.shape, x.stride(), strict=True) if axis[0] != 1]
     return (x.storage_offset(), *axes)
-
-
-def _linear(
-    modules: Mapping[str, nn.Module], ended: list[tuple[str, Tensor, int]], maker: str | None
-) -> str | None:
-    if maker is not None and isinstance(modules[maker], nn.Linear):
-        return maker
-    ran = [path for path, *_ in ended if isinstance(modules[path], nn.Linear)]
-    return ran[-1] if ran and ran.count(ran[-1]) == 1 else None
 
 
 def told(error: BaseException) -> str:
