@@ -4,6 +4,7 @@ what it returns.
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,11 @@ from invset.nets.axes import Call, find_axes
 from invset.nets.taps import each_call
 
 #: Folders whose frames are not a user's own.
-_NOT_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+_NOT_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<")
+
+#: Folders of what is installed, and of Python's own modules, which may hold these.
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib")})
+_PYTHON = sysconfig.get_path("stdlib")
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,10 @@ def told(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError):  # which says itself where
         frames = traceback.StackSummary()
-    own = [frame for frame in frames if not frame.filename.startswith((*_NOT_OWN, "<"))]
+    others = [frame for frame in frames if not frame.filename.startswith(_NOT_OWN)]
+    own = [one for one in others if not one.filename.startswith((*_INSTALLED, _PYTHON))]
+    # what is installed is told of where nothing else is a user's
+    own = own or [one for one in others if one.filename.startswith(_INSTALLED)]
     first = str(error).strip().split("\n")[0].rstrip(".")
     words = f"{type(error).__name__}: {first}" if first else type(error).__name__
     if not own:
