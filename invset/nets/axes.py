@@ -30,21 +30,30 @@ _ON_FIRST = (
 _ON_LAST = (nn.Linear, nn.Embedding)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
     """One call of a module in a pass.
 
     Attributes:
-        path: of the module; with ``#2`` behind it, its second call.
+        path: of the module.
+        number: of its calls, this one with them.
         module: that was called.
         given: its first input, if that is a tensor.
         made: its output.
+        version: of the output at the end of the call; work in place raises it.
     """
 
     path: str
+    number: int
     module: nn.Module
     given: Tensor | None
     made: Tensor
+    version: int
+
+    @property
+    def layer(self) -> str:
+        """The path; with ``#2`` behind it, of a second call."""
+        return f"{self.path}#{self.number}" if self.number > 1 else self.path
 
 
 def find_axes(calls: Sequence[Call], given: Tensor) -> dict[str, str | None]:
@@ -63,11 +72,15 @@ def find_axes(calls: Sequence[Call], given: Tensor) -> dict[str, str | None]:
             says = axis if tensor is call.made else _of_module(call.module)
             if tensor is not None and tensor.ndim > 2 and says:
                 known.setdefault(_key(tensor), says)
-    held = [(call.path, call.made) for call in calls]
-    held += [(f"{call.path}.input", call.given) for call in calls if call.given is not None]
+    held = [(call.layer, call.made) for call in calls]
+    held += [(f"{call.layer}.input", call.given) for call in calls if call.given is not None]
     large = [(path, tensor) for path, tensor in held if tensor.ndim > 2]
+    turned = {_key(call.made) for call in calls if _may_turn(call) and _key(call.made) not in known}
     rest = _Rest.of([(tensor, known.get(_key(tensor))) for _, tensor in large], given)
-    return {path: known.get(_key(tensor)) or rest.of_shape(tensor) for path, tensor in large}
+    return {
+        path: known.get(_key(tensor)) or (None if _key(tensor) in turned else rest.of_shape(tensor))
+        for path, tensor in large
+    }
 
 
 def _of_module(module: nn.Module) -> str | None:
@@ -84,7 +97,16 @@ def _kept_by(call: Call, known: Mapping[object, str]) -> str | None:
     """A module without parts that keeps the shape, as activations do, keeps the axis."""
     if call.given is None or any(call.module.children()) or call.given.shape != call.made.shape:
         return None
-    return known.get(_key(call.given))
+    return None if _may_turn(call) else known.get(_key(call.given))
+
+
+def _may_turn(call: Call) -> bool:
+    """Whether nothing tells in which order a module left its axes: code of a person's own, without
+    parts, that makes a tensor of equal sides.
+    """
+    own = not type(call.module).__module__.startswith("torch.nn.")
+    equal = call.made.ndim > 2 and len(set(call.made.shape[1:])) == 1
+    return own and equal and not any(call.module.children())
 
 
 def _key(tensor: Tensor) -> object:
@@ -124,20 +146,17 @@ class _Rest:
         return cls(kinds, sides, rows, input_)
 
     def of_shape(self, tensor: Tensor) -> str | None:
+        """By the sides of known maps first; what is alike in both readings, by other layers."""
+        shape = tuple(tensor.shape[1:])
         kinds = self.kinds.get(tensor.ndim, set())
         usual = next(iter(kinds)) if len(kinds) == 1 else None
         if tensor.ndim == 3:
-            turned = tuple(tensor.shape[1:]) in self.rows, tuple(tensor.shape[:0:-1]) in self.rows
-            return _either(*turned) or usual or LAST  # tokens
+            turned = shape in self.rows, shape[::-1] in self.rows
+            return _either(*turned) or usual or (None if all(turned) else LAST)  # tokens
         if tensor.ndim != 4:
             return usual or LAST
-        first = tuple(tensor.shape[2:])
-        last = tuple(tensor.shape[1:-1])
-        return (
-            _either(self._are_sides(first), self._are_sides(last))
-            or usual
-            or _either(first in self.sides, last in self.sides)
-        )
+        told = _either(self._are_sides(shape[1:]), self._are_sides(shape[:-1]))
+        return told or usual or _either(shape[1:] in self.sides, shape[:-1] in self.sides)
 
     def _are_sides(self, pair: tuple[int, ...]) -> bool:
         """Whether they are sides of maps: of known ones, or of the input's divided by one number

@@ -213,7 +213,7 @@ class Network:
 
     def channels(self, layer: str, shape: Sequence[int]) -> int:
         """The same of a layer of known shape, as `shape` gives it."""
-        if len(shape) == 3 and self.axis(layer) is None:
+        if len(shape) > 1 and self.axis(layer) is None:
             listed = "x".join(map(str, shape))
             raise InvsetError(
                 f"on which axis of layer {layer} ({listed}) the channels lie can't be told; type"

@@ -64,6 +64,12 @@ def check_plain(module: nn.Module, what: str) -> None:
             f"{what} gives a module of torch.jit, whose layers can't be read; give the"
             " torch.nn.Module that it was made from"
         )
+    jit = [path for path, one in module.named_modules() if isinstance(one, torch.jit.ScriptModule)]
+    if jit:
+        raise InvsetError(
+            f"{what} has a part of torch.jit, {jit[0]}, whose layers can't be read; put the"
+            " torch.nn.Module that it was made from in its place"
+        )
     if any(is_lazy(one) for one in module.parameters()):
         raise InvsetError(
             f"{what} gives layers that have no weights yet (torch.nn.Lazy…); call the module"
