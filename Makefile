@@ -44,7 +44,7 @@ test: $(STAMP)  ## run the tests
 # Environments of their own; uv resolves to the lowest versions, which pip can't.
 test-lowest: $(STAMP)  ## run the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv
-	test -x .venv-lowest/bin/python || $(BIN)/uv venv -q --python "$(BIN)/python" .venv-lowest
+	test -x .venv-lowest/bin/python || $(BIN)/uv venv -q --seed --python "$(BIN)/python" .venv-lowest
 	$(BIN)/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev]'
 	OMP_NUM_THREADS=1 .venv-lowest/bin/python $(PYTEST)
 
