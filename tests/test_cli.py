@@ -231,6 +231,10 @@ MISTAKES = {
         "z2=4",
         "limits=60",
     ],
+    "runtime has several options; type each by its name, runtime.NAME=VALUE": ["runtime=[1]"],
+    "mini_network() got an unexpected keyword argument 'labels'; leave that option out": [
+        *("network=mini", "neuron=1", "z1=3", "z2=4", "+network.labels=9")
+    ],
     "sampler.walk must be a number above 0 and at most 1, or null, not 2.0; for example": [
         "neuron=1",
         "z1=3",

@@ -433,6 +433,15 @@ def test_a_loss_that_is_not_finite_ends_a_training(tmp_path, monkeypatch):
         trained(tmp_path / "huge", lr=1e30)
 
 
+@pytest.mark.parametrize("command", ["network", "generator"])
+@pytest.mark.parametrize("word", ["model=wide", "settings=5", "model=${oc.env:HOME}"])
+def test_a_word_for_several_options_is_a_sentence(command, word, tmp_path, monkeypatch, capsys):
+    words = [f"data.{part}={tmp_path}" for part in ("train", "val")]
+    assert typed(monkeypatch, "train", command, *words, f"out={tmp_path / 'out'}", word) == 2
+    key = word.partition("=")[0]
+    assert f"{key} has several options, which {key}=" in capsys.readouterr().err
+
+
 def test_whole_numbers_stay_means(tmp_path, monkeypatch, capsys):
     for part in ("train", "val"):
         pictures(tmp_path / part, "bc", 10 if part == "train" else 2)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from invset.commands.pictures import read_pictures
 from invset.config import build
+from invset.config.validate import check_several
 from invset.core.checks import is_number
 from invset.errors import InvsetError
 from invset.files.images import to_float
@@ -29,6 +30,7 @@ def main(cfg: DictConfig) -> None:
     """Train, fold the batch norm, and write ``network.safetensors``."""
     out = RunDir(cfg.out)
     device = build.choose_device(cfg.device)
+    check_several(cfg, "model", "settings")
     settings = hydra.utils.instantiate(cfg.settings)
     _check_model(cfg)  # before pictures are read, which takes a while
     with locked(out.path, "or type out= and another folder"):

@@ -64,6 +64,9 @@ def one_sentence(error: Exception, command: str) -> str:
             return _no_key(cause, command)
         if isinstance(cause, ValidationError) and (told := _no_value(cause)):
             return told
+    merged = re.match(r"Error merging override ([^=]+)=", str(error))
+    if merged:
+        return f"{merged[1]} has several options; type each by its name, {merged[1]}.NAME=VALUE"
     text = " ".join(next(filter(None, map(str, _causes(error)))).split())
     for end in _ENDS:
         text = text.split(end)[0]
@@ -80,7 +83,10 @@ def _raised(target: str, error: BaseException) -> str:
     """What a class or function of ``_target_`` raises, and where."""
     from invset.nets.trace import told  # which imports torch, as what is made here does
 
-    return f"{target} raises {told(error)}; mend it there, or type another _target_"
+    # an option that was typed with + before it
+    foreign = isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
+    remedy = "leave that option out" if foreign else "mend it there"
+    return f"{target} raises {told(error)}; {remedy}, or type another _target_"
 
 
 def _no_override(word: str) -> str:

@@ -65,6 +65,21 @@ def check_components(cfg: DictConfig, whole: bool = True) -> None:
             options[key].check(f"{path}{key}", part[key])
 
 
+def check_several(cfg: DictConfig, *keys: str) -> None:
+    """Raise `InvsetError` where a word, a number or a list stands for several options.
+
+    Args:
+        cfg: a command's configuration.
+        keys: of parts that hold options.
+    """
+    for key in keys:
+        if not isinstance(cfg[key], DictConfig):
+            raise InvsetError(
+                f"{key} has several options, which {key}={cfg[key]} can't stand for; type each by"
+                f" its name, {key}.NAME=VALUE"
+            )
+
+
 def check_own(cfg: DictConfig, options: type, before: str = "") -> None:
     """Raise `InvsetError` for values that a command's own options can't have.
 
