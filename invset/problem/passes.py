@@ -8,13 +8,11 @@ plain modules, and it alone decides what is a sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from invset.core.products import products
 from invset.core.target import Evaluate
 from invset.problem.free_memory import free_memory
 from invset.problem.graphs import Recorded
@@ -59,7 +57,8 @@ class Passes:
     def __call__(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         differentiable = torch.is_grad_enabled() and codes.requires_grad
         if differentiable and self.runtime.cuda_graphs:
-            return self._replay(codes)
+            with products(self.runtime.products):  # the backward pass is recorded here, too
+                return self._replay(codes)
         if differentiable and self.portions.untried(len(codes)):
             found = self.portions.attempt(self._with_precision, codes)
             if found is not None:
@@ -80,14 +79,14 @@ class Passes:
         """
         low = self.runtime.autocast == "bf16"
         with (
-            tf32(self.device, self.runtime.autocast == "tf32"),
+            products(self.runtime.products),
             torch.autocast(self.device.type, torch.bfloat16, enabled=low),
         ):
             f, e = self._step(codes)
         return f.to(codes), e.to(codes)
 
     def _measured(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        with tf32(self.device, False):
+        with products("float32"):
             return self._plain(codes)
 
 
@@ -112,22 +111,6 @@ def _compiled(evaluate: Evaluate) -> Evaluate:
     # forward pass saved
     config.donated_buffer = False
     return torch.compile(evaluate)
-
-
-@contextmanager
-def tf32(device: torch.device, allowed: bool) -> Iterator[None]:
-    """Products in TensorFloat-32 or, as PyTorch does not by itself in convolutions, in float32."""
-    if device.type != "cuda":
-        yield
-        return
-    cudnn = torch.backends.cudnn
-    matmul = torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 def channels_last_pays(runtime: Runtime, device: torch.device, side: int) -> bool:

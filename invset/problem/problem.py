@@ -21,7 +21,7 @@ from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.in_views import InViews, Scales
 from invset.problem.intersection import check_meeting, several
 from invset.problem.neuron import ANY, Neuron, find
-from invset.problem.passes import Passes, channels_last_pays, portions_of, tf32, to_channels_last
+from invset.problem.passes import Passes, channels_last_pays, portions_of, to_channels_last
 from invset.problem.readout import Readout
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
@@ -119,10 +119,6 @@ class Problem:
         self.encoder_network.resolve(self.encoder)
         for neuron in self.neurons:
             self.network.resolve(neuron.layer)
-        with tf32(self.network.device, False):
-            return self._first_passes()
-
-    def _first_passes(self) -> dict[str, tuple[int, ...]]:
         name = self.generator.name
         self.generator, x, self.notes = first_inputs(
             self.generator, self.medium, self.network.device, self.stochastic
@@ -265,6 +261,7 @@ class Problem:
             self.layer(),
             self._moving(),
             self.readout.passes,
+            self.runtime.products,
         )
 
     def _moving(self) -> Moving | None:

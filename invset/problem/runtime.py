@@ -83,6 +83,11 @@ class Runtime:
         """Whether a pass that will be differentiated measures in float32 too."""
         return self.autocast == "off"
 
+    @property
+    def products(self) -> str:
+        """How passes that will be differentiated take products of float32 numbers."""
+        return "tf32" if self.autocast == "tf32" else "float32"
+
     def check_device(self, device: torch.device) -> None:
         """Raise `InvsetError` for options that need CUDA elsewhere."""
         if device.type == "cuda":

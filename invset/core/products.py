@@ -1,0 +1,73 @@
+"""How products of float32 numbers are taken: in float32, or rounded to TensorFloat-32 before.
+
+PyTorch asks its settings when a kernel runs, so forward and backward passes are both to be inside
+of `products`. By itself it takes convolutions on CUDA in TensorFloat-32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+import torch
+
+#: The settings of PyTorch from 2.9 on, outer ones before those that follow them. In this order a
+#: setting that only follows another one need not be touched, and goes on to follow it.
+_SETTINGS = (
+    "backends",
+    "backends.cudnn",
+    "backends.mkldnn",
+    "backends.cudnn.conv",
+    "backends.cudnn.rnn",
+    "backends.cuda.matmul",
+    "backends.mkldnn.conv",
+    "backends.mkldnn.rnn",
+    "backends.mkldnn.matmul",
+)
+
+
+@contextmanager
+def products(kind: str) -> Iterator[None]:
+    """Take products in one way until the context ends; then settings are as they were.
+
+    It is a decorator, too. The settings hold in all threads.
+
+    Args:
+        kind: "float32", or "tf32", which GPUs alone know.
+    """
+    undo: list[Callable[[], None]] = []
+    try:
+        if hasattr(torch.backends, "fp32_precision"):
+            _set("tf32" if kind == "tf32" else "ieee", undo)
+        else:
+            _set_as_before(kind == "tf32", undo)
+        yield
+    finally:
+        for one in reversed(undo):
+            one()
+
+
+@cache
+def _holders() -> list[Any]:
+    return [attrgetter(name)(torch) for name in _SETTINGS]
+
+
+def _set(precision: str, undo: list[Callable[[], None]]) -> None:
+    for holder in _holders():
+        before = holder.fp32_precision
+        if before != precision:
+            undo.append(lambda to=holder, old=before: setattr(to, "fp32_precision", old))
+            holder.fp32_precision = precision
+
+
+def _set_as_before(allowed: bool, undo: list[Callable[[], None]]) -> None:
+    """The same by the settings that PyTorch had before 2.9."""
+    convolution = torch.backends.cudnn.allow_tf32
+    product = torch.get_float32_matmul_precision()
+    undo.append(lambda: setattr(torch.backends.cudnn, "allow_tf32", convolution))
+    undo.append(lambda: torch.set_float32_matmul_precision(product))
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
