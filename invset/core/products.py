@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any
 
@@ -59,7 +59,7 @@ def _set(precision: str, undo: list[Callable[[], None]]) -> None:
     for holder in _holders():
         before = holder.fp32_precision
         if before != precision:
-            undo.append(lambda to=holder, old=before: setattr(to, "fp32_precision", old))
+            undo.append(partial(setattr, holder, "fp32_precision", before))
             holder.fp32_precision = precision
 
 
@@ -67,7 +67,7 @@ def _set_as_before(allowed: bool, undo: list[Callable[[], None]]) -> None:
     """The same by the settings that PyTorch had before 2.9."""
     convolution = torch.backends.cudnn.allow_tf32
     product = torch.get_float32_matmul_precision()
-    undo.append(lambda: setattr(torch.backends.cudnn, "allow_tf32", convolution))
-    undo.append(lambda: torch.set_float32_matmul_precision(product))
+    undo.append(partial(setattr, torch.backends.cudnn, "allow_tf32", convolution))
+    undo.append(partial(torch.set_float32_matmul_precision, product))
     torch.backends.cudnn.allow_tf32 = allowed
     torch.set_float32_matmul_precision("high" if allowed else "highest")

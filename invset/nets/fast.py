@@ -195,7 +195,10 @@ class ChannelNorm(nn.LocalResponseNorm):
 
 
 class _Normalized(torch.autograd.Function):
+    # CUDA's autocast takes powers in float32 and convolutions in bfloat16, the CPU's leaves both as
+    # they come; a backward pass, outside of autocast, can't mix them
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)
     def forward(ctx: Any, x: Tensor, band: Tensor, beta: float, k: float) -> Tensor:
         scale = F.conv2d(x.square(), band) + k
         factor = scale.pow(-beta)
@@ -204,6 +207,7 @@ class _Normalized(torch.autograd.Function):
         return x * factor
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cuda")
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
         x, band, scale, factor = ctx.saved_tensors
         direct = gradient * factor
