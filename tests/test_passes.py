@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from cases import cube, linear, plain_set, run, seeded
+from fake_device import FakeCuda
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -21,9 +22,10 @@ from invset.core.kept import Kept
 from invset.core.space import CodePrior
 from invset.core.target import Evaluate, Seen, Target
 from invset.errors import InvsetError
+from invset.nets.embedded import mini_generator, mini_network
 from invset.nets.generator import Generator
 from invset.nets.network import Network
-from invset.problem.passes import Passes, channels_last_pays
+from invset.problem.passes import Passes, layout_of
 from invset.problem.problem import Neuron, Problem
 from invset.problem.runtime import Runtime
 from invset.samplers.base import Sampler, Status
@@ -316,17 +318,35 @@ def test_channels_last_changes_no_value(layout: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "side", "choice", "pays"),
+    ("device", "side", "choice", "wanted"),
     [
-        ("cpu", 227, "auto", True),
-        ("cpu", 32, "auto", False),
-        ("cuda", 227, "auto", False),
-        ("cuda", 32, True, True),
-        ("cpu", 227, False, False),
+        ("cpu", 227, "auto", torch.channels_last),
+        ("cpu", 32, "auto", None),  # as they come
+        ("cuda", 227, "auto", torch.contiguous_format),
+        ("cuda", 32, True, torch.channels_last),
+        ("cpu", 227, False, torch.contiguous_format),
     ],
 )
-def test_where_channels_last_pays(device: str, side: int, choice: bool | str, pays: bool) -> None:
-    assert channels_last_pays(Runtime(channels_last=choice), torch.device(device), side) is pays
+def test_how_maps_are_laid_out(
+    device: str, side: int, choice: bool | str, wanted: torch.memory_format | None
+) -> None:
+    assert layout_of(Runtime(channels_last=choice), torch.device(device), side) is wanted
+
+
+@pytest.mark.parametrize(
+    ("device", "choice", "last"),
+    [("cpu", "auto", True), ("cpu", False, False), ("cuda", "auto", False), ("cuda", True, True)],
+)
+def test_the_embedded_pair_is_laid_out_for_its_device(
+    device: str, choice: bool | str, last: bool
+) -> None:
+    with FakeCuda():
+        pair = mini_network(device=device), mini_generator(device=device)
+        made = Problem(*pair, neurons=[Neuron("fc8", 8)], runtime=Runtime(channels_last=choice))
+        f, _ = made.evaluate(torch.zeros(2, pair[1].code_dim, device=device))
+        weight = made.network.module.conv2.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) is last
+        assert f.device.type == device
 
 
 @pytest.mark.slow

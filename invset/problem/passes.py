@@ -113,15 +113,20 @@ def _compiled(evaluate: Evaluate) -> Evaluate:
     return torch.compile(evaluate)
 
 
-def channels_last_pays(runtime: Runtime, device: torch.device, side: int) -> bool:
-    """Whether maps are to be laid out as N, H, W, C, for images with `side` pixels a side; "auto"
-    knows CPUs only.
+def layout_of(runtime: Runtime, device: torch.device, side: int) -> torch.memory_format | None:
+    """How weights of convolutions, and with them maps, are to be laid out in memory, for images
+    with `side` pixels a side; None: as they are.
+
+    "auto" knows CPUs. Elsewhere it takes PyTorch's own layout, also for weights that come with the
+    package, which are laid out for CPUs.
     """
-    if runtime.channels_last == "auto":
-        return device.type == "cpu" and side >= WIDE
-    return bool(runtime.channels_last)
+    if runtime.channels_last != "auto":
+        return torch.channels_last if runtime.channels_last else torch.contiguous_format
+    if device.type != "cpu":
+        return torch.contiguous_format
+    return torch.channels_last if side >= WIDE else None
 
 
-def to_channels_last(module: nn.Module) -> None:
-    """Lay out the weights of convolutions as N, H, W, C; maps follow. Values stay the same."""
-    module.to(memory_format=torch.channels_last)
+def lay_out(module: nn.Module, layout: torch.memory_format) -> None:
+    """Lay out the weights of convolutions; maps follow. Values stay the same."""
+    module.to(memory_format=layout)  # type: ignore[call-overload]

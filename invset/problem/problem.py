@@ -21,7 +21,7 @@ from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.in_views import InViews, Scales
 from invset.problem.intersection import check_meeting, several
 from invset.problem.neuron import ANY, Neuron, find
-from invset.problem.passes import Passes, channels_last_pays, portions_of, to_channels_last
+from invset.problem.passes import Passes, lay_out, layout_of, portions_of
 from invset.problem.readout import Readout
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
@@ -88,9 +88,10 @@ class Problem:
         self.portions = portions_of(self.runtime, network.device)
         self._passes = self._passes_of(self._evaluate)
         side = self.encoder_network.side or network.side
-        if channels_last_pays(self.runtime, network.device, side):
+        layout = layout_of(self.runtime, network.device, side)
+        if layout is not None:
             for module in self._modules():
-                to_channels_last(module)
+                lay_out(module, layout)
         ends = torch.tensor([n.range for n in self.neurons], device=network.device)
         self.range = ActivationRange(*ends.float().unbind(1))
         self.robust = (robust or Robust()).resolved(

@@ -33,7 +33,7 @@ class Runtime:
             backward pass, so that memory is that of these alone. "auto": all, or as many as half of
             the free memory holds; None: all.
         channels_last: weights of convolutions, and with them all maps, as N, H, W, C in memory;
-            "auto": where it was found to pay (`invset.problem.passes.channels_last_pays`).
+            "auto": where it was found to pay (`invset.problem.passes.layout_of`).
 
     Raises:
         InvsetError: an unknown choice.
