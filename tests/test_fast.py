@@ -193,3 +193,37 @@ def test_normalisation_is_differentiated_under_the_autocast_of_cuda(inside: bool
         assert gradient.dtype is torch.float32
         near = (on_host(gradient) - expected).norm() / expected.norm()
         assert near < 0.02, "bfloat16 has 8 bits"
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_frozen_weights_are_cast_once_for_autocast(device: str, bias: bool) -> None:
+    torch.manual_seed(0)
+    dense = Dense(7, 5, bias=bias).requires_grad_(False)
+    x = torch.randn(3, 7)
+
+    def low(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+        here = x.to(device).requires_grad_()
+        with torch.autocast(device, torch.bfloat16):
+            y = layer(here)
+        return on_host((y.detach(), torch.autograd.grad(y.float().square().sum(), here)[0]))
+
+    with FakeCuda() as cuda:
+        dense.to(device)
+        plain = nn.Linear(7, 5, bias=bias).to(device).requires_grad_(False)
+        plain.load_state_dict(dense.state_dict())
+        for _ in range(2):
+            assert all(map(torch.equal, low(dense), low(plain)))
+        if device == "cuda":
+            cuda.clear()
+            low(dense)
+            kept = cuda.kernels["_to_copy"]
+            low(plain)
+            assert cuda.kernels["_to_copy"] - kept == kept + 1 + bias
+    if device == "cpu":
+        dense.weight.mul_(2)
+        assert torch.equal(low(dense)[0], low(dense.requires_grad_())[0]), "the present weights"
+        with torch.autocast("cpu", torch.bfloat16):
+            dense(x).float().sum().backward()
+        assert dense.weight.grad is not None
+        assert torch.equal(dense(x), F.linear(x, dense.weight, dense.bias)), "float32 again"

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from invset.api import InverseSetSampler
 from invset.core.kept import Kept
+from invset.core.products import products
 from invset.core.space import CodePrior
 from invset.core.target import Evaluate, Seen, Target
 from invset.errors import InvsetError
@@ -70,9 +71,18 @@ def small(device: str = "cpu") -> tuple[Network, Generator]:
     )
 
 
-def problem(ends: tuple[float, float] = (0.0, 1.0), device: str = "cpu", **runtime: Any) -> Problem:
-    network, generator = small(device)
-    return Problem(network, generator, neurons=[Neuron("6", 2, ends)], runtime=Runtime(**runtime))
+def problem(
+    ends: tuple[float, float] = (0.0, 1.0),
+    device: str = "cpu",
+    eight_bit: bool = True,
+    **runtime: Any,
+) -> Problem:
+    return Problem(
+        *small(device),
+        neurons=[Neuron("6", 2, ends)],
+        eight_bit=eight_bit,
+        runtime=Runtime(**runtime),
+    )
 
 
 def codes(count: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Tensor:
@@ -378,12 +388,14 @@ def test_compiled_passes_give_the_same(autocast: str) -> None:
     ],
 )
 def test_options_on_cuda_are_near_float32(options: dict[str, Any], near: float) -> None:
-    exact, other = problem(device="cuda"), problem(device="cuda", **options)
+    # another kernel rounds otherwise by 1e-7, but flips 8 bits of some pixel: f moves by 4e-4 here
+    exact = problem(device="cuda", eight_bit=False)
+    other = problem(device="cuda", eight_bit=False, **options)
     for seed in range(6):  # a graph is recorded at the third pass of a size, and replayed
         c = torch.randn(8, CODE_DIM, generator=seeded(seed)).cuda()
-        for found, expected in zip(
-            gradients(other.evaluate, c), gradients(exact.evaluate, c), strict=True
-        ):
+        with products("float32"):  # backward passes, too, as in a run
+            pairs = zip(gradients(other.evaluate, c), gradients(exact.evaluate, c), strict=True)
+        for found, expected in pairs:
             assert (found - expected).norm() < near * expected.norm()
         with torch.no_grad():
             torch.testing.assert_close(other.evaluate(c), exact.evaluate(c), rtol=1e-4, atol=1e-4)
