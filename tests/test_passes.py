@@ -15,6 +15,7 @@ import torch
 from cases import cube, linear, plain_set, run, seeded
 from fake_device import FakeCuda
 from torch import Tensor, nn
+from torch._functorch import config as functorch_config
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from invset.api import InverseSetSampler
@@ -365,6 +366,7 @@ def test_the_embedded_pair_is_laid_out_for_its_device(
 @pytest.mark.parametrize("autocast", ["off", "bf16"])
 def test_compiled_passes_give_the_same(autocast: str) -> None:
     torch._dynamo.reset()
+    before = functorch_config.donated_buffer
     c = codes(6)
     expected = gradients(problem().evaluate, c)
     near = 1e-5 if autocast == "off" else 0.2  # fused, bfloat16 rounds elsewhere
@@ -372,6 +374,7 @@ def test_compiled_passes_give_the_same(autocast: str) -> None:
         gradients(problem(autocast=autocast, compile=True).evaluate, c), expected, strict=True
     ):
         assert (found - exact).norm() <= near * exact.norm()
+    assert functorch_config.donated_buffer is before  # the caller's
 
 
 @pytest.mark.gpu
