@@ -128,6 +128,18 @@ def test_what_was_set_before_the_present_settings_is_put_back(
         holder.fp32_precision = "none"
 
 
+@pytest.mark.parametrize("old", ["highest", "high", "medium"])
+def test_the_old_name_goes_on_to_be_readable(old: str) -> None:
+    torch.set_float32_matmul_precision(old)
+    try:
+        before = settings()
+        with products("tf32"):  # torch.compile asks for it
+            assert torch.get_float32_matmul_precision() == "high"
+        assert settings() == before
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 @needs_present
 def test_a_setting_that_follows_another_goes_on_to_follow_it() -> None:
     with products("float32"):

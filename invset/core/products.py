@@ -28,6 +28,9 @@ _SETTINGS = (
     "backends.mkldnn.matmul",
 )
 
+#: Those of them that had one name together before.
+_NAMED = ("backends.cuda.matmul", "backends.mkldnn.matmul")
+
 
 @contextmanager
 def products(kind: str) -> Iterator[None]:
@@ -51,16 +54,34 @@ def products(kind: str) -> Iterator[None]:
 
 
 @cache
-def _holders() -> list[Any]:
-    return [attrgetter(name)(torch) for name in _SETTINGS]
+def _holders(names: tuple[str, ...]) -> list[Any]:
+    return [attrgetter(name)(torch) for name in names]
 
 
 def _set(precision: str, undo: list[Callable[[], None]]) -> None:
-    for holder in _holders():
+    old = _old_name() if precision == "tf32" else None
+    named = _holders(_NAMED) if old else []
+    alone = ["tf32" if one.fp32_precision == "tf32" else "none" for one in named]
+    for holder in _holders(_SETTINGS):
         before = holder.fp32_precision
         if before != precision:
             undo.append(partial(setattr, holder, "fp32_precision", before))
             holder.fp32_precision = precision
+    if old in ("highest", "medium"):
+        # torch.compile asks by the old name, which fails where the two do not agree; setting it
+        # makes settings that followed others stand alone
+        for holder, value in zip(named, alone, strict=True):
+            undo.append(partial(setattr, holder, "fp32_precision", value))
+        undo.append(partial(torch.set_float32_matmul_precision, old))
+        torch.set_float32_matmul_precision("high")
+
+
+def _old_name() -> str | None:
+    """How products are taken by the name before 2.9; None where a program has mixed the names."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
 
 
 def _set_as_before(allowed: bool, undo: list[Callable[[], None]]) -> None:

@@ -263,7 +263,7 @@ class Problem:
             self.layer(),
             self._moving(),
             self.readout.passes,
-            self.runtime.products,
+            products=self.runtime.products,
         )
 
     def _moving(self) -> Moving | None:
