@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +40,27 @@ def listening() -> Iterator[None]:
     finally:
         for number in heard:
             signal.signal(number, before[number])
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Let signals wait until it ends: for what must not be left half-way, and is short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # exceptions of signals are raised in the main thread alone
+        return
+    came: list[int] = []
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    heard = [number for number in numbers if callable(before[number])]
+    try:
+        for number in heard:
+            signal.signal(number, lambda one, _frame: came.append(one))
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
+        for number in came:
+            signal.raise_signal(number)
 
 
 def received() -> bool:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from fake_device import FakeCuda, on_host
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -164,3 +165,65 @@ def test_layers_of_others_stay() -> None:
 def test_embedded_pair_is_fast() -> None:
     assert Dense in kinds(mini_network().module)
     assert Dense in kinds(mini_generator().module)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["after autocast", "in autocast"])
+def test_normalisation_is_differentiated_under_the_autocast_of_cuda(inside: bool) -> None:
+    layers = [
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.LocalResponseNorm(5, alpha=0.5, beta=0.75, k=1.0),
+        nn.Conv2d(8, 4, 3),
+    ]
+    torch.manual_seed(0)
+    net = accelerate(nn.Sequential(*layers)).requires_grad_(False)
+    x = torch.randn(2, 3, 9, 9)
+    there = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(net(there).square().sum(), there)
+    with FakeCuda():
+        net.to("cuda")
+        here = x.to("cuda").requires_grad_()
+        with torch.autocast("cuda", torch.bfloat16):
+            found = net(here)
+            scalar = found.float().square().sum()
+            if inside:
+                (gradient,) = torch.autograd.grad(scalar, here)
+        if not inside:
+            (gradient,) = torch.autograd.grad(scalar, here)
+        assert found.dtype is torch.bfloat16
+        assert gradient.dtype is torch.float32
+        near = (on_host(gradient) - expected).norm() / expected.norm()
+        assert near < 0.02, "bfloat16 has 8 bits"
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_frozen_weights_are_cast_once_for_autocast(device: str, bias: bool) -> None:
+    torch.manual_seed(0)
+    dense = Dense(7, 5, bias=bias).requires_grad_(False)
+    x = torch.randn(3, 7)
+
+    def low(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+        here = x.to(device).requires_grad_()
+        with torch.autocast(device, torch.bfloat16):
+            y = layer(here)
+        return on_host((y.detach(), torch.autograd.grad(y.float().square().sum(), here)[0]))
+
+    with FakeCuda() as cuda:
+        dense.to(device)
+        plain = nn.Linear(7, 5, bias=bias).to(device).requires_grad_(False)
+        plain.load_state_dict(dense.state_dict())
+        for _ in range(2):
+            assert all(map(torch.equal, low(dense), low(plain)))
+        if device == "cuda":
+            cuda.clear()
+            low(dense)
+            kept = cuda.kernels["_to_copy"]
+            low(plain)
+            assert cuda.kernels["_to_copy"] - kept == kept + 1 + bias
+    if device == "cpu":
+        dense.weight.mul_(2)
+        assert torch.equal(low(dense)[0], low(dense.requires_grad_())[0]), "the present weights"
+        with torch.autocast("cpu", torch.bfloat16):
+            dense(x).float().sum().backward()
+        assert dense.weight.grad is not None
+        assert torch.equal(dense(x), F.linear(x, dense.weight, dense.bias)), "float32 again"

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from invset.core.products import products
 from invset.errors import InvsetError
 
 
@@ -15,8 +16,9 @@ def own_context() -> Iterator[None]:
     """Compute in float32, on the devices that are named, with gradients where they are asked for.
 
     It undoes what holds in this thread alone: `no_grad`, `inference_mode`, `autocast`, a default
-    device. The caller's random numbers go on as if none had been drawn. A default type holds in all
-    threads, so that it can't be set back for one.
+    device. Products are taken in float32, in all threads, until it ends. The caller's random
+    numbers go on as if none had been drawn. A default type holds in all threads, so that it can't
+    be set back for one.
 
     Raises:
         InvsetError: the default type is not float32.
@@ -31,6 +33,7 @@ def own_context() -> Iterator[None]:
         stack.enter_context(torch.random.fork_rng(_initialised()))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(products("float32"))
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from invset.core.gradient import gradient
+from invset.core.products import products
 from invset.core.ranges import ActivationRange
 from invset.core.space import Region
 from invset.errors import InvsetError
@@ -133,6 +134,7 @@ class Target:
         layer: the layer of the neuron, if there is one neuron and it is a unit.
         moving: the neurons in moving views, if they are robust.
         passes: passes of the network that one code takes, of which robust neurons need several.
+        products: how backward passes take products, as `invset.core.products` names it.
         meter: counts every pass.
     """
 
@@ -143,6 +145,7 @@ class Target:
     layer: Layer | None = None
     moving: Moving | None = None
     passes: int = 1
+    products: str = "float32"
     meter: Meter = field(default_factory=Meter, compare=False)
 
     @property
@@ -206,7 +209,8 @@ class Target:
         Raises:
             InvsetError: there is no gradient.
         """
-        found = gradient(scalar, seen.u, keep)
+        with products(self.products):
+            found = gradient(scalar, seen.u, keep)
         self.meter.backwards += len(seen.u) * seen.passes
         return found
 

@@ -101,14 +101,19 @@ class Dense(nn.Linear):
     frozen; the result is the same.
 
     Weights that are trained, on another device, in another type or on another kind of processor go
-    the way of `nn.Linear`. Weights changed in place or replaced are packed anew at the next pass.
+    the way of `nn.Linear`; under autocast a copy of frozen ones in its type is kept, which it would
+    make anew in each pass. Weights changed in place or replaced are packed, or copied, anew at the
+    next pass.
     """
 
     _packed: tuple[tuple[int, int], Tensor, Tensor] | None = None
+    _low: tuple[tuple[Any, ...], Tensor, Tensor | None] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or not self._can_be_packed(x):
+        if torch.compiler.is_compiling():
             return F.linear(x, self.weight, self.bias)
+        if not self._can_be_packed(x):
+            return F.linear(x, *self._as_autocast(x.device.type))
         weight = self.weight.detach()
         state = weight.data_ptr(), weight._version
         if self._packed is None or self._packed[0] != state:
@@ -126,8 +131,23 @@ class Dense(nn.Linear):
         )
         return frozen and usual and PACKING_PAYS
 
+    def _as_autocast(self, device: str) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias, as autocast on a kind of device gives them to a product."""
+        held = [self.weight] if self.bias is None else [self.weight, self.bias]
+        cast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        frozen = not any(one.requires_grad or one.dtype is not torch.float32 for one in held)
+        if not (cast and frozen):
+            return self.weight, self.bias
+        kind = torch.get_autocast_dtype(device)
+        state = kind, device, *((one.data_ptr(), one._version) for one in held)
+        if self._low is None or self._low[0] != state:
+            low = [one.detach().to(kind) for one in held]
+            self._low = state, low[0], low[1] if len(low) > 1 else None
+        return self._low[1:]
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_packed": None}  # packed weights can't be copied
+        # packed weights can't be copied, others need not be
+        return {**self.__dict__, "_packed": None, "_low": None}
 
 
 class _Product(torch.autograd.Function):
@@ -195,7 +215,10 @@ class ChannelNorm(nn.LocalResponseNorm):
 
 
 class _Normalized(torch.autograd.Function):
+    # CUDA's autocast takes powers in float32 and convolutions in bfloat16, the CPU's leaves both as
+    # they come; a backward pass, outside of autocast, can't mix them
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)
     def forward(ctx: Any, x: Tensor, band: Tensor, beta: float, k: float) -> Tensor:
         scale = F.conv2d(x.square(), band) + k
         factor = scale.pow(-beta)
@@ -204,6 +227,7 @@ class _Normalized(torch.autograd.Function):
         return x * factor
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cuda")
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
         x, band, scale, factor = ctx.saved_tensors
         direct = gradient * factor

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from invset.core.products import products
 from invset.nets.network import Network
 from invset.problem.neuron import locate, read_all
 from invset.problem.robust import Robust
@@ -77,6 +78,7 @@ def in_views(
     return _in_batches(network, inputs, read, batch_size, progress)
 
 
+@products("float32")
 def _in_batches(
     network: Network,
     inputs: Tensor,

@@ -6,40 +6,71 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from invset.core.target import Evaluate
+from invset.interrupt import waiting
 
 #: Runs the function and returns what repeats it, and the tensors that it gave, which each
-#: repetition writes over.
-Recorder = Callable[
-    [Callable[[], tuple[Tensor, ...]]], tuple[Callable[[], None], tuple[Tensor, ...]]
-]
+#: repetition writes over. What repeats another function may follow, whose memory it shares.
+Recorder = Callable[..., tuple[Callable[[], None], tuple[Tensor, ...]]]
 
 #: Passes of one batch size before it is recorded: sizes that come once, at the end of a run, are
 #: not worth it.
 SEEN = 2
 
+#: Sizes whose recordings are kept, each with the memory of its passes: K, and the rest that the
+#: last part of n codes has.
+MOST = 2
+
+
+class _Graph:
+    """Kernels that were recorded; a call launches them again."""
+
+    def __init__(self) -> None:
+        self.graph = torch.cuda.CUDAGraph()
+
+    def __call__(self) -> None:
+        self.graph.replay()
+
 
 def record_cuda(
-    function: Callable[[], tuple[Tensor, ...]],
-) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
-    """Record on CUDA; what libraries set up at their first calls must not be part of it, so there
-    are some before.
+    function: Callable[[], tuple[Tensor, ...]], beside: _Graph | None = None
+) -> tuple[_Graph, tuple[Tensor, ...]]:
+    """Record on CUDA, on the device of what the function gives.
+
+    Args:
+        function: it is called three times before, so that what libraries set up then is no part of
+            the recording.
+        beside: shares its memory with this recording: what only the one or the other needs while
+            it runs.
     """
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            function()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = function()
-    return graph.replay, outputs
+    device = function()[0].device
+    stream = _stream(device)
+    recorded = _Graph()
+    pool = None if beside is None else beside.graph.pool()
+    with torch.cuda.device(device):
+        stream.wait_stream(torch.cuda.current_stream())
+        # on this stream outside, too: where a recording fails, its own context does not leave it
+        with torch.cuda.stream(stream):
+            for _ in range(2):
+                function()
+            with waiting(), torch.cuda.graph(recorded.graph, pool=pool, stream=stream):
+                outputs = function()
+        torch.cuda.current_stream().wait_stream(stream)
+    return recorded, outputs
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """Of all recordings on a device: a backward pass runs on the stream of its forward pass, and
+    PyTorch's own stream for recordings is that of the device that recorded first.
+    """
+    return torch.cuda.Stream(device)
 
 
 class _Recording:
@@ -51,7 +82,8 @@ class _Recording:
             self.forward, (f, e) = record(lambda: function(self.codes))
             self.gradients = torch.zeros_like(f), torch.zeros_like(e)
             self.backward, (self.gradient,) = record(
-                lambda: torch.autograd.grad((f, e), self.codes, self.gradients, retain_graph=True)
+                lambda: torch.autograd.grad((f, e), self.codes, self.gradients, retain_graph=True),
+                self.forward,
             )
         self.outputs = f, e
         self.passes = 0
@@ -105,6 +137,10 @@ class Recorded:
         self._seen[size] += 1
         if self._seen[size] <= SEEN:
             return self.function(codes)
-        if size not in self._recordings:
-            self._recordings[size] = _Recording(self.function, codes, self.record)
-        return _Replay.apply(codes, self._recordings[size])
+        recording = self._recordings.pop(size, None)
+        if recording is None:
+            while len(self._recordings) >= MOST:  # their memory is free for the new one
+                del self._recordings[next(iter(self._recordings))]
+            recording = _Recording(self.function, codes, self.record)
+        self._recordings[size] = recording  # behind those that were used before
+        return _Replay.apply(codes, recording)

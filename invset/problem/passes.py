@@ -8,13 +8,11 @@ plain modules, and it alone decides what is a sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from invset.core.products import products
 from invset.core.target import Evaluate
 from invset.errors import InvsetError
 from invset.problem.free_memory import free_memory
@@ -65,7 +63,8 @@ class Passes:
         if differentiable and self._flat is not None:
             raise InvsetError(self._flat)
         if differentiable and self.runtime.cuda_graphs:
-            return self._replay(codes)
+            with products(self.runtime.products):  # the backward pass is recorded here, too
+                return self._replay(codes)
         if differentiable and self.portions.untried(len(codes)):
             found = self.portions.attempt(self._with_precision, codes)
             if found is not None:
@@ -86,14 +85,14 @@ class Passes:
         """
         low = self.runtime.autocast == "bf16"
         with (
-            tf32(self.device, self.runtime.autocast == "tf32"),
+            products(self.runtime.products),
             torch.autocast(self.device.type, torch.bfloat16, enabled=low),
         ):
             f, e = self._step(codes)
         return f.to(codes), e.to(codes)
 
     def _measured(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        with tf32(self.device, False):
+        with products("float32"):
             return self._plain(codes)
 
 
@@ -125,31 +124,20 @@ def _compiled(evaluate: Evaluate) -> Evaluate:
     return step
 
 
-@contextmanager
-def tf32(device: torch.device, allowed: bool) -> Iterator[None]:
-    """Products in TensorFloat-32 or, as PyTorch does not by itself in convolutions, in float32."""
-    if device.type != "cuda":
-        yield
-        return
-    cudnn = torch.backends.cudnn
-    matmul = torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
+def layout_of(runtime: Runtime, device: torch.device, side: int) -> torch.memory_format | None:
+    """How weights of convolutions, and with them maps, are to be laid out in memory, for images
+    with `side` pixels a side; None: as they are.
 
-
-def channels_last_pays(runtime: Runtime, device: torch.device, side: int) -> bool:
-    """Whether maps are to be laid out as N, H, W, C, for images with `side` pixels a side; "auto"
-    knows CPUs only.
+    "auto" knows CPUs. Elsewhere it takes PyTorch's own layout, also for weights that come with the
+    package, which are laid out for CPUs.
     """
-    if runtime.channels_last == "auto":
-        return device.type == "cpu" and side >= WIDE
-    return bool(runtime.channels_last)
+    if runtime.channels_last != "auto":
+        return torch.channels_last if runtime.channels_last else torch.contiguous_format
+    if device.type != "cpu":
+        return torch.contiguous_format
+    return torch.channels_last if side >= WIDE else None
 
 
-def to_channels_last(module: nn.Module) -> None:
-    """Lay out the weights of convolutions as N, H, W, C; maps follow. Values stay the same."""
-    module.to(memory_format=torch.channels_last)
+def lay_out(module: nn.Module, layout: torch.memory_format) -> None:
+    """Lay out the weights of convolutions; maps follow. Values stay the same."""
+    module.to(memory_format=layout)  # type: ignore[call-overload]

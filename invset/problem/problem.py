@@ -21,7 +21,7 @@ from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.in_views import InViews, Scales
 from invset.problem.intersection import check_meeting, several
 from invset.problem.neuron import ANY, Neuron, find
-from invset.problem.passes import Passes, channels_last_pays, portions_of, tf32, to_channels_last
+from invset.problem.passes import Passes, lay_out, layout_of, portions_of
 from invset.problem.readout import Readout
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
@@ -89,9 +89,10 @@ class Problem:
         self.portions = portions_of(self.runtime, network.device)
         self._passes = self._passes_of(self._evaluate)
         side = self.encoder_network.side or network.side
-        if channels_last_pays(self.runtime, network.device, side):
+        layout = layout_of(self.runtime, network.device, side)
+        if layout is not None:
             for module in self._modules():
-                to_channels_last(module)
+                lay_out(module, layout)
         ends = torch.tensor([n.range for n in self.neurons], device=network.device)
         self.range = ActivationRange(*ends.float().unbind(1))
         pictures = isinstance(self.medium, Image8Bit)
@@ -119,10 +120,6 @@ class Problem:
         self.encoder_network.resolve(self.encoder)
         for neuron in self.neurons:
             self.network.resolve(neuron.layer)
-        with tf32(self.network.device, False):
-            return self._first_passes()
-
-    def _first_passes(self) -> dict[str, tuple[int, ...]]:
         name = self.generator.name
         self.generator, x, self.notes = first_inputs(
             self.generator, self.medium, self.network.device, self.stochastic
@@ -266,6 +263,7 @@ class Problem:
             self.layer(),
             self._moving(),
             self.readout.passes,
+            products=self.runtime.products,
         )
 
     def _moving(self) -> Moving | None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from invset.core.products import products
 from invset.core.space import Region
 from invset.core.target import Meter
 from invset.core.values import ByValue
 from invset.problem.in_views import Scales
-from invset.problem.passes import tf32
 from invset.problem.problem import Problem
 from invset.progress import Progress, quiet
 from invset.samplers.base import Column, Status
@@ -88,6 +88,7 @@ class Result(ByValue):
 
 
 @torch.no_grad()
+@products("float32")
 def finish(
     problem: Problem,
     region: Region,
@@ -106,11 +107,10 @@ def finish(
     scales = []
     # an empty tensor splits into one empty part, which no module has to take
     for batch in codes.split(problem.portions.at_a_time(batch_size)) if len(codes) else ():
-        with tf32(codes.device, False):
-            x = problem.generator(batch)
-            before.append(problem.look(x)[0])
-            inputs.append(problem.medium.store(x))
-            f, e, on_scales = problem.measure(problem.medium.restore(inputs[-1]))
+        x = problem.generator(batch)
+        before.append(problem.look(x)[0])
+        inputs.append(problem.medium.store(x))
+        f, e, on_scales = problem.measure(problem.medium.restore(inputs[-1]))
         after.append(f)
         encodings.append(e)
         scales.append(on_scales)

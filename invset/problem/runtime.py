@@ -33,7 +33,7 @@ class Runtime:
             backward pass, so that memory is that of these alone. "auto": all, or as many as half of
             the free memory holds; None: all.
         channels_last: weights of convolutions, and with them all maps, as N, H, W, C in memory;
-            "auto": where it was found to pay (`invset.problem.passes.channels_last_pays`).
+            "auto": where it was found to pay (`invset.problem.passes.layout_of`).
 
     Raises:
         InvsetError: an unknown choice.
@@ -82,6 +82,11 @@ class Runtime:
     def exact(self) -> bool:
         """Whether a pass that will be differentiated measures in float32 too."""
         return self.autocast == "off"
+
+    @property
+    def products(self) -> str:
+        """How passes that will be differentiated take products of float32 numbers."""
+        return "tf32" if self.autocast == "tf32" else "float32"
 
     def check_device(self, device: torch.device) -> None:
         """Raise `InvsetError` for options that need CUDA elsewhere."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from invset.core.products import products
 from invset.errors import InvsetError
 from invset.nets.generator import Generator
 from invset.nets.network import Network
 
 
+@products("float32")
 def begin(
     generator: Generator,
     network: Network,

@@ -16,6 +16,7 @@ from invset.analysis.discover import measure
 from invset.analysis.judged import Judged
 from invset.analysis.reference import Reference
 from invset.analysis.sample_set import SampleSet
+from invset.core.products import products
 from invset.core.space import Region
 from invset.errors import InvsetError, first_lines
 from invset.files.rundir import RunDir
@@ -120,6 +121,7 @@ def write_run(rundir: RunDir, run: Ended) -> None:
 
 
 @torch.no_grad()
+@products("float32")
 def as_shown(problem: Problem, found: Result) -> Result:
     """The same result with the pictures that are written: where a generator has a display of its
     own, not what the network saw.

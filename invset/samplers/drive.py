@@ -15,6 +15,7 @@ from torch import Tensor
 
 from invset.core.kept import Kept
 from invset.core.plain import from_plain, to_plain
+from invset.core.products import products
 from invset.core.target import Meter, Seen, Target
 from invset.errors import InvsetError
 from invset.samplers.base import Column, Limits, Offer, Sampler, Status
@@ -82,6 +83,7 @@ def state_type(sampler: Sampler[Any]) -> Any:
     return found
 
 
+@products("float32")
 def drive(
     sampler: Sampler[S],
     target: Target,

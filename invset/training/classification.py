@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from invset.core.options import check_options, option
+from invset.core.products import products
 from invset.errors import InvsetError
 from invset.files.images import ImageSet, to_float
 from invset.files.sums import short_sum
@@ -78,6 +79,7 @@ class NetworkSettings:
 
 
 @torch.no_grad()
+@products("float32")
 def predict(net: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
     """Logits of 8-bit pictures, with shape (N, n_out), on the CPU."""
     device = next(net.parameters()).device
@@ -194,6 +196,7 @@ class NetworkTraining(Resumable):
         return total
 
 
+@products("float32")
 def train_network(
     net: nn.Module,
     train: ImageSet,

@@ -32,6 +32,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 
+from invset.core.products import products
 from invset.files.images import ImageSet, to_float, to_uint8
 from invset.nets.fast import channels_last
 from invset.nets.network import Network
@@ -231,6 +232,7 @@ class GeneratorTraining(Resumable):
         return loss.detach()
 
     @torch.no_grad()
+    @products("float32")
     def validate(self, val: ImageSet, batch_size: int = 250) -> dict[str, float]:
         """Root mean square error of pixels, relative error of codes, share of pictures that keep
         their class.

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from invset.core.products import products
 from invset.files.images import ImageSet, to_float
 from invset.files.sums import short_sum
 from invset.nets.network import Network
@@ -33,6 +34,7 @@ from invset.training.inversion import GeneratorTraining
 from invset.training.sets import check_sizes
 
 
+@products("float32")
 def train_generator(
     training: GeneratorTraining,
     train: ImageSet,
