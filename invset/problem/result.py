@@ -99,7 +99,7 @@ def finish(
     """Make the inputs of a study's samples and measure them again, as they are saved; `progress` is
     told how many are done. Here alone results leave the device.
     """
-    codes = region.decode(found.u)
+    codes = region.decode(found.u.to(problem.network.device))
     inputs = []
     before = []
     after = []
