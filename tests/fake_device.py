@@ -293,7 +293,8 @@ class FakeCuda(TorchDispatchMode):
         there = [x for x in tensors if isinstance(x, OnDevice)]
         device = kwargs.get("device")
         target = None if device is None else torch.device(device)
-        if not there and (target is None or target.type == "cpu"):
+        elsewhere = target is None or target.type == "cpu" or target == torch.device("meta")
+        if not there and elsewhere:
             return self._on_cpu(func, args, kwargs)
         index = self._index(func, name, args, kwargs, tensors, there, target)
         if target is not None:
