@@ -10,6 +10,7 @@
     cuda.kernels    # Counter: operators that compute on the device, by name
     cuda.clear()    # count anew
     on_host(value)  # plain copies of all tensors in it, to compare; counts nothing
+    on_device(value)  # the other way
 
 What waits: a read (item, bool, tolist …), any copy to the host, a copy from the host that isn't
 both pinned and non-blocking (also of indices from Python lists and of `torch.tensor(…, device=…)`),
@@ -220,15 +221,24 @@ def _moved(index: Any, device: torch.device) -> Any:
 
 def on_host(value: Any) -> Any:
     """Plain copies of all tensors in dictionaries, lists, tuples and dataclasses."""
-    if isinstance(value, OnDevice):
-        return value.held.clone()
+    return _mapped(value, lambda x: x.held.clone() if isinstance(x, OnDevice) else x)
+
+
+def on_device(value: Any, index: int = 0) -> Any:
+    """Copies of these tensors on the device; counts nothing."""
+    return _mapped(value, lambda x: x if isinstance(x, OnDevice) else OnDevice(x.clone(), index))
+
+
+def _mapped(value: Any, how: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return how(value)
     if isinstance(value, dict):
-        return {key: on_host(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-        return type(value)(on_host(one) for one in value)
+        return {key: _mapped(one, how) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_mapped(one, how) for one in value)
     if is_dataclass(value) and not isinstance(value, type):
-        changed = {f.name: on_host(getattr(value, f.name)) for f in fields(value) if f.init}
-        return replace(value, **changed)
+        held = {f.name: _mapped(getattr(value, f.name), how) for f in fields(value) if f.init}
+        return replace(value, **held)
     return value
 
 
@@ -283,7 +293,8 @@ class FakeCuda(TorchDispatchMode):
         there = [x for x in tensors if isinstance(x, OnDevice)]
         device = kwargs.get("device")
         target = None if device is None else torch.device(device)
-        if not there and (target is None or target.type == "cpu"):
+        elsewhere = target is None or target.type == "cpu" or target == torch.device("meta")
+        if not there and elsewhere:
             return self._on_cpu(func, args, kwargs)
         index = self._index(func, name, args, kwargs, tensors, there, target)
         if target is not None:

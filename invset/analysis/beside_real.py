@@ -52,7 +52,7 @@ class BesideReal:
 
 def beside_real(samples: SampleSet, reference: Reference | None) -> BesideReal:
     """Measure samples and real images alike."""
-    e = samples.encodings.cpu()
+    e = samples.encodings
     real = compared(samples, reference)
     if real is None:
         return BesideReal(None, 0, None, Diversity.of(e), None, None, None, math.nan)

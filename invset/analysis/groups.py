@@ -44,7 +44,7 @@ class Groups:
 def groups(samples: SampleSet, reference: Reference | None) -> Groups | None:
     """Group the samples that a page shows; None for fewer than ten, or equal ones."""
     places = shown(samples.activations[:, 0].tolist()) if len(samples) else []
-    x = samples.encodings[places].double().cpu().numpy()
+    x = samples.encodings[places].double().numpy()
     if len(x) < FEWEST or not (x != x[0]).any():
         return None
     distances = squareform(pdist(x))

@@ -44,9 +44,9 @@ def plane_of(e: Tensor) -> tuple[Tensor, float, float]:
     along each axis.
     """
     found = principal_components(e)
-    points = torch.zeros(len(e), 2, dtype=torch.float64, device=e.device)
+    points = torch.zeros(len(e), 2, dtype=torch.float64)
     axes = found.directions[:, :2]
     points[:, : axes.shape[1]] = (e.double() - found.mean) @ axes
     share = torch.zeros(2, dtype=torch.float64)
-    share[: axes.shape[1]] = (found.variance / found.variance.sum().clamp_min(1e-300))[:2].cpu()
+    share[: axes.shape[1]] = (found.variance / found.variance.sum().clamp_min(1e-300))[:2]
     return points, share[0].item(), share[1].item()

@@ -42,17 +42,17 @@ class Effort:
 
 @dataclass(frozen=True)
 class SampleSet:
-    """n samples, in the order they were taken, measured as they are saved.
+    """n samples, in the order they were taken, measured as they are saved, on the CPU.
 
     Attributes:
         codes: with shape (n, code_dim).
         encodings: with shape (n, d).
-        activations: raw units, with shape (n, p), on the CPU.
+        activations: raw units, with shape (n, p).
         ranges: rows of the ranges (z1, z2) of the p neurons; a plain run has one row.
-        row: which of these each sample was taken for, with shape (n,), on the CPU.
+        row: which of these each sample was taken for, with shape (n,).
         origins: words for where samples come from, such as "seed".
-        origin: number of each sample's word, with shape (n,), on the CPU.
-        step: gradient step at which each was taken, with shape (n,), on the CPU.
+        origin: number of each sample's word, with shape (n,).
+        step: gradient step at which each was taken, with shape (n,).
         units: layer and index from 0 of each neuron; None for a neuron that no `Reference` can
             hold, such as a direction.
         closest: activations that came closest to the ranges, with shape (p,); None for a part.
@@ -101,12 +101,12 @@ class SampleSet:
         return cls(
             codes=found.codes,
             encodings=found.encodings,
-            activations=found.activations.cpu(),
+            activations=found.activations,
             ranges=found.ranges,
-            row=found.row.cpu(),
+            row=found.row,
             origins=found.origins,
-            origin=found.origin.cpu(),
-            step=found.step.cpu(),
+            origin=found.origin,
+            step=found.step,
             units=[
                 (neuron.layer, index) if centred and index is not None else None
                 for neuron, index, centred in held
@@ -114,7 +114,7 @@ class SampleSet:
             closest=found.best,
             region=region,
             effort=effort,
-            scales=found.scales.cpu() if found.scales is not None else None,
+            scales=found.scales,
             judged=judged,
         )
 
@@ -142,11 +142,10 @@ class SampleSet:
 
     def _only(self, number: int) -> SampleSet:
         here = (self.row == number).nonzero().squeeze(1)
-        there = here.to(self.codes.device)
         return replace(
             self,
-            codes=self.codes[there],
-            encodings=self.encodings[there],
+            codes=self.codes[here],
+            encodings=self.encodings[here],
             activations=self.activations[here],
             ranges=[self.ranges[number]],
             row=torch.zeros(len(here), dtype=torch.long),

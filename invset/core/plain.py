@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import types
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from torch import Tensor
@@ -38,6 +38,13 @@ def to_plain(value: Any) -> Any:
         "a state holds tensors, numbers, texts, lists, dictionaries and dataclasses of these, no"
         f" {type(value).__name__}"
     )
+
+
+def on_cpu(record: T) -> T:
+    """A dataclass whose tensors are on the CPU."""
+    held = {one.name: getattr(record, one.name) for one in fields(record)}  # type: ignore[arg-type]
+    moved = {name: value.cpu() for name, value in held.items() if isinstance(value, Tensor)}
+    return replace(record, **moved)  # type: ignore[type-var]
 
 
 def from_plain(kind: type[T], value: Any) -> T:

@@ -196,7 +196,9 @@ class Target:
                 " sampler=stream"
             )
         units, e = self.layer.evaluate(codes)
-        return Seen(u, units[:, [self.layer.unit]], e, units, passes=self.passes)
+        unit = self.layer.unit
+        # a slice: an index from a list would be copied to the device in each pass
+        return Seen(u, units[:, unit : unit + 1], e, units, passes=self.passes)
 
     def pull(self, seen: Seen, scalar: Tensor, keep: bool = False) -> Tensor:
         """Gradient of a scalar in the coordinates, with shape (B, dim); one backward pass of each.

@@ -148,7 +148,7 @@ class Image8Bit:
 
     def files(self, stored: Tensor) -> Iterator[File]:
         for number, picture in enumerate(stored, start=1):
-            image = Image.fromarray(_panels(picture.cpu().numpy()))
+            image = Image.fromarray(_panels(picture.numpy()))
             yield f"samples/{number:05d}.png", partial(_save, image)
 
     def read(self, folder: Path) -> Tensor:

@@ -219,7 +219,7 @@ class Table:
         """
         return [
             [self._text(name, value) for name, value in zip(self.names, row, strict=True)]
-            for row in stored.cpu().numpy().astype(np.float32)
+            for row in stored.numpy().astype(np.float32)
         ]
 
     def _text(self, name: str, value: np.float32) -> str:
@@ -279,7 +279,7 @@ class Table:
         return value
 
     def pictures(self, stored: Tensor) -> Tensor:
-        shares = ((stored.cpu() - self.low) / (self.high - self.low)).numpy()
+        shares = ((stored - self.low) / (self.high - self.low)).numpy()
         drawn = [
             self._strips.draw(share, text)
             for share, text in zip(shares, self.texts(stored), strict=True)

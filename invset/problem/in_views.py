@@ -31,10 +31,6 @@ class Scales(ByValue):
     views: Tensor
     whole: Tensor
 
-    def cpu(self) -> Scales:
-        """The same on the CPU."""
-        return Scales(self.views.cpu(), self.whole.cpu())
-
     def rows(self, chosen: Tensor) -> Scales:
         """Those of some inputs, by their row numbers."""
         return Scales(self.views[chosen], self.whole[chosen])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from invset.core.plain import on_cpu
 from invset.core.products import products
 from invset.core.space import Region
 from invset.core.target import Meter
@@ -23,7 +24,7 @@ LOOKS = 8
 
 @dataclass(frozen=True, eq=False)
 class Result(ByValue):
-    """Samples of an inverse set, in the order they were taken.
+    """Samples of an inverse set, in the order they were taken, on the CPU.
 
     Attributes:
         asked: samples asked for.
@@ -97,9 +98,9 @@ def finish(
     progress: Progress = quiet,
 ) -> Result:
     """Make the inputs of a study's samples and measure them again, as they are saved; `progress` is
-    told how many are done.
+    told how many are done. Here alone results leave the device.
     """
-    codes = region.decode(found.u)
+    codes = region.decode(found.u.to(problem.network.device))
     inputs = []
     before = []
     after = []
@@ -108,13 +109,17 @@ def finish(
     # an empty tensor splits into one empty part, which no module has to take
     for batch in codes.split(problem.portions.at_a_time(batch_size)) if len(codes) else ():
         x = problem.generator(batch)
-        before.append(problem.look(x)[0])
-        inputs.append(problem.medium.store(x))
-        f, e, on_scales = problem.measure(problem.medium.restore(inputs[-1]))
-        after.append(f)
-        encodings.append(e)
-        scales.append(on_scales)
+        f_before = problem.look(x)[0]
+        stored = problem.medium.store(x)
+        f, e, on_scales = problem.measure(problem.medium.restore(stored))
+        before.append(f_before.cpu())
+        inputs.append(stored.cpu())
+        after.append(f.cpu())
+        encodings.append(e.cpu())
+        scales.append(None if on_scales is None else on_cpu(on_scales))
         progress(sum(map(len, after)), len(codes))
+    found = on_cpu(found)
+    codes = codes.cpu()
     blank = problem.medium.store(problem.medium.blank()[:0].to(codes))
     none = codes.new_zeros(0, len(problem.neurons))
     f = torch.cat([none, *after])
@@ -131,13 +136,13 @@ def finish(
         activations_before=f_before[stays],
         scales=_joined(scales, stays),
         encodings=(torch.cat(encodings) if encodings else found.e)[stays],
-        step=found.step[stays.to(found.step.device)],
-        parent=found.parent[stays.to(found.parent.device)],
-        origin=found.origin[stays.to(found.origin.device)],
+        step=found.step[stays],
+        parent=found.parent[stays],
+        origin=found.origin[stays],
         origins=found.origins,
-        row=found.row[stays.cpu()],
+        row=found.row[stays],
         ranges=found.ranges,
-        cells=_renumbered(found.cells, stays.cpu()),
+        cells=_renumbered(found.cells, stays),
         in_range=inside[stays],
         columns=found.columns,
         # a sampler that knows no range may keep all it was asked for outside of it
@@ -160,9 +165,9 @@ def _spread(problem: Problem, stored: Tensor, batch_size: int) -> Tensor | None:
     looks = []
     for _ in range(LOOKS):
         order = torch.randperm(len(stored), generator=rng)
-        parts = stored[order.to(stored.device)].split(part)
+        parts = stored[order].to(problem.network.device).split(part)
         f = torch.cat([problem.look(problem.medium.restore(some))[0] for some in parts])
-        looks.append(f[order.argsort().to(f.device)])
+        looks.append(f.cpu()[order.argsort()])
     return torch.stack(looks).std(0).mean(0)
 
 

@@ -24,7 +24,7 @@ def enlarge(image: Tensor, side: int = SIDE) -> Image.Image:
     """8-bit RGB, with shape (3, H, W), as a picture of about `side` pixels: each pixel a square, or
     shrunk if it is larger.
     """
-    picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
+    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
     factor = max(1, round(side / max(picture.size)))
     if max(picture.size) > 2 * side:
         share = side / max(picture.size)

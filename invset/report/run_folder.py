@@ -75,7 +75,7 @@ def keeping(rundir: RunDir, problem: Problem, found: Result) -> Iterator[None]:
     except Exception as error:
         rundir.write_samples(problem.medium, found.inputs)
         rundir.write_tensors("samples.safetensors", _tensors(found, {}))
-        inside = found.in_range.cpu()
+        inside = found.in_range
         rundir.write_csv("activations.csv", *_activations(problem, found, inside, {}))
         why = first_lines(error) or type(error).__name__
         raise InvsetError(
@@ -129,8 +129,9 @@ def as_shown(problem: Problem, found: Result) -> Result:
     display = problem.generator.display
     if display is None or not len(found):
         return found
-    parts = [problem.medium.store(display(codes)) for codes in found.codes.split(64)]
-    return replace(found, inputs=torch.cat(parts))
+    parts = found.codes.to(problem.network.device).split(64)
+    shown = [problem.medium.store(display(codes)).cpu() for codes in parts]
+    return replace(found, inputs=torch.cat(shown))
 
 
 def _tensors(found: Result, measured: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -184,7 +185,7 @@ def _scales(names: list[str], found: Result) -> tuple[list[str], Tensor]:
     if found.scales is None:
         return [], torch.zeros(len(found), 0)
     header = [f"{name} {where}" for where in ("in views", "in the whole") for name in names]
-    return header, torch.cat([found.scales.views, found.scales.whole], dim=1).cpu()
+    return header, torch.cat([found.scales.views, found.scales.whole], dim=1)
 
 
 def _numbered(rows: list[list[float]]) -> Iterator[list[Any]]:

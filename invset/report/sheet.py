@@ -40,7 +40,7 @@ def write_sheet(
         inside: how many of them are in range.
         animation: whether to write the animations, too.
     """
-    images = problem.medium.pictures(found.inputs).cpu()
+    images = problem.medium.pictures(found.inputs)
     side = problem.medium.cell or _side(found, images)
     captions = [" ".join(f"{v:.2f}" for v in row) for row in found.activations.tolist()]
     title = f"{problem.network.name}  {_title(problem, found, inside)}"
@@ -97,7 +97,7 @@ def _grid(found: Result, cells: Tensor, images: Tensor, captions: list[str]) -> 
 
 
 def _from_low_to_high(found: Result, images: Tensor, captions: list[str], side: int) -> list[Row]:
-    index = spread(found.activations[:, 0].cpu().numpy(), MOST)
+    index = spread(found.activations[:, 0].numpy(), MOST)
     _, columns = grid_shape(len(index), enlarge(images[0], side).width)
     parts = [index[i : i + columns] for i in range(0, len(index), columns)]
     return [("", images[part], [captions[i] for i in part]) for part in parts]

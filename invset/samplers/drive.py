@@ -236,7 +236,9 @@ def _row(offer: Offer, inside: Tensor, kept: Kept | None) -> Tensor:
 def _read(sampler: Sampler[S], run: Run[S], finite: Tensor) -> Run[S]:
     """Read one small tensor back from the device: are there enough samples, is it the end?"""
     count = finite.new_zeros((), dtype=torch.long) if run.kept is None else run.kept.count
-    done = torch.as_tensor(sampler.done(run.state), device=count.device)
+    done = sampler.done(run.state)
+    if not isinstance(done, Tensor):
+        done = finite.new_full((), done)
     numbers = torch.stack([finite.long(), count, done.long()]).tolist()
     sound = bool(numbers[0])
     found = numbers[1]

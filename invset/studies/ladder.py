@@ -18,6 +18,7 @@ from torch import Tensor
 
 from invset.core.checks import check_range
 from invset.core.options import check_options, option
+from invset.core.plain import on_cpu
 from invset.core.ranges import ActivationRange
 from invset.core.target import Meter, Target
 from invset.core.values import as_pair
@@ -239,27 +240,28 @@ class Ladder:
     def found(self, target: Target, state: LadderState) -> Found:
         """The K columns that reached most rungs, in the order they were drawn."""
         count = len(state.start)
+        rungs = [on_cpu(rung) for rung in state.rungs]
         reached = torch.zeros(len(self.ranges), count, dtype=torch.bool)
-        for row, rung in enumerate(state.rungs):
-            reached[row, rung.number.cpu()] = True
+        for row, rung in enumerate(rungs):
+            reached[row, rung.number] = True
         most = reached.sum(0).argsort(descending=True, stable=True)
         columns = most[: self.K].sort().values
         here = reached[:, columns]
         cells = torch.where(here, here.flatten().cumsum(0).view(here.shape) - 1, -1)
-        stays = [torch.isin(rung.number, columns.to(rung.number)) for rung in state.rungs]
-        parts = list(zip(state.rungs, stays, strict=True))
+        stays = [torch.isin(rung.number, columns) for rung in rungs]
+        parts = list(zip(rungs, stays, strict=True))
         total = int(here.sum())
         status = state.status
         if status is Status.REACHED and total < self.n:
             status = Status.BUDGET if total else Status.UNREACHABLE
-        blank = state.start[:0]
+        blank = state.start[:0].cpu()
         return Found(
             asked=self.n,
             u=torch.cat([blank, *(rung.u[stay] for rung, stay in parts)]),
             f=torch.cat([blank[:, :1], *(rung.f[stay] for rung, stay in parts)]),
             e=torch.cat([rung.e[stay] for rung, stay in parts]) if parts else blank,
-            step=torch.cat([torch.zeros(0).long(), *(rung.step[s].cpu() for rung, s in parts)]),
-            parent=torch.cat([torch.zeros(0).long(), *(r.number[s].cpu() for r, s in parts)]),
+            step=torch.cat([torch.zeros(0).long(), *(rung.step[s] for rung, s in parts)]),
+            parent=torch.cat([torch.zeros(0).long(), *(r.number[s] for r, s in parts)]),
             origin=torch.zeros(total, dtype=torch.long),
             origins=Climb.origins,
             row=torch.arange(len(self.ranges)).repeat_interleave(here.sum(1)),
