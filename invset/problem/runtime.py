@@ -83,6 +83,13 @@ class Runtime:
         """Whether a pass that will be differentiated measures in float32 too."""
         return self.autocast == "off"
 
+    def notes(self, device: torch.device) -> list[str]:
+        """Sentences on options that a device has only in name, which a run tells."""
+        from invset.core.devices import emulated_bf16
+
+        emulated = emulated_bf16(device) if self.autocast == "bf16" else None
+        return [] if emulated is None else [f"runtime.autocast=bf16: {emulated}"]
+
     def check_device(self, device: torch.device) -> None:
         """Raise `InvsetError` for options that need CUDA elsewhere."""
         if device.type == "cuda":
