@@ -101,7 +101,7 @@ def test_a_device_without_float64_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     assert not has_float64(torch.device("mps"))
     elsewhere = small("meta")
     monkeypatch.setattr("invset.core.devices.has_float64", lambda device: device.type != "meta")
-    with pytest.raises(InvsetError, match="meta has no float64, .*give the networks device='cpu'"):
+    with pytest.raises(InvsetError, match=r"meta has no float64, .*give the networks device='cpu'"):
         given.check_parts(*elsewhere, None, "fc", Runtime(), Robust())
 
 
