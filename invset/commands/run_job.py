@@ -48,15 +48,22 @@ class Job:
         folder: the run's folder.
         resume: go on with the run in `folder`.
         accept: kinds of surroundings that may have changed since.
+        how: options of the configuration that were typed to go on.
 
     Raises:
         InvsetError: the parts of the configuration do not fit.
     """
 
     def __init__(
-        self, cfg: DictConfig, folder: Path, resume: bool, accept: Sequence[str] = ()
+        self,
+        cfg: DictConfig,
+        folder: Path,
+        resume: bool,
+        accept: Sequence[str] = (),
+        how: Sequence[str] = (),
     ) -> None:
         self.cfg = cfg
+        self.how = how
         self.rundir = RunDir(folder, listed=True)
         self.rng = torch.Generator().manual_seed(cfg.seed)
         self.problem = build.problem(cfg)
@@ -75,7 +82,7 @@ class Job:
         self.rows: list[list[float]] = []
         self.around = surroundings(cfg, self.problem)
         if resume:
-            self._go_on(self.rundir.load_state(self.around, accept, self._command()))
+            self._go_on(self.rundir.load_state(self.around, accept, self._command()), accept)
         else:
             begin_in(self.rundir, cfg)
         # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
@@ -84,14 +91,15 @@ class Job:
         self.told_split = False
         self.saved_at = time.monotonic()
 
-    def _go_on(self, held: dict[str, Any]) -> None:
+    def _go_on(self, held: dict[str, Any], accept: Sequence[str]) -> None:
         """Take up what `_save` saved."""
         if self.around.changed:
             print(f"going on, although {', '.join(self.around.changed)}", file=sys.stderr)
         self.rng.set_state(held["rng"])
         self.rows = held["rows"]
-        # the same portions, hence the same samples
-        self.problem.portions.go_on(held["split"])
+        if not {"device", "runtime"} & {*accept}:
+            # the same portions, hence the same samples
+            self.problem.portions.go_on(held["split"])
         if held["state"] is not None:  # None: interrupted before the first look
             state = _to(held["state"], self.problem.network.device)
             self.state = loaded(self.study, state)
@@ -151,7 +159,7 @@ class Job:
 
     def _command(self) -> str:
         """What is typed to go on with the run."""
-        return go_on(self.rundir.path, foreign(self.cfg))
+        return go_on(self.rundir.path, foreign(self.cfg), self.how)
 
     def _wanted(self) -> str:
         rows = self.study.rows(self.target)

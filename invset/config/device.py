@@ -80,6 +80,5 @@ def _check_here(device: torch.device) -> None:
     if (device.index or 0) >= count:
         last = f" to {kind}:{count - 1}" if count > 1 else ""
         raise InvsetError(
-            f"device={device} was asked for, but here there is {kind}:0{last}; type"
-            f" device={kind}:0"
+            f"device={device} was asked for, but here there is {kind}:0{last}; type device={kind}:0"
         )

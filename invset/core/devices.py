@@ -41,9 +41,7 @@ def emulated_bf16(device: torch.device) -> str | None:
     held = torch.cuda.get_device_properties(device)
     if held.major >= 8:
         return None
-    return (
-        f"{held.name} has no bfloat16 of its own and emulates it; autocast=off is faster there."
-    )
+    return f"{held.name} has no bfloat16 of its own and emulates it; autocast=off is faster there."
 
 
 def one_device(parts: Iterable[tuple[str, torch.device]]) -> None:
