@@ -18,10 +18,11 @@ from invset.core.context import own_context
 from invset.core.options import Bounds, check_option
 from invset.core.space import Region
 from invset.errors import InvsetError, did_you_mean
+from invset.problem.enough_memory import enough_memory
 from invset.problem.problem import Problem
 from invset.problem.result import Result, finish
 from invset.samplers.base import Limits, Sampler
-from invset.studies.study import OnLook, Study, study_of
+from invset.studies.study import OnLook, Study, codes_at_once, study_of
 
 
 def _count(key: str, value: Any) -> int:
@@ -107,5 +108,6 @@ class InverseSetSampler:
         study = study_of(self.sampler)
         region = problem.region(self.prior, rng, plain=study.space == "codes")
         target = problem.target(region)
-        state = study.run(target, rng, on_look=on_look, limits=self.limits)
-        return finish(problem, region, study.found(target, state))
+        with enough_memory(problem, codes_at_once(study)):
+            state = study.run(target, rng, on_look=on_look, limits=self.limits)
+            return finish(problem, region, study.found(target, state))

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,14 @@ from invset.config.judging import judging
 from invset.config.real_images import load_reference
 from invset.core.checks import as_words
 from invset.files.rundir import RunDir
+from invset.problem.enough_memory import OutOfMemory, enough_memory
 from invset.problem.result import Result, finish
 from invset.progress import bar
 from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
 from invset.samplers.base import Status
 from invset.streams import tell
-from invset.studies.study import loaded, saved, study_of
+from invset.studies.study import codes_at_once, loaded, saved, study_of
 
 #: Numbers in all pictures from which on writing them takes seconds, so that it is announced.
 _MUCH = 20_000_000
@@ -110,15 +112,19 @@ class Job:
         )
         print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
         try:
-            ended = self._sample()
-            # also of a run that has ended: if an analysis fails or the disk is full, --resume
-            # writes it
-            self._save()
-            return self._write(ended)
-        except BaseException:
+            with self._memory():
+                ended = self._sample()
+                # also of a run that has ended: if an analysis fails or the disk is full, --resume
+                # writes it
+                self._save()
+                return self._write(ended)
+        except BaseException as error:
             if (self.rundir / "state.pt").exists():
-                tell(f"what was sampled is kept; go on with: {self._command()}")
+                tell(f"what was sampled is kept; go on with: {self._command(_how(error))}")
             raise
+
+    def _memory(self) -> AbstractContextManager[None]:
+        return enough_memory(self.problem, codes_at_once(self.study))
 
     def _sample(self) -> Any:
         """Sample; return the state that the study ends in. What was found is kept if it fails."""
@@ -157,9 +163,11 @@ class Job:
             self.rundir.finish()
         return self._say(result)
 
-    def _command(self) -> str:
-        """What is typed to go on with the run."""
-        return go_on(self.rundir.path, foreign(self.cfg), self.how)
+    def _command(self, more: Sequence[str] = ()) -> str:
+        """What is typed to go on with the run; options of `more` are new."""
+        new = {word.split("=")[0] for word in more}
+        kept = [word for word in self.how if word.split("=")[0] not in new]
+        return go_on(self.rundir.path, foreign(self.cfg), [*kept, *more])
 
     def _wanted(self) -> str:
         rows = self.study.rows(self.target)
@@ -193,7 +201,7 @@ class Job:
                 f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
                 file=sys.stderr,
             )
-        with keeping(self.rundir, self.problem, result):
+        with keeping(self.rundir, self.problem, result), self._memory():
             ended = Ended(
                 self.problem,
                 self.region,
@@ -223,6 +231,16 @@ class Job:
             print(f"go on with: {self._command()}")
             return interrupt.exit_code()
         return exit_code(self.rundir.path)
+
+
+def _how(error: BaseException) -> list[str]:
+    """Options that a run goes on with after an error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OutOfMemory):
+            return cause.how
+        cause = cause.__cause__
+    return []
 
 
 def _to(value: Any, device: Any) -> Any:
