@@ -33,5 +33,8 @@ def main(
     check_config(cfg)
     prepare(cfg)
     from invset.commands.run_job import Job
+    from invset.problem.repeatable import repeatable
+    from invset.problem.runtime import Runtime
 
-    return Job(cfg, folder, resume, accept, how).run()
+    with repeatable(Runtime.of(cfg.get("runtime"))):  # also what a problem is made with
+        return Job(cfg, folder, resume, accept, how).run()

@@ -34,6 +34,8 @@ class Runtime:
             the free memory holds; None: all.
         channels_last: weights of convolutions, and with them all maps, as N, H, W, C in memory;
             "auto": where it was found to pay (`invset.problem.passes.channels_last_pays`).
+        deterministic: take kernels alone that give the same bytes each time, which are slower on
+            GPUs; false: on a GPU the last digits may differ from run to run.
 
     Raises:
         InvsetError: an unknown choice.
@@ -44,6 +46,7 @@ class Runtime:
     cuda_graphs: bool = False
     micro_batch: int | str | None = option("auto", at_least=1, words=("auto",))
     channels_last: bool | str = option("auto", words=("auto", "true", "false"))
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if not self.autocast:  # YAML reads off as false
