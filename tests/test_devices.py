@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from test_passes import small
 from invset.config.device import choose_device, training_device
 from invset.core.devices import has_float64
 from invset.errors import InvsetError
+from invset.files.gpu import about_gpu
 from invset.problem import given
 from invset.problem.neuron import Neuron
 from invset.problem.problem import Problem
@@ -120,3 +122,26 @@ def test_bfloat16_that_is_emulated_is_told(
     assert training_device("auto", "bf16") == cuda
     training_device("auto", "off")
     assert capsys.readouterr().err == (f"settings.autocast=bf16: {told}\n" if major < 8 else "")
+
+
+def test_the_gpu_of_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert about_gpu(torch.device("cpu")) is None
+    held = {"name": "NVIDIA H100", "major": 9, "minor": 0, "total_memory": 2**36}
+    about = SimpleNamespace(**held, multi_processor_count=132)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: about)
+    monkeypatch.setattr("torch.version.cuda", "13.0")
+    monkeypatch.setattr("torch.backends.cudnn.version", lambda: 91002)
+    version = tmp_path / "version"
+    monkeypatch.setattr("invset.files.gpu._DRIVER", version)
+    for text, driver in ((None, None), ("NVRM version: Module  580.65.06  Sun Jul", "580.65.06")):
+        if text is not None:
+            version.write_text(text)
+        assert about_gpu(torch.device("cuda")) == {
+            "name": "NVIDIA H100",
+            "memory": 2**36,
+            "capability": "9.0",
+            "multiprocessors": 132,
+            "driver": driver,
+            "cuda": "13.0",
+            "cudnn": 91002,
+        }
