@@ -112,8 +112,8 @@ def test_bfloat16_that_is_emulated_is_told(
     major: int, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine(monkeypatch, cuda=1)
-    about = SimpleNamespace(major=major, name=name)
-    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: about)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (major, 5))
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: name)
     told = f"{name} has no bfloat16 of its own and emulates it; autocast=off is faster there."
     cuda = torch.device("cuda")
     expected = [f"runtime.autocast=bf16: {told}"] if major < 8 else []
@@ -126,9 +126,9 @@ def test_bfloat16_that_is_emulated_is_told(
 
 def test_the_gpu_of_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert about_gpu(torch.device("cpu")) is None
-    held = {"name": "NVIDIA H100", "major": 9, "minor": 0, "total_memory": 2**36}
-    about = SimpleNamespace(**held, multi_processor_count=132)
-    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: about)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "NVIDIA H100")
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (2**35, 2**36))
     monkeypatch.setattr("torch.version.cuda", "13.0")
     monkeypatch.setattr("torch.backends.cudnn.version", lambda: 91002)
     version = tmp_path / "version"
@@ -140,7 +140,6 @@ def test_the_gpu_of_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
             "name": "NVIDIA H100",
             "memory": 2**36,
             "capability": "9.0",
-            "multiprocessors": 132,
             "driver": driver,
             "cuda": "13.0",
             "cudnn": 91002,

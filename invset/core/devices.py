@@ -38,10 +38,10 @@ def emulated_bf16(device: torch.device) -> str | None:
     """A sentence where bfloat16 is emulated, as on GPUs before Ampere; None elsewhere."""
     if device.type != "cuda" or torch.version.hip:
         return None
-    held = torch.cuda.get_device_properties(device)
-    if held.major >= 8:
+    if torch.cuda.get_device_capability(device) >= (8, 0):
         return None
-    return f"{held.name} has no bfloat16 of its own and emulates it; autocast=off is faster there."
+    name = torch.cuda.get_device_name(device)
+    return f"{name} has no bfloat16 of its own and emulates it; autocast=off is faster there."
 
 
 def one_device(parts: Iterable[tuple[str, torch.device]]) -> None:

@@ -13,17 +13,15 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def about_gpu(device: torch.device) -> dict[str, Any] | None:
-    """Name, memory in bytes, compute capability and number of multiprocessors of a GPU, and the
-    versions of driver, CUDA and cuDNN, None where unknown; None for other devices.
+    """Name, memory in bytes and compute capability of a GPU, and the versions of driver, CUDA and
+    cuDNN, None where unknown; None for other devices.
     """
     if device.type != "cuda":
         return None
-    held = torch.cuda.get_device_properties(device)
     return {
-        "name": held.name,
-        "memory": held.total_memory,
-        "capability": f"{held.major}.{held.minor}",
-        "multiprocessors": held.multi_processor_count,
+        "name": torch.cuda.get_device_name(device),
+        "memory": torch.cuda.mem_get_info(device)[1],
+        "capability": ".".join(map(str, torch.cuda.get_device_capability(device))),
         "driver": _driver(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),

@@ -127,7 +127,8 @@ def as_shown(problem: Problem, found: Result) -> Result:
     display = problem.generator.display
     if display is None or not len(found):
         return found
-    parts = [problem.medium.store(display(codes)) for codes in found.codes.split(64)]
+    batches = found.codes.split(problem.portions.at_a_time(64))
+    parts = [problem.medium.store(display(codes)) for codes in batches]
     return replace(found, inputs=torch.cat(parts))
 
 
