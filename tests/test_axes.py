@@ -90,7 +90,8 @@ def test_square_maps_are_known_and_others_are_asked_for() -> None:
         return torch.cat([x, x], 1)[:, :3]
 
     assert Network(Bare(doubled), image_size=8).axis("maps") == "first"
-    network = Network(Bare(doubled), image_size=(8, 12))
+    assert Network(Bare(doubled), image_size=(8, 12)).axis("maps") == "first"
+    network = Network(Bare(doubled), image_size=3)
     with pytest.raises(InvsetError, match=r"network\.axes=\{maps: last\}', or first"):
         find(network, Neuron("maps", 1))
     known = Network(Bare(doubled), image_size=(8, 12), axes={"maps": "first"})
@@ -111,3 +112,132 @@ def test_every_call_of_a_module_is_a_layer() -> None:
     assert torch.equal(taps["act#2.input"], taps["tokens"])
     with pytest.raises(InvsetError, match="act#3 of network is not part of its forward pass"):
         network.taps(x, ["act#3"])
+
+
+class Product(nn.Module):
+    """A linear layer of one's own, on the last axis."""
+
+    def __init__(self, n: int, units: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n, units))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight
+
+
+class Mixed(nn.Module):
+    """Only the first layer is PyTorch's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 24, 4, stride=4)
+        self.mlp = Product(24, 48)
+        self.pool = nn.Module()
+        self.pool.forward = lambda x: x[:, ::2, ::2]  # type: ignore[method-assign,assignment]
+        self.row = nn.Flatten(2)
+        self.fc = Product(24, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.pool(self.mlp(x.permute(0, 2, 3, 1)))
+        return self.fc(self.row(x).mean(2)) + y.mean()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 48), (30, 41)])
+def test_sides_of_maps_tell_what_modules_do_not(size: tuple[int, int]) -> None:
+    network = Network(Mixed(), image_size=size)
+    height, width = size[0] // 4, size[1] // 4
+    assert {name: network.axis(name) for name in ("mlp", "pool", "row")} == {
+        "mlp": "last",
+        "pool": "last",
+        "row": "first",
+    }
+    assert network.shape("mlp") == (48, height, width)
+    assert network.shape("pool") == (48, -(-height // 2), -(-width // 2))
+    assert network.shape("row") == (height * width, 24)
+
+
+class Own(nn.Module):
+    """Code of a person's own, without parts."""
+
+    def __init__(self, how: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.how(x)
+
+
+def behind(channels: int, how: Callable[[Tensor], Tensor]) -> Network:
+    """Maps of 8x8 by a convolution, then somebody's own code."""
+    mean = Own(lambda x: x.flatten(1).mean(1, keepdim=True))
+    stem = nn.Conv2d(3, channels, 4, stride=4)
+    return Network(nn.Sequential(stem, Own(how), mean, nn.Linear(1, 4)), image_size=32)
+
+
+@pytest.mark.parametrize(
+    ("channels", "how", "axis", "units"),
+    [
+        (16, lambda x: x.permute(0, 2, 3, 1) @ torch.ones(16, 24), "last", 24),
+        (9, lambda x: x * x.sigmoid(), "first", 9),
+        (16, lambda x: x.flatten(2), "first", 16),
+        (16, lambda x: x.flatten(2).transpose(1, 2), "last", 16),
+    ],
+)
+def test_sides_of_known_maps_tell_of_code_of_ones_own(
+    channels: int, how: Callable[[Tensor], Tensor], axis: str, units: int
+) -> None:
+    network = behind(channels, how)
+    assert network.axis("1") == axis
+    assert network.units("1") == units
+
+
+@pytest.mark.parametrize(
+    ("channels", "how"),
+    [
+        (8, lambda x: x.permute(0, 2, 3, 1).relu()),
+        (8, lambda x: x.permute(0, 2, 3, 1).contiguous()),
+        (64, lambda x: x.flatten(2)),
+    ],
+)
+def test_equal_sides_from_code_of_ones_own_are_asked_for(
+    channels: int, how: Callable[[Tensor], Tensor]
+) -> None:
+    with pytest.raises(InvsetError, match=r"network\.axes=\{1: last\}', or first"):
+        behind(channels, how).units("1")
+
+
+def test_equal_sides_behind_modules_of_pytorch_are_not_asked_for() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(8, 8, 1)
+            self.act = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(x + self.conv(x))
+
+    stem = nn.Conv2d(3, 8, 4, stride=4)
+    network = Network(nn.Sequential(stem, Residual(), nn.ReLU()), image_size=32)
+    assert [network.axis(layer) for layer in ("1", "1.act", "2")] == ["first"] * 3
+
+
+def test_default_layer_is_the_call_that_makes_the_output() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 6, 4, stride=4)
+            self.act = nn.ReLU()
+            self.fc = nn.Linear(6, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(self.fc(self.act(self.conv(x)).mean((2, 3))))
+
+    module = Shared()
+    network = Network(module, image_size=32)
+    assert (network.output, network.encoder) == ("act#2", "fc.input")
+    assert network.units(network.output) == 10
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(network.taps(x, [network.output])["act#2"], module(x))
+    with pytest.raises(InvsetError, match="2 labels, but its output act#2 has 10 units"):
+        Network(module, image_size=32, labels=["a", "b"])

@@ -180,6 +180,8 @@ class Mine(nn.Module):
         assert x.mean() < 0, "too bright"
         return self.fc(x.flatten(1))
 def lazy(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(4))
+def nothing(): pass
+def library(): return __import__("json").loads("{")
 """
 
 
@@ -188,6 +190,8 @@ def lazy(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(4))
     [
         ("Mine", "AssertionError: too bright (own_dry.py, line 9, in forward)"),
         ("lazy", "layers that have no weights yet"),
+        ("nothing", "network.module gives NoneType, not a torch.nn.Module"),
+        ("library", "(own_dry.py, line 13, in library)"),
     ],
 )
 def test_a_module_of_ones_own_is_told_at_the_terminal(

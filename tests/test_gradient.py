@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from invset import InverseSetSampler, InvsetError, Network, Neuron, Problem, mini_generator
+from invset import (
+    Generator,
+    InverseSetSampler,
+    InvsetError,
+    Network,
+    Neuron,
+    Problem,
+    mini_generator,
+)
 from invset.core.gradient import gradient
 
 
@@ -37,7 +46,34 @@ WAYS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
 def test_what_has_no_gradient_is_told(way: str) -> None:
     network = Network(Severed(WAYS[way]), image_size=32)
     problem = Problem(network, mini_generator(), neurons=[Neuron("net.2", 1, range=(50, 60))])
-    with pytest.raises(InvsetError, match=r"has no gradient: it computes under torch\.no_grad"):
+    line = inspect.getsourcelines(Severed.forward)[1]
+    where = rf"which it loses itself \(Severed, test_gradient\.py, line {line}\)"
+    with pytest.raises(InvsetError, match=rf"has no gradient: layer net\.2 .*{where}"):
+        InverseSetSampler(k=2, n=2).run(problem)
+    assert problem.evaluate(torch.zeros(1, problem.generator.code_dim))[0].shape == (1, 1)
+
+
+def test_a_part_that_loses_the_gradient_is_named() -> None:
+    class Inner(nn.Module):
+        @torch.no_grad()
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2
+
+    module = nn.Sequential(nn.Flatten(), Inner(), nn.Linear(3072, 4))
+    problem = Problem(
+        Network(module, image_size=32), mini_generator(), neurons=[Neuron("2", 1, range=(50, 60))]
+    )
+    line = inspect.getsourcelines(inspect.unwrap(Inner.forward))[1]
+    with pytest.raises(
+        InvsetError, match=rf"module 1 loses \(Inner, test_gradient.py, line {line}"
+    ):
+        InverseSetSampler(k=2, n=2).run(problem)
+
+
+def test_what_refuses_gradients_is_told_by_its_own_line() -> None:
+    network = Network(Severed(lambda net, x: net(torch.from_numpy(x.numpy()))), image_size=32)
+    problem = Problem(network, mini_generator(), neurons=[Neuron("net.2", 1, range=(50, 60))])
+    with pytest.raises(InvsetError, match=r"Can't call numpy\(\).*\(test_gradient\.py, line"):
         InverseSetSampler(k=2, n=2).run(problem)
 
 
@@ -50,3 +86,14 @@ def test_a_gradient_is_that_of_autograd() -> None:
     gradient(scalar, u)
     with pytest.raises(RuntimeError, match="second time"):  # a defect stays one
         gradient(scalar, u)
+
+
+def test_a_generator_that_refuses_gradients_is_told_by_its_own_line() -> None:
+    class Plain(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            return torch.from_numpy(z.numpy()).reshape(-1, 3, 2, 2)
+
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+    network = Network(module, image_size=2)
+    with pytest.raises(InvsetError, match=r"Can't call numpy\(\).*\(test_gradient\.py, line"):
+        Problem(network, Generator(Plain(), 12), neurons=[Neuron("1", 1)])

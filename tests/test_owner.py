@@ -175,6 +175,12 @@ def test_a_killed_run_leaves_no_file_that_is_not_listed(tmp_path: Path) -> None:
         assert done.returncode == 9
     # after the renaming there is none
     assert sum(name.startswith(".part-") for name in seen(tmp_path)) == 2
+    (tmp_path / ".part-0123456789abcdef-thesis.tex").touch()
+    with owned(tmp_path, resume=True):
+        assert [name for name in seen(tmp_path) if name.startswith(".part-")] == [
+            ".part-0123456789abcdef-thesis.tex"
+        ]
+    (tmp_path / ".part-0123456789abcdef-thesis.tex").unlink()
     with owned(tmp_path, overwrite=True):
         RunDir(tmp_path, listed=True).begin({})
     assert seen(tmp_path) == {}

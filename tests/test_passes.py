@@ -14,6 +14,7 @@ import pytest
 import torch
 from cases import cube, linear, plain_set, run, seeded
 from torch import Tensor, nn
+from torch._functorch import config as functorch_config
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from invset.api import InverseSetSampler
@@ -334,6 +335,7 @@ def test_where_channels_last_pays(device: str, side: int, choice: bool | str, pa
 @pytest.mark.parametrize("autocast", ["off", "bf16"])
 def test_compiled_passes_give_the_same(autocast: str) -> None:
     torch._dynamo.reset()
+    before = functorch_config.donated_buffer
     c = codes(6)
     expected = gradients(problem().evaluate, c)
     near = 1e-5 if autocast == "off" else 0.2  # fused, bfloat16 rounds elsewhere
@@ -341,6 +343,7 @@ def test_compiled_passes_give_the_same(autocast: str) -> None:
         gradients(problem(autocast=autocast, compile=True).evaluate, c), expected, strict=True
     ):
         assert (found - exact).norm() <= near * exact.norm()
+    assert functorch_config.donated_buffer is before  # the caller's
 
 
 @pytest.mark.gpu

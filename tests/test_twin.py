@@ -213,10 +213,61 @@ def test_functions_of_a_module_may_return_nothing() -> None:
     [
         (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)), "have no weights yet"),
         (lambda: torch.jit.script(nn.Sequential(nn.Flatten())), "module of torch.jit"),
+        (
+            lambda: nn.Sequential(nn.Flatten(), torch.jit.script(nn.Linear(3072, 2))),
+            r"part of torch\.jit, 1",
+        ),
     ],
 )
 def test_modules_without_weights_or_inside_are_told(
     make: Callable[[], nn.Module], told: str
 ) -> None:
-    with pytest.raises(InvsetError, match=f"network mine gives .*{told}"):
+    with pytest.raises(InvsetError, match=f"network mine (gives|has) .*{told}"):
         Network(make(), name="mine", image_size=32)
+
+
+def test_networks_of_one_module_in_threads_and_its_own_passes() -> None:
+    module = Mixed().eval()
+    with torch.no_grad():
+        x = torch.rand(2, 3, 32, 32)
+        own = module(x.clone())
+        networks = [Network(module, image_size=32, in_place=True, encoder="pool") for _ in "ab"]
+        wanted = networks[0].taps(x, ["conv", "relu"])
+        wrong: list[str] = []
+
+        def look(network: Network) -> None:
+            with torch.no_grad():
+                for _ in range(60):
+                    found = network.taps(x, ["conv", "relu"])
+                    if any(not torch.equal(found[name], wanted[name]) for name in found):
+                        wrong.append("taps")
+
+        threads = [threading.Thread(target=look, args=(network,)) for network in networks]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            if not torch.equal(module(x.clone()), own):  # or it ends in the middle
+                wrong.append("own")
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_features_that_a_module_keeps_are_copied() -> None:
+    class Keeps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Linear(12, 3)
+            self.features: dict[str, object] = {}
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.features["last"] = [self.last(x.flatten(1))]
+            self.features["self"] = self.features
+            return self.features["last"][0]  # type: ignore[index]
+
+    module = Keeps()
+    mine = module(torch.rand(1, 3, 2, 2))  # with a gradient, which deepcopy refuses
+    Network(module, image_size=2).taps(torch.rand(4, 3, 2, 2), ["last"])
+    assert module.features["last"][0] is mine  # type: ignore[index]
+    with pytest.raises(InvsetError, match="device meta"):
+        Network(nn.Sequential(nn.Flatten(), nn.Linear(12, 3, device="meta")), image_size=2)

@@ -157,7 +157,7 @@ def layers(cfg: DictConfig) -> list[str]:
 def _neurons_of(network: Network, layer: str, shape: tuple[int, ...]) -> str:
     """How many neurons a layer has, and on which axis where that is not the usual one."""
     axis = network.axis(layer) if len(shape) > 1 else None
-    if len(shape) == 3 and axis is None:
+    if len(shape) > 1 and axis is None:
         return "its channels lie on the first axis or the last: network.axes= says it"
     usual = (None, "last") if len(shape) == 2 else ("first",)
     where = f" on the {axis} axis" if len(shape) > 1 and axis not in usual else ""

@@ -98,6 +98,13 @@ class Ledger:
         if self.kept:
             self.path.write_bytes(b"")
 
+    def remove_unfinished(self) -> None:
+        """Delete the temporary files of a run that was killed while it wrote them."""
+        sums = self.sums()
+        for name, known in sums.items():
+            if None in known and self.ours(name, sums):
+                (self.folder / name).unlink()
+
     def leave(self) -> None:
         """Delete what runs wrote, the list too, and the folder if nothing else is in it."""
         if not self.kept:

@@ -75,6 +75,7 @@ def owned(folder: Path, overwrite: bool = False, resume: bool = False) -> Iterat
     with locked(folder):
         _check(folder, overwrite, resume)
         begin_list(folder)
+        ledger.remove_unfinished()
         try:
             yield
         finally:

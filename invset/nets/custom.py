@@ -65,7 +65,7 @@ def module_network(
         in_place: work with the module itself, which is then frozen and changed; False: with a copy.
         options: the other arguments of `Network`: name, aliases, prefix_tokens.
     """
-    net = module if isinstance(module, nn.Module) else module()
+    net = module() if callable(module) and not isinstance(module, nn.Module) else module
     if not isinstance(net, nn.Module):
         raise InvsetError(
             f"network.module gives {type(net).__name__}, not a torch.nn.Module; return the module"
@@ -156,7 +156,7 @@ def module_generator(
         name: what reports call it.
         in_place: work with the module itself, as in `module_network`.
     """
-    net = module if isinstance(module, nn.Module) else module()
+    net = module() if callable(module) and not isinstance(module, nn.Module) else module
     if not isinstance(net, nn.Module):
         raise InvsetError(
             f"generator.module gives {type(net).__name__}, not a torch.nn.Module; return the module"

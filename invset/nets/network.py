@@ -49,7 +49,8 @@ class Network:
             robust neurons (`invset.problem.robust`); None: its own size.
         device: where the weights go.
         in_place: work with the module itself, which stays frozen and in evaluation mode; False:
-            with a copy that has the same weights in memory, and the hooks that the module has now.
+            with a copy that has the hooks that the module has now, and the same weights in memory
+            where device, type and layout allow it, else their values of now.
 
     Threads may share a network: its passes wait for each other.
 
@@ -85,6 +86,11 @@ class Network:
         if not in_place:
             module = twin(module, f"network {name}")
         module = in_float32(module, f"network {name}", self.medium.blank())
+        if any(one.is_meta for one in module.parameters()) and str(device) != "meta":
+            raise InvsetError(
+                f"network {name} has weights on the device meta, which have no values; load them"
+                " before"
+            )
         module.to(device)
         self.module = frozen(module)
         self.name = name
@@ -207,7 +213,7 @@ class Network:
 
     def channels(self, layer: str, shape: Sequence[int]) -> int:
         """The same of a layer of known shape, as `shape` gives it."""
-        if len(shape) == 3 and self.axis(layer) is None:
+        if len(shape) > 1 and self.axis(layer) is None:
             listed = "x".join(map(str, shape))
             raise InvsetError(
                 f"on which axis of layer {layer} ({listed}) the channels lie can't be told; type"

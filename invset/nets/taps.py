@@ -6,16 +6,23 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+T = TypeVar("T")
 
 #: A layer's name followed by this is what enters it.
 INPUT = ".input"
 
 #: A call of a module, and what enters it.
 _CALL = re.compile(r"(?P<module>.+?)(#(?P<number>[1-9]\d*))?(?P<input>\.input)?", re.DOTALL)
+
+
+#: Held while hooks are in place. One for all passes: modules may share parts.
+_LOCK = threading.RLock()
 
 
 class _Reached(Exception):
@@ -35,13 +42,13 @@ class Taps:
         modules: path -> module, the whole under the empty path.
 
     Attributes:
-        lock: held while hooks are in place: those of one pass would see another.
+        lock: held while hooks are in place.
     """
 
     def __init__(self, module: nn.Module, modules: Mapping[str, nn.Module]) -> None:
         self.module = module
         self.modules = modules
-        self.lock = threading.RLock()
+        self.lock = _LOCK
 
     def has(self, path: str) -> bool:
         """Whether a path is that of a module, of a call of it, or of what enters it."""
@@ -117,14 +124,22 @@ class Taps:
         return found
 
 
+def in_this_thread(hook: Callable[..., T]) -> Callable[..., T | None]:
+    """A hook that does not see passes that others take through the same module meanwhile."""
+    if torch.compiler.is_compiling():  # which can't ask for threads
+        return hook
+    mine = threading.get_ident()
+    return lambda *given: hook(*given) if threading.get_ident() == mine else None
+
+
 def _hook(module: nn.Module, enters: bool, keep: Callable[[Any], None]) -> RemovableHandle:
     """Let `keep` have what a module gives, or what enters it."""
     if enters:
-        return module.register_forward_pre_hook(
-            lambda _m, inputs, named: keep(next(iter((*inputs, *named.values())), None)),
-            with_kwargs=True,
+        entered = in_this_thread(
+            lambda _m, inputs, named: keep(next(iter((*inputs, *named.values())), None))
         )
-    return module.register_forward_hook(lambda _m, _i, output: keep(output))
+        return module.register_forward_pre_hook(entered, with_kwargs=True)
+    return module.register_forward_hook(in_this_thread(lambda _m, _i, output: keep(output)))
 
 
 def _kept(output: Any, last: bool) -> Any:

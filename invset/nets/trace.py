@@ -4,6 +4,7 @@ what it returns.
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from invset.nets.axes import Call, find_axes
+from invset.nets.taps import each_call, in_this_thread
 
 #: Folders whose frames are not a user's own.
-_NOT_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+_NOT_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<")
+
+#: Folders of what is installed, and of Python's own modules, which may hold these.
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib")})
+_PYTHON = sysconfig.get_path("stdlib")
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,12 @@ class Trace:
     """One pass.
 
     Attributes:
-        maker: path of the innermost module whose tensor the module returns, unchanged but for axes
-            of length 1; None: no module made it.
+        maker: the innermost module whose tensor the module returns, unchanged but for axes of
+            length 1; None: no module made it. As all that follow: a path, with ``#2`` behind it
+            where it is the second of several calls.
         linear: path of the linear layer whose input is the last encoding: `maker` if it is linear,
-            else the linear layer that ran last; None: none ran, or that one runs several times.
-        before: path of the part that ended last before `maker` began to count; None: there is none.
+            else the linear layer that ran last; None: none ran.
+        before: the part that ended last before `maker` began to count; None: there is none.
         axes: path of each layer of maps or tokens -> where its channels lie, or None where that
             can't be told (`invset.nets.axes`).
         calls: path of each module that gave a tensor -> how often it was called.
@@ -79,9 +86,7 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
     Raises:
         Exception: whatever the module raises.
     """
-    # tensors are kept, as the number of one that is freed may be another's; with its version, which
-    # work in place would raise
-    ended: list[tuple[str, Tensor, int]] = []
+    # tensors are kept, as the number of one that is freed may be another's
     calls: list[Call] = []
     counts: dict[str, int] = {}
     handles = []
@@ -89,45 +94,47 @@ def trace(modules: Mapping[str, nn.Module], blank: Tensor) -> Trace:
     def note(path: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             if isinstance(output, Tensor):
-                ended.append((path, output, _version(output)))
                 counts[path] = counts.get(path, 0) + 1
-                number = f"#{counts[path]}" if counts[path] > 1 else ""
                 first = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
-                calls.append(Call(f"{path}{number}", module, first, output))
+                calls.append(Call(path, counts[path], module, first, output, _version(output)))
 
         return hook
 
     try:
         for path, module in modules.items():
-            handles.append(module.register_forward_hook(note(path)))
+            handles.append(module.register_forward_hook(in_this_thread(note(path))))
         returned = modules[""](blank)
     finally:
         for handle in handles:
             handle.remove()
-    # the whole ended last; what it returns is looked for among its parts
-    ended = [one for one in ended if one[0]]
+    # the whole may end within itself; what it returns is looked for among its parts
     counts.pop("", None)
-    made = [i for i, one in enumerate(ended) if _same(returned, *one[1:])]
-    maker = ended[made[0]][0] if made else None
-    parts = {path for path, module in modules.items() if not any(module.children())}
-    earlier = [path for path, *_ in ended[: made[0] if made else None] if path in parts]
+    parts = [call for call in calls if call.path]
+    made = next((i for i, call in enumerate(parts) if _same(returned, call)), None)
+    maker = None if made is None else parts[made]
+    lines = [call for call in parts if isinstance(call.module, nn.Linear)]
+    earlier = [call for call in parts[:made] if not any(call.module.children())]
+
+    def name(call: Call | None) -> str | None:
+        return call if call is None else each_call(call.path, counts[call.path])[call.number - 1]
+
     return Trace(
-        maker,
-        _linear(modules, ended, maker),
-        earlier[-1] if earlier else None,
-        tuple(dict.fromkeys(path for path, output, _ in ended if output.ndim > 2)),
-        find_axes(calls),
+        name(maker),
+        name(maker if maker in lines else lines[-1] if lines else None),
+        name(earlier[-1] if earlier else None),
+        tuple(dict.fromkeys(call.path for call in parts if call.made.ndim > 2)),
+        find_axes(calls, blank),
         counts,
     )
 
 
-def _same(returned: object, output: Tensor, version: int) -> bool:
+def _same(returned: object, call: Call) -> bool:
     """Whether a module's output, as it was then, is what was returned."""
     return (
         isinstance(returned, Tensor)
-        and returned.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
-        and _version(output) == version
-        and _layout(returned) == _layout(output)
+        and returned.untyped_storage().data_ptr() == call.made.untyped_storage().data_ptr()
+        and _version(call.made) == call.version
+        and _layout(returned) == _layout(call.made)
     )
 
 
@@ -142,15 +149,6 @@ def _layout(x: Tensor) -> tuple[object, ...]:
     return (x.storage_offset(), *axes)
 
 
-def _linear(
-    modules: Mapping[str, nn.Module], ended: list[tuple[str, Tensor, int]], maker: str | None
-) -> str | None:
-    if maker is not None and isinstance(modules[maker], nn.Linear):
-        return maker
-    ran = [path for path, *_ in ended if isinstance(modules[path], nn.Linear)]
-    return ran[-1] if ran and ran.count(ran[-1]) == 1 else None
-
-
 def told(error: BaseException) -> str:
     """An error of somebody's module in words, with the file and line of their own that it came
     from: ``ValueError: too dark (my_network.py, line 12, in forward)``.
@@ -158,7 +156,10 @@ def told(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError):  # which says itself where
         frames = traceback.StackSummary()
-    own = [frame for frame in frames if not frame.filename.startswith((*_NOT_OWN, "<"))]
+    others = [frame for frame in frames if not frame.filename.startswith(_NOT_OWN)]
+    own = [one for one in others if not one.filename.startswith((*_INSTALLED, _PYTHON))]
+    # what is installed is told of where nothing else is a user's
+    own = own or [one for one in others if one.filename.startswith(_INSTALLED)]
     first = str(error).strip().split("\n")[0].rstrip(".")
     words = f"{type(error).__name__}: {first}" if first else type(error).__name__
     if not own:

@@ -5,7 +5,7 @@ hooks, what it does in place, its gradients, its device.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,9 @@ def twin(module: nn.Module, what: str, shared: bool = True) -> nn.Module:
     Args:
         module: of any kind.
         what: messages call it.
-        shared: let both have the same weights in memory; what an optimiser does to the ones is seen
-            in the others. False: copy these, too.
+        shared: let both have the same weights in memory, as long as neither is moved to another
+            device, type or layout; what an optimiser does to the ones is seen in the others. False:
+            copy these, too.
 
     Raises:
         InvsetError: it holds what can't be copied.
@@ -63,6 +64,12 @@ def check_plain(module: nn.Module, what: str) -> None:
             f"{what} gives a module of torch.jit, whose layers can't be read; give the"
             " torch.nn.Module that it was made from"
         )
+    jit = [path for path, one in module.named_modules() if isinstance(one, torch.jit.ScriptModule)]
+    if jit:
+        raise InvsetError(
+            f"{what} has a part of torch.jit, {jit[0]}, whose layers can't be read; put the"
+            " torch.nn.Module that it was made from in its place"
+        )
     if any(is_lazy(one) for one in module.parameters()):
         raise InvsetError(
             f"{what} gives layers that have no weights yet (torch.nn.Lazy…); call the module"
@@ -71,11 +78,21 @@ def check_plain(module: nn.Module, what: str) -> None:
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    """Weights, buffers, and what is kept as a plain attribute, as old normalised weights are."""
-    plain = (nn.Parameter, Tensor)
+    """Weights, buffers, and what is kept beside them: old normalised weights, features."""
+    seen: set[int] = set()
     for part in module.modules():
-        held = {**vars(part), **part._parameters, **part._buffers}
-        yield from (one for one in held.values() if type(one) in plain)
+        for held in (vars(part), part._parameters, part._buffers):
+            yield from _within(held, seen)
+
+
+def _within(held: object, seen: set[int]) -> Iterator[Tensor]:
+    """Tensors in lists and dicts, which may hold themselves."""
+    if type(held) in (nn.Parameter, Tensor):
+        yield held  # type: ignore[misc]
+    elif isinstance(held, (Mapping, list, tuple)) and id(held) not in seen:
+        seen.add(id(held))
+        for one in held.values() if isinstance(held, Mapping) else held:
+            yield from _within(one, seen)
 
 
 def _own(tensor: Tensor, shared: bool) -> Tensor:

@@ -79,7 +79,12 @@ def first_inputs(
         _check_steady(generator.module, lambda c: {"": generator(c)}, codes, {"": x}, what)
     # a mode of the caller's must not look like a fault of the generator
     with torch.inference_mode(False), torch.enable_grad():
-        if not generator.unclamped(codes.clone().requires_grad_()).requires_grad:
+        made = _called(
+            lambda: generator.unclamped(codes.clone().requires_grad_()),
+            f"generator {name} has no gradient",
+            "leave numpy and the like out of its forward()",
+        )
+        if not made.requires_grad:
             raise InvsetError(
                 f"generator {name} gives {medium.noun}s without slopes in its codes; leave no_grad,"
                 " detach and the like out of its forward()"

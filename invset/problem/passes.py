@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from invset.core.target import Evaluate
+from invset.errors import InvsetError
 from invset.problem.free_memory import free_memory
 from invset.problem.graphs import Recorded
 from invset.problem.portions import Portions
@@ -35,9 +36,10 @@ class Passes:
         runtime: options.
         device: where the networks are.
         portions: how many codes go at a time; None: as `runtime` says.
+        flat: why no pass can be differentiated, in a sentence; None: passes can.
 
     Raises:
-        InvsetError: an option that this device does not have.
+        InvsetError: an option that this device does not have; when it is called, `flat`.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class Passes:
         runtime: Runtime,
         device: torch.device,
         portions: Portions | None = None,
+        flat: str | None = None,
     ) -> None:
         runtime.check_device(device)
         self.runtime = runtime
         self.device = device
         self.portions = portions or portions_of(runtime, device)
+        self._flat = flat
         self._plain = evaluate
         self._step: Evaluate = _compiled(evaluate) if runtime.compile else evaluate
         if runtime.cuda_graphs:
@@ -58,6 +62,8 @@ class Passes:
 
     def __call__(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         differentiable = torch.is_grad_enabled() and codes.requires_grad
+        if differentiable and self._flat is not None:
+            raise InvsetError(self._flat)
         if differentiable and self.runtime.cuda_graphs:
             return self._replay(codes)
         if differentiable and self.portions.untried(len(codes)):
@@ -108,10 +114,15 @@ def _compiled(evaluate: Evaluate) -> Evaluate:
     """`evaluate`, compiled when it is first called."""
     from torch._functorch import config
 
-    # a sampler differentiates one pass several times, so a backward pass may not reuse what the
-    # forward pass saved
-    config.donated_buffer = False
-    return torch.compile(evaluate)
+    compiled: Evaluate = torch.compile(evaluate)
+
+    def step(codes: Tensor) -> tuple[Tensor, Tensor]:
+        # a sampler differentiates one pass several times, so a backward pass may not reuse what the
+        # forward pass saved
+        with config.patch(donated_buffer=False):
+            return compiled(codes)
+
+    return step
 
 
 @contextmanager

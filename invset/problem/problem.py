@@ -26,6 +26,7 @@ from invset.problem.passes import Passes, channels_last_pays, portions_of, tf32,
 from invset.problem.readout import Readout
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
+from invset.problem.slopes import slopes_fault
 from invset.problem.start_codes import begin
 
 
@@ -91,9 +92,8 @@ class Problem:
                 to_channels_last(module)
         ends = torch.tensor([n.range for n in self.neurons], device=network.device)
         self.range = ActivationRange(*ends.float().unbind(1))
-        self.robust = (robust or Robust()).resolved(
-            generator.learnt, isinstance(self.medium, Image8Bit)
-        )
+        pictures = isinstance(self.medium, Image8Bit)
+        self.robust = (robust or Robust()).resolved(generator.learnt, pictures)
         self.readout = self._read_by()
 
     def _read_by(self) -> Readout | InViews:
@@ -110,7 +110,7 @@ class Problem:
         return InViews.of(whole, self.robust, self.range, grey)
 
     def _passes_of(self, evaluate: Evaluate) -> Passes:
-        return Passes(evaluate, self.runtime, self.network.device, self.portions)
+        return Passes(evaluate, self.runtime, self.network.device, self.portions, self._flat)
 
     def _first_shapes(self) -> dict[str, tuple[int, ...]]:
         """Take the first passes, and return the shape of one input's activations in each layer."""
@@ -129,6 +129,7 @@ class Problem:
         layers = {n.layer for n in self.neurons}
         own = {self.encoder} if self.encoder_network is self.network else set()
         taps = first_activations(self.network, x, sorted(layers | own), name, self.stochastic)
+        self._flat = slopes_fault(self.network, x, sorted(layers))
         if not own:
             first_activations(self.encoder_network, x, [self.encoder], name, self.stochastic)
         return {layer: tuple(value.shape[1:]) for layer, value in taps.items()}
@@ -275,7 +276,7 @@ class Problem:
             def estimate(codes: Tensor) -> tuple[Tensor, Tensor]:
                 return views.estimate(self._inputs(codes), number)
 
-            return Passes(estimate, self.runtime, self.network.device, portions)
+            return Passes(estimate, self.runtime, self.network.device, portions, self._flat)
 
         # smaller than fixed views, so that what fits is another number of codes
         portions = portions_of(self.runtime, self.network.device)
