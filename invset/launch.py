@@ -30,8 +30,8 @@ _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 #: What takes less memory, by command.
 _SMALLER = {
     "probe": "smaller codes= and starts=, or device=cpu",
-    "train network": "a smaller settings.batch_size=, or device=cpu",
-    "train generator": "a smaller settings.batch_size=, or device=cpu",
+    "train network": "a smaller settings.batch_size= and another out=, or device=cpu",
+    "train generator": "a smaller settings.batch_size= and another out=, or device=cpu",
     "fit prior": "a smaller limit=, or device=cpu",
     "fit reference": "a smaller limit=, or device=cpu",
     "fit spectrum": "a smaller limit=",
