@@ -110,6 +110,6 @@ class InverseSetSampler:
         study = study_of(self.sampler)
         region = problem.region(self.prior, rng, plain=study.space == "codes")
         target = problem.target(region)
-        with repeatable(problem.runtime), enough_memory(problem, codes_at_once(study)):
+        with repeatable(problem.runtime), enough_memory(problem, codes_at_once(study), study.n):
             state = study.run(target, rng, on_look=on_look, limits=self.limits)
             return finish(problem, region, study.found(target, state))

@@ -82,10 +82,10 @@ def test_the_options_that_help(
     asked.runtime = Runtime(**options)
     asked.portions.part = part
     asked.network.device = torch.device(device)
-    with pytest.raises(OutOfMemory) as error, enough_memory(asked, 9):
+    with pytest.raises(OutOfMemory) as error, enough_memory(asked, 9, 20):
         raise torch.OutOfMemoryError(CUDA)
     assert error.value.how == how
-    told = f"memory of {device} is too small for {min(9, part or 9)} codes at once; "
+    told = f"there is not enough memory on {device} for {min(9, part or 9)} codes at once and 20 "
     assert str(error.value).startswith(told)
     assert f"type {' '.join(how) or 'smaller networks'}" in str(error.value)
     Runtime(**{**options, **dict(_option(word) for word in how if word.startswith("runtime."))})
@@ -97,7 +97,7 @@ def _option(word: str) -> tuple[str, Any]:
 
 
 def test_other_errors_pass() -> None:
-    with pytest.raises(RuntimeError, match="a defect"), enough_memory(problem(), 9):
+    with pytest.raises(RuntimeError, match="a defect"), enough_memory(problem(), 9, 20):
         raise RuntimeError("a defect")
 
 
@@ -108,7 +108,10 @@ def test_in_python(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
         raise torch.OutOfMemoryError(CUDA)
 
     monkeypatch.setattr(Stream, where, small)
-    with pytest.raises(InvsetError, match=r"for 9 codes at once; .* runtime\.micro_batch=4 \(CUDA"):
+    with pytest.raises(
+        InvsetError,
+        match=r"9 codes at once and 20 samples; type runtime\.micro_batch=4, .*CUDA",
+    ):
         InverseSetSampler(sampler=Stream(K=9, n=20)).run(problem())
 
 

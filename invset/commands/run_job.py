@@ -124,7 +124,7 @@ class Job:
             raise
 
     def _memory(self) -> AbstractContextManager[None]:
-        return enough_memory(self.problem, codes_at_once(self.study))
+        return enough_memory(self.problem, codes_at_once(self.study), self.study.n)
 
     def _sample(self) -> Any:
         """Sample; return the state that the study ends in. What was found is kept if it fails."""

@@ -23,12 +23,13 @@ class OutOfMemory(InvsetError):
 
 
 @contextmanager
-def enough_memory(problem: Problem, K: int) -> Iterator[None]:
+def enough_memory(problem: Problem, K: int, n: int) -> Iterator[None]:
     """Say what to type where memory is too small.
 
     Args:
         problem: what is sampled.
         K: codes that the sampler takes at once.
+        n: samples that are kept.
 
     Raises:
         OutOfMemory: it is.
@@ -40,11 +41,12 @@ def enough_memory(problem: Problem, K: int) -> Iterator[None]:
             raise
         at_once = min(K, problem.portions.part or K)
         how = _fewer(problem, at_once)
-        told = " ".join(how) or "smaller networks, or smaller pictures"
+        told = " ".join(how) or "smaller networks"
         why = first_lines(error, 100) or type(error).__name__
         raise OutOfMemory(
-            f"memory of {problem.network.device} is too small for {at_once} codes at once; what is"
-            f" a sample stays the same with less: type {told} ({why})",
+            f"there is not enough memory on {problem.network.device} for {at_once} codes at once"
+            f" and {n} samples; type {told}, with which the same counts as a sample, or begin"
+            f" anew with a smaller n ({why})",
             how,
         ) from error
 
