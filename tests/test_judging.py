@@ -161,6 +161,13 @@ def test_the_network_that_is_asked_is_refused() -> None:
         judging(compose("run", ["judge=mini"]), mini_network())
 
 
+def test_a_judge_that_takes_other_sizes_is_refused_before_any_picture_is_made() -> None:
+    found = judging(compose("run", ["judge=mini64"]), mini_network())
+    found.check((3, 64, 64))
+    with pytest.raises(InvsetError, match=r"judge=mini64 can't look at pictures of 32x32: .*null"):
+        found.check((3, 32, 32))
+
+
 def test_a_missing_package_is_told_before_anything_is_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -104,6 +104,7 @@ class Parts:
         if reference is None:
             raise _no_reference(layer)
         judge = judging(cfg, network, other)
+        judge.check(problem.input_shape)
         shared = {
             "version": __version__,
             "device": str(device),

@@ -32,6 +32,7 @@ def main(cfg: DictConfig) -> None:
     judge = judging(cfg, network)
     encoder = cfg.encoder or network.encoder
     data = read_inputs(of_size(network.medium, cfg.size), cfg.data, cfg.limit)
+    judge.check(tuple(data.shape[1:]))
     keep = list(cfg.keep or [network.output])
     layers = list(dict.fromkeys([*(cfg.layers or _neuron_layers(network)), *keep]))
     seen = look_at(network, data, layers)

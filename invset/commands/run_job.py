@@ -76,6 +76,7 @@ class Job:
         # a file that can't be read is told before, not after, sampling
         self.reference = load_reference(cfg, self.problem)
         self.judging = judging(cfg, self.problem.network, self.problem.encoder_network)
+        self.judging.check(self.problem.input_shape)
         self.target = self.problem.target(self.region)
         self.study.check(self.target)
         # a run that is resumed may be older than the option

@@ -13,13 +13,14 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from invset.analysis.judged import Judged
-from invset.errors import InvsetError
+from invset.errors import InvsetError, is_out_of_memory
 from invset.files.image8bit import Image8Bit
 from invset.nets.classes import classes_of
 from invset.nets.efficientnet_lite import efficientnet_lite
 from invset.nets.labels import labels
 from invset.nets.lite_weights import is_installed
 from invset.nets.network import Network
+from invset.nets.trace import told
 from invset.nets.weights import checksum
 from invset.problem.encode import activations
 from invset.progress import Progress, quiet
@@ -49,6 +50,24 @@ class Judging:
     network: Network | None
     asked: Network
     why: str = ""
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise `InvsetError` where the judge can't take pictures of a shape, before any is made.
+
+        Args:
+            shape: channels, height and width.
+        """
+        judge = self.network
+        try:
+            self.look(torch.zeros(1, *shape, dtype=torch.uint8))
+        except Exception as error:  # whatever a network raises
+            if judge is None or is_out_of_memory(error):
+                raise
+            sides = "x".join(map(str, shape[1:]))
+            raise InvsetError(
+                f"judge={judge.name} can't look at pictures of {sides}: {told(error)}; type another"
+                " judge=, or judge=null"
+            ) from error
 
     @torch.no_grad()
     def look(self, inputs: Tensor, progress: Progress = quiet) -> Judged | None:

@@ -17,12 +17,15 @@ from torch import Tensor, nn
 from invset.nets.axes import Call, find_axes
 from invset.nets.taps import each_call, in_this_thread
 
-#: Folders whose frames are not a user's own.
-_NOT_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<")
-
 #: Folders of what is installed, and of Python's own modules, which may hold these.
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib")})
 _PYTHON = sysconfig.get_path("stdlib")
+
+#: Folders whose frames are not a user's own.
+_NOT_OWN = (
+    *(str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<"),
+    *(str(Path(folder, name)) for folder in _INSTALLED for name in ("hydra", "omegaconf")),
+)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ class NotFinite(InvsetError):
     last: nn.Module | None = None
 
 
-def check_finite(losses: Mapping[str, float], module: nn.Module, when: str) -> None:
+def check_finite(
+    losses: Mapping[str, float], module: nn.Module, when: str, checkpoint: Path
+) -> None:
     """Raise `NotFinite` for a loss or a weight that is not finite: what is learnt from then on is
     nothing.
 
@@ -50,13 +52,15 @@ def check_finite(losses: Mapping[str, float], module: nn.Module, when: str) -> N
         losses: name -> mean.
         module: whose weights and buffers are kept.
         when: for the message: "epoch 3".
+        checkpoint: of what was learnt before; not there if nothing was.
     """
     bad = [name for name, value in losses.items() if not math.isfinite(value)]
     if not bad and all(torch.isfinite(one).all() for one in module.state_dict().values()):
         return
+    kept = "what was learnt before it is kept" if checkpoint.exists() else "nothing was learnt"
     raise NotFinite(
-        f"{bad[0] if bad else 'a weight'} is not finite in {when}; what was learnt before it is"
-        " kept. Type a smaller learning rate in settings., and another out= folder"
+        f"{bad[0] if bad else 'a weight'} is not finite in {when}; {kept}. Type a smaller learning"
+        " rate in settings., and another out= folder"
     )
 
 

@@ -246,7 +246,8 @@ def train_network(
             "val_accuracy": accuracy(training.average.module, val),
         }
         try:
-            check_finite({"train_loss": loss}, training.average.module, f"epoch {training.epoch}")
+            when = f"epoch {training.epoch}"
+            check_finite({"train_loss": loss}, training.average.module, when, checkpoint)
         except NotFinite as ended:
             ended.last = training.averaged_at(load_checkpoint(checkpoint, around, accept))
             raise

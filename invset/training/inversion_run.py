@@ -81,7 +81,8 @@ def train_generator(
             training.seconds += time.monotonic() - start
             row = losses | training.validate(val)
             try:
-                check_finite(row, training.averaged, f"step {training.step}")
+                when = f"step {training.step}"
+                check_finite(row, training.averaged, when, out / "checkpoint.pt")
             except NotFinite as ended:
                 ended.last = training.averaged_at(
                     load_checkpoint(out / "checkpoint.pt", around, accept)

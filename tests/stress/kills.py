@@ -45,7 +45,7 @@ RUNS = {
     "two_stage": ("n=60", "K=4", *RANGE),
     "paper": ("n=8", "K=3", *RANGE),
     "ppgn": ("n=30", "K=6", *RANGE),
-    "full": ("n=6", *RANGE),
+    "full": ("n=6", "sampler.max_outer=12", *RANGE),
     "ladder": ("K=6", "sampler.ranges=[[2,4],[4,6],[6,8]]"),
     "stream_plain": ("n=60", "K=6", *RANGE),
 }

@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import resource
 import shlex
 import signal
@@ -209,7 +210,7 @@ def end(words: list[str]) -> tuple[str, str]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     text = told.getvalue()
-    if "Traceback (most recent call last)" in text or "Error:" in text:
+    if re.search(r"^(Traceback \(most|[\w.]*Error:)", text, re.MULTILINE):
         return "traceback", text
     if code not in (0, 2, 3):
         return f"exit code {code}", text
