@@ -18,10 +18,12 @@ from invset.core.context import own_context
 from invset.core.options import Bounds, check_option
 from invset.core.space import Region
 from invset.errors import InvsetError, did_you_mean
+from invset.problem.enough_memory import enough_memory
 from invset.problem.problem import Problem
+from invset.problem.repeatable import repeatable
 from invset.problem.result import Result, finish
 from invset.samplers.base import Limits, Sampler
-from invset.studies.study import OnLook, Study, study_of
+from invset.studies.study import OnLook, Study, codes_at_once, study_of
 
 
 def _count(key: str, value: Any) -> int:
@@ -91,7 +93,8 @@ class InverseSetSampler:
 
     @own_context()
     def run(self, problem: Problem, seed: int = 0, on_look: OnLook | None = None) -> Result:
-        """Sample; the same seed gives the same bytes on the same machine with as many threads.
+        """Sample; the same seed gives the same bytes on the same machine with as many threads, on a
+        GPU with `Runtime(deterministic=True)`.
 
         Args:
             problem: what to sample.
@@ -107,5 +110,6 @@ class InverseSetSampler:
         study = study_of(self.sampler)
         region = problem.region(self.prior, rng, plain=study.space == "codes")
         target = problem.target(region)
-        state = study.run(target, rng, on_look=on_look, limits=self.limits)
-        return finish(problem, region, study.found(target, state))
+        with repeatable(problem.runtime), enough_memory(problem, codes_at_once(study), study.n):
+            state = study.run(target, rng, on_look=on_look, limits=self.limits)
+            return finish(problem, region, study.found(target, state))

@@ -257,7 +257,7 @@ def _resume(name: str, rest: list[str]) -> int:
         return 0
     cfg = typed.config()
     module = COMMANDS[name][0]
-    resumed = {"folder": typed.folder, "resume": True, "accept": typed.accept}
+    resumed = {"folder": typed.folder, "resume": True, "accept": typed.accept, "how": typed.how}
 
     def go_on() -> int | None:
         typed.check(cfg)

@@ -40,14 +40,19 @@ def brief(text: str, word: int = 200, most: int = 3000) -> str:
     return text if len(text) <= most else f"{text[:most]} …"
 
 
+#: How PyTorch and the libraries that it calls say it: "CUDA out of memory", "CUDA error: out of
+#: memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "can't allocate memory".
+_NO_MEMORY = re.compile(
+    r"out[ _]of[ _](\w+_)?memory|allocate memory|alloc(ation)?_failed", re.IGNORECASE
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is too little memory: PyTorch has a `RuntimeError` for that,
-    on CPUs one like any other.
+    """Whether an error says that there is too little memory: PyTorch has several for that, on CPUs
+    a `RuntimeError` like any other.
     """
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)
-    )
+    found = isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))
+    return isinstance(error, MemoryError) or bool(found)
 
 
 def did_you_mean(word: Any, allowed: Iterable[str], limit: int = 3, before: str = "") -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from invset import interrupt
 from invset.config.unused import Unused, register, remove_if_empty, unused_folders
-from invset.errors import InvsetError, brief, did_you_mean, is_out_of_memory
+from invset.errors import InvsetError, brief, did_you_mean, first_lines, is_out_of_memory
 from invset.own_modules import own_modules_last
 from invset.streams import tell
 
@@ -26,6 +26,16 @@ Main = Callable[..., "int | None"]
 
 #: Errors for which a person's disk is to blame.
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+
+#: What takes less memory, by command.
+_SMALLER = {
+    "probe": "smaller codes= and starts=, or device=cpu",
+    "train network": "a smaller settings.batch_size= and another out=, or device=cpu",
+    "train generator": "a smaller settings.batch_size= and another out=, or device=cpu",
+    "fit prior": "a smaller limit=, or device=cpu",
+    "fit reference": "a smaller limit=, or device=cpu",
+    "fit spectrum": "a smaller limit=",
+}
 
 #: What ``-m`` is to Hydra.
 _SWEEP = "hydra.mode=MULTIRUN"
@@ -280,5 +290,7 @@ def bad_input(error: BaseException, command: str) -> str | None:
     if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
         return f"can't look at {error.filename} ({error.strerror})"
     if is_out_of_memory(error):
-        return "there is not enough memory for that; type smaller K= and n="
+        smaller = _SMALLER.get(command, "smaller K= and n=, or device=cpu")
+        why = first_lines(error, 100) or type(error).__name__
+        return f"there is not enough memory for that; type {smaller} ({why})"
     return None

@@ -96,7 +96,7 @@ MISTAKES = {
     "checkpoint_seconds must be": ["neuron=1", "z1=3", "z2=4", "checkpoint_seconds=often"],
     "constraint must be": ["neuron=1", "z1=3", "z2=4", "sampler=two_stage", "constraint=one"],
     "eight_bit must be true or false": ["neuron=1", "z1=3", "z2=4", "eight_bit=maybe"],
-    "device=meta computes nothing": ["neuron=1", "z1=3", "z2=4", "device=meta"],
+    "device=meta is unknown": ["neuron=1", "z1=3", "z2=4", "device=meta"],
     "generator.size must be at least 1 pixel": [
         "neuron=1",
         "z1=3",

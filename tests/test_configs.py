@@ -165,6 +165,7 @@ def test_the_default_run() -> None:
             "cuda_graphs": False,
             "micro_batch": "auto",
             "channels_last": "auto",
+            "deterministic": False,
         },
     }
 

@@ -31,7 +31,6 @@ from invset.problem.passes import Passes, layout_of
 from invset.problem.problem import Neuron, Problem
 from invset.problem.runtime import Runtime
 from invset.samplers.base import Sampler, Status
-from invset.samplers.drive import drive
 from invset.samplers.full import Full
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage
@@ -417,26 +416,6 @@ def test_what_is_saved_is_in_range_on_cuda(name: str, options: dict[str, Any]) -
     )
     assert result.status is Status.REACHED
     assert result.in_range.all()
-
-
-# memory that is too small
-
-
-def test_memory_that_is_too_small_says_what_to_type() -> None:
-    target = plain_set(lambda c: c @ linear(), [(0.2, 0.4)], cube())
-
-    def evaluate(c: Tensor) -> tuple[Tensor, Tensor]:
-        if len(c) > 4:
-            raise torch.OutOfMemoryError(
-                "CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has ..."
-            )
-        return target.evaluate(c)
-
-    with pytest.raises(
-        InvsetError,
-        match=r"too small for 9 codes at once; .* runtime\.micro_batch=4, .*20\.00 GiB\.\)$",
-    ):
-        drive(Stream(K=9, n=20), Target(evaluate, target.range, target.space), seeded())
 
 
 def test_options_that_need_cuda_are_refused_when_the_problem_is_made() -> None:

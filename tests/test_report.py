@@ -92,7 +92,9 @@ def test_every_sample_is_there_as_the_files_say(tmp_path: Path) -> None:
 
 
 def test_the_header_says_what_the_summary_says(tmp_path: Path) -> None:
-    tree = page(write_run(tmp_path / "run", 25))
+    folder = write_run(tmp_path / "run", 25)
+    change(folder, device="cuda:0", gpu={"name": "NVIDIA H100"})
+    tree = page(folder)
     facts = dict(
         zip(
             (text(e) for e in tree.find(".//dl").iter("dt")),  # type: ignore[union-attr]
@@ -103,6 +105,7 @@ def test_the_header_says_what_the_summary_says(tmp_path: Path) -> None:
     assert text(tree.find(".//h1")) == "fc8:8 horse in [3, 4]"
     assert (facts["Samples"], facts["Share in range"], facts["Distinct"]) == ("25", "100%", "25")
     assert (facts["Gradient steps"], facts["Time (s)"], facts["Seed"]) == ("47", "4.20", "5")
+    assert facts["Device"] == "NVIDIA H100"
     rows = [[text(cell) for cell in row] for row in tree.find(".//table").iter("tr")]  # type: ignore[union-attr]
     assert rows[1:] == [
         ["samples", "25", "17.9", "12.3", "25.6", "7.390"],

@@ -76,6 +76,7 @@ def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert summary["status"] == "reached"
     assert summary["beside_real"]["images"] == 2000
     assert summary["threads"] == torch.get_num_threads()
+    assert summary["gpu"] is None
     assert (
         len({oct(p.stat().st_mode) for p in folder.iterdir() if p.is_file()}) == 1
     )  # whoever may read one may read all

@@ -20,7 +20,7 @@ def test_the_defaults_are_exact() -> None:
         Runtime.of(None)
         == Runtime.of({})
         == Runtime()
-        == Runtime("off", False, False, "auto", "auto")
+        == Runtime("off", False, False, "auto", "auto", False)
     )
     assert Runtime().exact
     assert Runtime.of({"autocast": False}) == Runtime()  # YAML reads off as false

@@ -15,6 +15,7 @@ from typed import typed
 
 from invset.errors import InvsetError
 from invset.files.sealed import MAGIC, read_sealed, write_sealed
+from invset.files.surroundings import Surroundings
 from invset.samplers import drive as driver
 
 STATE = {
@@ -226,3 +227,64 @@ def test_files_weights_and_code_belong_to_a_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert typed(monkeypatch, *go_on) == 0
+
+
+def test_a_run_goes_on_on_another_device_and_in_other_portions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "of a GPU")
+        patch.setattr("invset.problem.passes.free_memory", lambda device: 2**20)
+        interrupted(patch, folder, *WORDS, "runtime.autocast=off")
+    config = folder / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace("device: auto", "device: cuda"))
+    go_on = ["run", "--resume", str(folder)]
+    assert typed(monkeypatch, *go_on) == 2
+    assert "there is no CUDA device here; type device=cpu" in capsys.readouterr().err
+    assert typed(monkeypatch, *go_on, "device=cpu", "runtime.micro_batch=2") == 0
+    told = capsys.readouterr().err
+    assert re.search(r"although runtime\.micro_batch was auto and is 2, device was .*GPU", told)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["status"] == "reached"
+    assert summary["runtime"]["micro_batch"] == 2
+    assert summary["runtime"]["split"] is None  # it was of the other device
+    assert "although runtime.micro_batch was auto and is 2" in summary["sentences"][-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["n=20"], "else a run goes on as it was (unrecognized arguments: n=20); type: invset"),
+        (["runtime=fast"], "unrecognized arguments: runtime=fast"),
+        (["runtime.micro_batch=1,2"], "runtime.micro_batch=1,2 has several values"),
+        (["runtime.autocast='bf16"], "runtime.autocast='bf16 can't be read ("),
+        (["runtime.autocast=bf17"], "must be off, bf16 or tf32"),
+        (["runtime.micro_batches=2"], "Did you mean micro_batch"),
+        (["device=gpu"], "device=gpu is unknown"),
+    ],
+)
+def test_other_options_are_refused(
+    words: list[str],
+    message: str,
+    cut: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    capsys.readouterr()
+    assert typed(monkeypatch, "run", "--resume", str(cut), *words) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_a_state_that_knows_fewer_kinds(tmp_path: Path) -> None:
+    """Of an earlier version."""
+    path = tmp_path / "state.pt"
+    Surroundings({"options": {"n": 1, "report": "any"}}, "options").write(path, {"a": 1})
+    parts = {"options": {"n": 1, "report": False, "device.b": 2}, "runtime": {"autocast": "off"}}
+    around = Surroundings(parts, "options", ("report", "device"))
+    assert around.read(path, "again", (), "") == {"a": 1}
+    assert around.changed == []
+    with pytest.raises(InvsetError, match="report was any and is False"):
+        Surroundings(parts, "options", ("device",)).read(path, "again", (), "")

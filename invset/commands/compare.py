@@ -20,6 +20,7 @@ from invset.analysis.reference import Reference
 from invset.analysis.sample_set import SampleSet
 from invset.config import build
 from invset.config.comparing import check_compare, given_options, method_of, neurons_of
+from invset.config.device import choose_device
 from invset.config.judging import Judging, judging
 from invset.config.real_images import load_reference
 from invset.errors import InvsetError
@@ -92,7 +93,7 @@ class Parts:
         Raises:
             InvsetError: they do not fit, or there are no real images to take ranges from.
         """
-        device = build.choose_device(cfg.device)
+        device = choose_device(cfg.device, float64=True)
         network = build.network(cfg.network, device)
         generator = build.generator(cfg.generator, device)
         other = None if cfg.encoder_network is None else build.network(cfg.encoder_network, device)

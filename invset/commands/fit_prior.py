@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from invset.commands.pictures import look_at, read_inputs
 from invset.config import build
+from invset.config.device import choose_device
 from invset.core.space import CodePrior
 from invset.files.image8bit import of_size
 from invset.files.rundir import folder_of
@@ -18,7 +19,7 @@ def main(cfg: DictConfig) -> None:
     """Encode the pictures, fit, and write one file."""
     out = Path(cfg.out)
     folder = folder_of(out)
-    network = build.network(cfg.network, build.choose_device(cfg.device))
+    network = build.network(cfg.network, choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
     network.resolve(encoder)
     data = read_inputs(of_size(network.medium, cfg.size), cfg.data, cfg.limit)

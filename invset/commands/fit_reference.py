@@ -13,6 +13,7 @@ from torch import nn
 from invset.analysis.reference import Reference
 from invset.commands.pictures import judged, look_at, read_inputs
 from invset.config import build
+from invset.config.device import choose_device
 from invset.config.judging import judging
 from invset.config.validate import check_layers
 from invset.files.image8bit import Image8Bit, of_size
@@ -27,7 +28,7 @@ def main(cfg: DictConfig) -> None:
     check_layers(cfg)
     out = Path(cfg.out)
     folder = folder_of(out)
-    network = build.network(cfg.network, build.choose_device(cfg.device))
+    network = build.network(cfg.network, choose_device(cfg.device))
     judge = judging(cfg, network)
     encoder = cfg.encoder or network.encoder
     data = read_inputs(of_size(network.medium, cfg.size), cfg.data, cfg.limit)

@@ -131,8 +131,9 @@ def about(path: Path) -> str:
 def layers(cfg: DictConfig) -> list[str]:
     """Every name of a layer, its shape, how many neurons it has, and what it serves for."""
     from invset.config import build
+    from invset.config.device import choose_device
 
-    network = build.blank_network(cfg.network, build.choose_device(cfg.device))
+    network = build.blank_network(cfg.network, choose_device(cfg.device))
     rows = []
     for layer in network.layers:
         try:
@@ -168,8 +169,9 @@ def neurons(cfg: DictConfig) -> list[str]:
     are.
     """
     from invset.config import build
+    from invset.config.device import choose_device
 
-    network = build.blank_network(cfg.network, build.choose_device(cfg.device))
+    network = build.blank_network(cfg.network, choose_device(cfg.device))
     layer = network.output if cfg.layer is None else str(cfg.layer)
     shape = network.shape(layer)
     if layer == network.output and network.labels:

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from omegaconf import DictConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 
 from invset.config.foreign import check_foreign
-from invset.errors import InvsetError
+from invset.errors import InvsetError, first_lines
 from invset.files.owner import refuse_links
 from invset.files.reading import read_config
 from invset.files.rundir import AGAIN, check_resumable
 
-USAGE = """usage: invset run --resume FOLDER [--accept KINDS] [--trust NAMES]
+USAGE = """usage: invset run --resume FOLDER [device=cpu] [runtime.NAME=VALUE]
+                  [--accept KINDS] [--trust NAMES]
 
-  Goes on with an interrupted run, as it was: no other options.
+  Goes on with an interrupted run, as it was, or on another device or with other options of
+  runtime: these don't change what a sample is. No other options.
 
-  --accept KINDS  what may differ from when it was interrupted, with commas: files, weights, code,
-                  versions, device, threads. The samples are then others than of a run in one go.
+  --accept KINDS  what may differ from when it was interrupted, with commas: runtime, files,
+                  weights, code, versions, device, threads. The samples are then others than of a
+                  run in one go. Options that are typed need not be accepted.
   --trust NAMES   code of your own that the run's configuration names, with commas: my_network, or
                   my_network.build. Nothing else outside of invset is run.
 """
+
+
+#: Options that say how codes are evaluated: they may be others than before.
+_HOW = re.compile(r"(device|runtime\.\w+)=")
 
 
 @dataclass(frozen=True)
@@ -33,11 +43,13 @@ class Resumption:
 
     Attributes:
         folder: of the run.
-        accept: kinds of surroundings that may differ.
+        how: options, ``device=cpu``, that take the place of the run's.
+        accept: kinds of surroundings that may differ; those of options that were typed, too.
         trust: modules, or what is in them, that may run.
     """
 
     folder: Path
+    how: Sequence[str]
     accept: Sequence[str]
     trust: Sequence[str]
 
@@ -45,14 +57,17 @@ class Resumption:
         """What was asked.
 
         Raises:
-            InvsetError: the folder holds no run to go on with, or names code that is not trusted.
+            InvsetError: the folder holds no run to go on with, or names code that is not trusted;
+                an option can't be read.
         """
         check_resumable(self.folder)
         refuse_links(self.folder)
         cfg = read_config(self.folder / ".hydra" / "config.yaml", AGAIN)
         if not isinstance(cfg, DictConfig):
             raise InvsetError(f"{self.folder}/.hydra/config.yaml is no configuration; {AGAIN}")
-        check_foreign(cfg, self.trust, self.folder)
+        check_foreign(cfg, self.trust, self.folder, self.how)
+        for word in self.how:
+            OmegaConf.update(cfg, *_option(word), force_add=True)
         return cfg
 
     def check(self, cfg: DictConfig) -> None:
@@ -67,8 +82,9 @@ class Resumption:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InvsetError(
-            f"--resume takes one run folder, --accept and --trust, because a run goes on as it"
-            f" was ({message}); type: invset run --resume outputs/DATE/TIME"
+            "--resume takes one run folder, device=, options of runtime such as"
+            " runtime.micro_batch=5, --accept and --trust, because else a run goes on as it was"
+            f" ({message}); type: invset run --resume outputs/DATE/TIME"
         )
 
 
@@ -86,8 +102,21 @@ def parsed(words: Sequence[str]) -> Resumption | None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--accept", action="append", default=[])
     parser.add_argument("--trust", action="append", default=[])
-    typed = parser.parse_intermixed_args(list(words))
-    return Resumption(Path(typed.folder), _listed(typed.accept), _listed(typed.trust))
+    how = [word for word in words if _HOW.match(word)]
+    typed = parser.parse_intermixed_args([word for word in words if word not in how])
+    accept = [*_listed(typed.accept), *(re.split("[.=]", word)[0] for word in how)]
+    return Resumption(Path(typed.folder), how, accept, _listed(typed.trust))
+
+
+def _option(word: str) -> tuple[str, Any]:
+    """Key and value of an option."""
+    try:
+        read = OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        raise InvsetError(f"{word} can't be read ({first_lines(error)}); type key=value") from error
+    if read.is_sweep_override():
+        raise InvsetError(f"{word} has several values; a run goes on with one of them")
+    return read.key_or_group, read.value()
 
 
 def _listed(words: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ def main(
     folder: Path | None = None,
     resume: bool = False,
     accept: Sequence[str] = (),
+    how: Sequence[str] = (),
 ) -> int:
     """Run one job; return 0, 3 if the range was not reached, or 130 after Ctrl-C.
 
@@ -25,11 +26,15 @@ def main(
         folder: the run's folder; None takes Hydra's.
         resume: go on with the run in `folder`.
         accept: kinds of surroundings that may have changed since.
+        how: options of the configuration that were typed to go on.
     """
     # before torch is imported: a typing mistake, or weights that can't be had, are told at once
     folder = folder or job_folder()
     check_config(cfg)
     prepare(cfg)
     from invset.commands.run_job import Job
+    from invset.problem.repeatable import repeatable
+    from invset.problem.runtime import Runtime
 
-    return Job(cfg, folder, resume, accept).run()
+    with repeatable(Runtime.of(cfg.get("runtime"))):  # also what a problem is made with
+        return Job(cfg, folder, resume, accept, how).run()

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,14 @@ from invset.config.judging import judging
 from invset.config.real_images import load_reference
 from invset.core.checks import as_words
 from invset.files.rundir import RunDir
+from invset.problem.enough_memory import OutOfMemory, enough_memory
 from invset.problem.result import Result, finish
 from invset.progress import bar
 from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
 from invset.samplers.base import Status
 from invset.streams import tell
-from invset.studies.study import loaded, saved, study_of
+from invset.studies.study import codes_at_once, loaded, saved, study_of
 
 #: Numbers in all pictures from which on writing them takes seconds, so that it is announced.
 _MUCH = 20_000_000
@@ -48,15 +50,22 @@ class Job:
         folder: the run's folder.
         resume: go on with the run in `folder`.
         accept: kinds of surroundings that may have changed since.
+        how: options of the configuration that were typed to go on.
 
     Raises:
         InvsetError: the parts of the configuration do not fit.
     """
 
     def __init__(
-        self, cfg: DictConfig, folder: Path, resume: bool, accept: Sequence[str] = ()
+        self,
+        cfg: DictConfig,
+        folder: Path,
+        resume: bool,
+        accept: Sequence[str] = (),
+        how: Sequence[str] = (),
     ) -> None:
         self.cfg = cfg
+        self.how = how
         self.rundir = RunDir(folder, listed=True)
         self.rng = torch.Generator().manual_seed(cfg.seed)
         self.problem = build.problem(cfg)
@@ -76,7 +85,7 @@ class Job:
         self.rows: list[list[float]] = []
         self.around = surroundings(cfg, self.problem)
         if resume:
-            self._go_on(self.rundir.load_state(self.around, accept, self._command()))
+            self._go_on(self.rundir.load_state(self.around, accept, self._command()), accept)
         else:
             begin_in(self.rundir, cfg)
         # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
@@ -85,14 +94,15 @@ class Job:
         self.told_split = False
         self.saved_at = time.monotonic()
 
-    def _go_on(self, held: dict[str, Any]) -> None:
+    def _go_on(self, held: dict[str, Any], accept: Sequence[str]) -> None:
         """Take up what `_save` saved."""
         if self.around.changed:
             print(f"going on, although {', '.join(self.around.changed)}", file=sys.stderr)
         self.rng.set_state(held["rng"])
         self.rows = held["rows"]
-        # the same portions, hence the same samples
-        self.problem.portions.go_on(held["split"])
+        if not {"device", "runtime"} & {*accept}:
+            # the same portions, hence the same samples
+            self.problem.portions.go_on(held["split"])
         if held["state"] is not None:  # None: interrupted before the first look
             state = _to(held["state"], self.problem.network.device)
             self.state = loaded(self.study, state)
@@ -103,15 +113,19 @@ class Job:
         )
         print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
         try:
-            ended = self._sample()
-            # also of a run that has ended: if an analysis fails or the disk is full, --resume
-            # writes it
-            self._save()
-            return self._write(ended)
-        except BaseException:
+            with self._memory():
+                ended = self._sample()
+                # also of a run that has ended: if an analysis fails or the disk is full, --resume
+                # writes it
+                self._save()
+                return self._write(ended)
+        except BaseException as error:
             if (self.rundir / "state.pt").exists():
-                tell(f"what was sampled is kept; go on with: {self._command()}")
+                tell(f"what was sampled is kept; go on with: {self._command(_how(error))}")
             raise
+
+    def _memory(self) -> AbstractContextManager[None]:
+        return enough_memory(self.problem, codes_at_once(self.study), self.study.n)
 
     def _sample(self) -> Any:
         """Sample; return the state that the study ends in. What was found is kept if it fails."""
@@ -150,9 +164,11 @@ class Job:
             self.rundir.finish()
         return self._say(result)
 
-    def _command(self) -> str:
-        """What is typed to go on with the run."""
-        return go_on(self.rundir.path, foreign(self.cfg))
+    def _command(self, more: Sequence[str] = ()) -> str:
+        """What is typed to go on with the run; options of `more` are new."""
+        new = {word.split("=")[0] for word in more}
+        kept = [word for word in self.how if word.split("=")[0] not in new]
+        return go_on(self.rundir.path, foreign(self.cfg), [*kept, *more])
 
     def _wanted(self) -> str:
         rows = self.study.rows(self.target)
@@ -186,7 +202,7 @@ class Job:
                 f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
                 file=sys.stderr,
             )
-        with keeping(self.rundir, self.problem, result):
+        with keeping(self.rundir, self.problem, result), self._memory():
             ended = Ended(
                 self.problem,
                 self.region,
@@ -216,6 +232,16 @@ class Job:
             print(f"go on with: {self._command()}")
             return interrupt.exit_code()
         return exit_code(self.rundir.path)
+
+
+def _how(error: BaseException) -> list[str]:
+    """Options that a run goes on with after an error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OutOfMemory):
+            return cause.how
+        cause = cause.__cause__
+    return []
 
 
 def _to(value: Any, device: Any) -> Any:

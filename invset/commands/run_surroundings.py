@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from invset.nets.weights import checksum
 from invset.problem.problem import Problem
 
 #: Options that no sample depends on.
-_FREE = ("progress", "report", "animation", "checkpoint_seconds", "overwrite")
+_OF_FILES = ("progress", "report", "animation", "checkpoint_seconds", "overwrite")
+
+#: Those, and options that say how codes are evaluated, whose effects are kinds of their own.
+_FREE = (*_OF_FILES, "device", "runtime")
 
 #: Modules whose version is enough.
 _VERSIONED = ("invset", "torch", "torchvision")
@@ -28,7 +32,7 @@ def check_asked(cfg: DictConfig, state: Path) -> None:
     """Raise `InvsetError` for a state that is damaged, or of another configuration: before anything
     is built of it.
     """
-    asked = Surroundings({"options": _asked(_options(cfg))}, needed="options")
+    asked = Surroundings({"options": _options(cfg)}, "options", _FREE)
     asked.read(state, AGAIN, (), "")
 
 
@@ -44,22 +48,18 @@ def surroundings(cfg: DictConfig, problem: Problem) -> Surroundings:
     if problem.encoder_network is not problem.network:
         modules["encoder_network"] = problem.encoder_network.module
     parts = {
-        "options": _asked(options),
+        "options": options,
+        "runtime": {f"runtime.{key}": one for key, one in asdict(problem.runtime).items()},
         "files": dict(_files(options)),
         "weights": {name: checksum(module) for name, module in modules.items()},
         "code": dict(_code(foreign(cfg), list(modules.values()))),
         **machine(problem.network.device),
     }
-    return Surroundings(parts, needed="options")
+    return Surroundings(parts, "options", _FREE)
 
 
 def _options(cfg: DictConfig) -> dict[str, Any]:
     return dict(_flat(OmegaConf.to_container(cfg, resolve=True)))
-
-
-def _asked(options: dict[str, Any]) -> dict[str, Any]:
-    """What samples depend on; of the others, that they are there."""
-    return {name: "any" if name in _FREE else one for name, one in options.items()}
 
 
 def _flat(held: Any, path: str = "") -> Iterator[tuple[str, Any]]:

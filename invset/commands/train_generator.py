@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
+from invset.config.device import training_device
 from invset.config.validate import check_several
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
@@ -34,9 +35,9 @@ from invset.training.inversion_run import train_generator
 def main(cfg: DictConfig) -> None:
     """Train, and write ``generator.safetensors`` and ``prior.safetensors``."""
     out = RunDir(cfg.out)
-    device = build.choose_device(cfg.device)
     check_several(cfg, "model", "settings")
     settings = hydra.utils.instantiate(cfg.settings)
+    device = training_device(cfg.device, settings.autocast)
     _check_parts(cfg)  # before networks and pictures are read, which takes a while
     network = build.network(cfg.network, device)
     encoder = network.encoder if cfg.encoder is None else str(cfg.encoder)

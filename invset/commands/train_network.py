@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor, nn
 
 from invset.commands.pictures import read_pictures
-from invset.config import build
+from invset.config.device import training_device
 from invset.config.validate import check_several
 from invset.core.checks import is_number
 from invset.errors import InvsetError
@@ -29,9 +29,9 @@ from invset.training.classification import NetworkSettings, accuracy, train_netw
 def main(cfg: DictConfig) -> None:
     """Train, fold the batch norm, and write ``network.safetensors``."""
     out = RunDir(cfg.out)
-    device = build.choose_device(cfg.device)
     check_several(cfg, "model", "settings")
     settings = hydra.utils.instantiate(cfg.settings)
+    device = training_device(cfg.device, settings.autocast)
     _check_model(cfg)  # before pictures are read, which takes a while
     with locked(out.path, "or type out= and another folder"):
         _train(cfg, settings, out, device)

@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from invset.config.device import choose_device
 from invset.config.published import is_published
 from invset.config.validate import asked, check_given, ends
 from invset.errors import InvsetError, did_you_mean
@@ -21,29 +22,6 @@ from invset.nets.network import Network
 from invset.problem.neuron import ANY, Neuron
 from invset.problem.problem import Problem
 from invset.problem.runtime import Runtime
-
-
-def choose_device(name: str) -> torch.device:
-    """Return CUDA for "auto" where there is one and the CPU else; anything else is what was asked
-    for, or an error.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(str(name))
-    except RuntimeError as error:
-        raise InvsetError(
-            f"device={name} is unknown.{did_you_mean(name, ('auto', 'cpu', 'cuda'))} Type"
-            " device=auto, cpu or cuda"
-        ) from error
-    if device.type == "meta":
-        raise InvsetError("device=meta computes nothing; type device=auto, cpu or cuda")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InvsetError(
-            "device=cuda was asked for, but there is no CUDA device here; type device=cpu or"
-            " device=auto"
-        )
-    return device
 
 
 def network(cfg: DictConfig, device: torch.device) -> Network:
@@ -150,7 +128,7 @@ def problem(cfg: DictConfig, ranged: bool = True) -> Problem:
     """Network, generator and neurons of a configuration, checked against each other; `ranged` as in
     `neurons`.
     """
-    device = choose_device(cfg.device)
+    device = choose_device(cfg.device, float64=True)
     net = network(cfg.network, device)
     chosen = neurons(cfg, net, ranged)
     encoder_network = (

@@ -28,13 +28,16 @@ _ALSO = frozenset({"invset.files.image8bit.Image8Bit", "invset.core.steps.Plain"
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def check_foreign(cfg: DictConfig, trust: Sequence[str], folder: Path) -> None:
+def check_foreign(
+    cfg: DictConfig, trust: Sequence[str], folder: Path, how: Sequence[str] = ()
+) -> None:
     """Raise `InvsetError` for a configuration whose parts are not all ours or trusted.
 
     Args:
         cfg: of a run.
         trust: modules, or functions and classes, that may run, as ``--trust`` names them.
         folder: of the run.
+        how: options that are typed to go on with it.
     """
     held = OmegaConf.to_container(cfg, resolve=False)
     for path, text in _texts(held):
@@ -54,19 +57,20 @@ def check_foreign(cfg: DictConfig, trust: Sequence[str], folder: Path) -> None:
         told = " and ".join(f"{target} ({path})" for target, path in unknown.items())
         raise InvsetError(
             f"the run in {folder} runs code that is not invset's: {told}; if you know it, type:"
-            f" {go_on(folder, [*trust, *unknown])}"
+            f" {go_on(folder, [*trust, *unknown], how)}"
         )
 
 
-def go_on(folder: Path, trust: Sequence[str]) -> str:
+def go_on(folder: Path, trust: Sequence[str], how: Sequence[str] = ()) -> str:
     """The command that goes on with a run.
 
     Args:
         folder: of the run.
         trust: what of its code is not invset's: see `foreign`.
+        how: options that take the place of the run's.
     """
     words = ["--trust", ",".join(trust)] if trust else []
-    return shlex.join(["invset", "run", "--resume", str(folder), *words])
+    return shlex.join(["invset", "run", "--resume", str(folder), *how, *words])
 
 
 def foreign(cfg: DictConfig) -> list[str]:

@@ -31,8 +31,10 @@ DEFAULT = "efficientnet_lite1"
 #: Share of a network's labels that have to be ImageNet's for ``judge=auto``.
 _ENOUGH = 0.5
 
-#: Pictures that are looked at in one pass: of 240 pixels, so few stay in the caches of a CPU.
-_BATCH = 4
+#: Pictures that are looked at in one pass: of 240 pixels, so few stay in the caches of a CPU; a GPU
+#: needs more to be busy.
+_ON_CPU = 4
+_ELSEWHERE = 100
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Judging:
             return None
         rgb = inputs.expand(-1, 3, -1, -1)
         layers = [judge.encoder, judge.output]
-        seen = activations(judge, rgb, layers, layers, _BATCH, progress)
+        batch = _ON_CPU if judge.device.type == "cpu" else _ELSEWHERE
+        seen = activations(judge, rgb, layers, layers, batch, progress)
         about = {"name": judge.name, "weights": _weights(judge), "layer": self.asked.output}
         known = classes_of(self.asked.labels or (), judge.labels or ())
         return Judged.of(about, seen[judge.encoder], seen[judge.output], known)

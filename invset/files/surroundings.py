@@ -19,6 +19,7 @@ from invset.files.sealed import read_sealed, write_sealed
 #: How a person makes things as they were.
 _BACK = {
     "options": "put the configuration back as it was",
+    "runtime": "leave these options as they were",
     "files": "put the files back as they were",
     "weights": "take the same weights",
     "code": "put the code back as it was",
@@ -55,15 +56,19 @@ class Surroundings:
 
     Args:
         parts: kind -> name -> value, in plain values: "versions" -> "torch" -> "2.6.0".
-        needed: kinds that must be as they were; the others may be accepted.
+        needed: kind that must be as it was; the others may be accepted.
+        free: names of that kind, or the first part of names with dots, that may differ.
 
     Attributes:
         changed: what was accepted, a few words for each.
     """
 
-    def __init__(self, parts: Mapping[str, Mapping[str, Any]], needed: str) -> None:
+    def __init__(
+        self, parts: Mapping[str, Mapping[str, Any]], needed: str, free: Collection[str] = ()
+    ) -> None:
         self.parts = {kind: dict(held) for kind, held in parts.items()}
         self.needed = needed
+        self.free = free
         self.changed: list[str] = []
 
     def write(self, path: Path, state: Mapping[str, Any]) -> None:
@@ -89,7 +94,8 @@ class Surroundings:
         held = read_sealed(path, again)
         try:
             then, changed, state = (held[key] for key in ("surroundings", "changed", "state"))
-            found = {kind: self._differing(kind, then.get(kind, {})) for kind in self.parts}
+            # an earlier version may have known fewer kinds
+            found = {kind: self._differing(kind, then[kind]) for kind in self.parts if kind in then}
         except (AttributeError, KeyError, TypeError) as error:
             raise InvsetError(f"{path} is no state that invset wrote; {again}") from error
         differing = {kind: names for kind, names in found.items() if names}
@@ -112,7 +118,12 @@ class Surroundings:
     def _differing(self, kind: str, then: Mapping[str, Any]) -> list[str]:
         """What was otherwise: a few words for each name of a kind."""
         now = self.parts[kind]
-        names = sorted(name for name in now.keys() | then.keys() if _other(then, now, name))
+        free = self.free if kind == self.needed else ()
+        names = sorted(
+            name
+            for name in now.keys() | then.keys()
+            if name.split(".")[0] not in free and _other(then, now, name)
+        )
         return [f"{name} was {_told(then, name)} and is {_told(now, name)}" for name in names]
 
     def _refusal(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from invset.core.products import products
 from invset.nets.network import Network
+from invset.problem.batches import at_once
 from invset.problem.neuron import locate, read_all
 from invset.problem.robust import Robust
 from invset.progress import Progress, quiet
@@ -31,7 +32,7 @@ def activations(
             pictures.
         layers: names; channels are read at the centre.
         flatten: layers of which all positions are wanted (encodings).
-        batch_size: inputs a pass.
+        batch_size: inputs a pass, or as many as half of the free memory holds.
         progress: told how many inputs were looked at, and how many there are.
 
     Returns:
@@ -63,7 +64,7 @@ def in_views(
         inputs: as in `activations`, all of one size.
         layers: names; channels are read at the centre.
         robust: the views.
-        batch_size: inputs a pass.
+        batch_size: inputs a pass, or as many as half of the free memory holds.
         progress: told how many inputs were looked at, and how many there are.
     """
     size = network.medium.shape or tuple(inputs.shape[1:])
@@ -87,11 +88,15 @@ def _in_batches(
     progress: Progress,
 ) -> dict[str, Tensor]:
     """What `read` gives for restored inputs, by layer: float32 on the CPU."""
+
+    def look(batch: Tensor) -> dict[str, Tensor]:
+        return read(network.medium.restore(batch.to(network.device)))
+
     parts: list[dict[str, Tensor]] = []
     done = 0
     progress(done, len(inputs))
-    for batch in inputs.split(batch_size):
-        values = read(network.medium.restore(batch.to(network.device)))
+    for batch in inputs.split(at_once(look, inputs, batch_size, network.device)):
+        values = look(batch)
         parts.append({layer: value.float().cpu() for layer, value in values.items()})
         done += len(batch)
         progress(done, len(inputs))

@@ -133,7 +133,7 @@ class Portions:
         if part is None and self._each:
             # without a gradient a pass takes less than one that was counted
             most = max(self._fitted, int(self.room / self._each))
-            part = count if count <= most else _power_of_two(most)
+            part = count if count <= most else power_of_two(most)
         return max(1, count if part is None else min(count, part))
 
     def go_on(self, split: Mapping[str, int] | None) -> None:
@@ -183,7 +183,7 @@ class Portions:
         if needed <= self.room:
             self._learn(len(codes), needed)
             return
-        self.part = _power_of_two(int(self.room // each))
+        self.part = power_of_two(int(self.room // each))
         self.split = Split(self.part, len(codes), needed, self.free)
 
 
@@ -201,7 +201,7 @@ def _counted(room: float) -> Iterator[_Kept]:
         yield kept
 
 
-def _power_of_two(count: int) -> int:
+def power_of_two(count: int) -> int:
     """The largest one that is not above `count`: equal parts, and the same ones where a little more
     memory is free.
     """

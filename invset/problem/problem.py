@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from invset.core.checks import PRIORS, as_words, check_choice, check_kind
+from invset.core.checks import PRIORS, as_words, check_choice
 from invset.core.context import own_context
 from invset.core.ranges import ActivationRange
 from invset.core.space import Box, Free, Region
@@ -18,6 +18,7 @@ from invset.nets.generator import Generator
 from invset.nets.network import Network
 from invset.nets.twin import frozen
 from invset.problem.dry_run import first_activations, first_inputs
+from invset.problem.given import check_parts
 from invset.problem.in_views import InViews, Scales
 from invset.problem.intersection import check_meeting, several
 from invset.problem.neuron import ANY, Neuron, find
@@ -50,9 +51,10 @@ class Problem:
         notes: sentences on what first passes showed, which a run tells.
 
     Raises:
-        InvsetError: a layer, neuron or position that does not exist, a runtime option that the
-            device does not have, or anything that first passes of two codes run into: a module that
-            raises or is no function, outputs that do not fit, numbers that are not finite.
+        InvsetError: networks on several devices, a layer, neuron or position that does not exist,
+            a runtime option that the device does not have, or anything that first passes of two
+            codes run into: a module that raises or is no function, outputs that do not fit, numbers
+            that are not finite.
     """
 
     @own_context()
@@ -68,12 +70,7 @@ class Problem:
         robust: Robust | None = None,
         stochastic: bool = False,
     ) -> None:
-        check_kind("network", network, Network, "a Network(module)")
-        check_kind("generator", generator, Generator, "a Generator(module, code_dim)")
-        check_kind("encoder_network", encoder_network, (Network, type(None)), "a Network, or None")
-        check_kind("encoder", encoder, (str, type(None)), "the name of a layer, or None")
-        check_kind("runtime", runtime, (Runtime, type(None)), "Runtime(…), or None")
-        check_kind("robust", robust, (Robust, type(None)), "Robust(M=8), or None")
+        check_parts(network, generator, encoder_network, encoder, runtime, robust)
         self.network = network
         self.generator = generator
         self.encoder_network = encoder_network or network
@@ -86,6 +83,7 @@ class Problem:
         check_meeting(self.neurons, self.places)
         self.eight_bit = eight_bit
         self.runtime = runtime or Runtime()
+        self.notes += self.runtime.notes(network.device)
         self.portions = portions_of(self.runtime, network.device)
         self._passes = self._passes_of(self._evaluate)
         side = self.encoder_network.side or network.side

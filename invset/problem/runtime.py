@@ -34,6 +34,8 @@ class Runtime:
             the free memory holds; None: all.
         channels_last: weights of convolutions, and with them all maps, as N, H, W, C in memory;
             "auto": where it was found to pay (`invset.problem.passes.layout_of`).
+        deterministic: take kernels alone that give the same bytes each time, which are slower on
+            GPUs; false: on a GPU the last digits may differ from run to run.
 
     Raises:
         InvsetError: an unknown choice.
@@ -44,6 +46,7 @@ class Runtime:
     cuda_graphs: bool = False
     micro_batch: int | str | None = option("auto", at_least=1, words=("auto",))
     channels_last: bool | str = option("auto", words=("auto", "true", "false"))
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if not self.autocast:  # YAML reads off as false
@@ -87,6 +90,13 @@ class Runtime:
     def products(self) -> str:
         """How passes that will be differentiated take products of float32 numbers."""
         return "tf32" if self.autocast == "tf32" else "float32"
+
+    def notes(self, device: torch.device) -> list[str]:
+        """Sentences on options that a device has only in name, which a run tells."""
+        from invset.core.devices import emulated_bf16
+
+        emulated = emulated_bf16(device) if self.autocast == "bf16" else None
+        return [] if emulated is None else [f"runtime.autocast=bf16: {emulated}"]
 
     def check_device(self, device: torch.device) -> None:
         """Raise `InvsetError` for options that need CUDA elsewhere."""

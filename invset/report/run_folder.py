@@ -129,8 +129,9 @@ def as_shown(problem: Problem, found: Result) -> Result:
     display = problem.generator.display
     if display is None or not len(found):
         return found
-    parts = found.codes.to(problem.network.device).split(64)
-    shown = [problem.medium.store(display(codes)).cpu() for codes in parts]
+    codes = found.codes.to(problem.network.device)
+    parts = codes.split(problem.portions.at_a_time(64))
+    shown = [problem.medium.store(display(some)).cpu() for some in parts]
     return replace(found, inputs=torch.cat(shown))
 
 

@@ -97,7 +97,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Diversity measured in", s["encoder"]),
         ("Sampler", f"{sampler}, {codes} codes at a time" if codes else sampler),
         ("Status", _STATUS.get(s["status"], s["status"])),
-        ("Device", s["device"]),
+        ("Device", s["gpu"]["name"] if s.get("gpu") else s["device"]),
         ("Seed", str(s["seed"])),
     ]
     values = run.values

@@ -15,6 +15,7 @@ import invset
 from invset.analysis.discover import columns, figures
 from invset.analysis.record import figures_as_json, finite
 from invset.core.space import Region
+from invset.files.gpu import about_gpu
 from invset.nets.weights import checksum
 from invset.problem.problem import Problem
 
@@ -57,6 +58,7 @@ def summarize(
         "log": [{"name": one.name, "title": one.title} for one in found.columns],
         "seed": seed,
         "device": str(problem.network.device),
+        "gpu": about_gpu(problem.network.device),
         # sums are split among threads: other bytes with another number
         "threads": torch.get_num_threads(),
         "runtime": _runtime(problem),

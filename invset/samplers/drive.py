@@ -101,9 +101,6 @@ def drive(
         run: where to go on; None starts anew.
         on_look: see `OnLook`.
         limits: when to give up; what they leave open, the sampler says.
-
-    Raises:
-        InvsetError: the device's memory is too small for K codes.
     """
     stop = sampler.limits().times(target.passes).tightened(limits or Limits())
     try:
@@ -122,13 +119,6 @@ def drive(
             raise
         if run.status is Status.RUNNING:  # a run that has ended stays ended
             run = replace(run, status=Status.INTERRUPTED)
-    except torch.OutOfMemoryError as error:
-        part = max(1, sampler.K // 2)
-        raise InvsetError(
-            f"memory of the device is too small for {sampler.K} codes at once; evaluate fewer at a"
-            f" time with runtime.micro_batch={part}, which gives the same samples, or take a"
-            f" smaller K ({str(error).splitlines()[0]})"
-        ) from error
     return run
 
 

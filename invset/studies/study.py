@@ -92,6 +92,11 @@ class Sampling(Generic[S]):
         return self.sampler.n
 
     @property
+    def K(self) -> int:
+        """Codes at a time."""
+        return self.sampler.K
+
+    @property
     def space(self) -> str:
         """Where the sampler moves."""
         return self.sampler.space
@@ -155,6 +160,11 @@ class Sampling(Generic[S]):
 def study_of(component: Any) -> Study:
     """A study as it is; a sampler as the study of one set."""
     return Sampling(component) if isinstance(component, Sampler) else component
+
+
+def codes_at_once(study: Study) -> int:
+    """K, or all where a study of somebody else's has no such option."""
+    return getattr(study, "K", study.n)
 
 
 def saved(state: Any) -> dict[str, Any]:
