@@ -99,6 +99,26 @@ class Gap:
         return replace(self, ratio=self.ratio * change)
 
 
+@dataclass(frozen=True)
+class Phase:
+    """What a step is among the steps of a run.
+
+    Attributes:
+        moving: whether it looks at moving views.
+        rests: whether it is the first on fixed views after some on moving ones.
+    """
+
+    moving: bool
+    rests: bool
+
+    @classmethod
+    def of(cls, target: Target, steps: int, moving: int, fixed: int) -> Phase:
+        """Of step number `steps`."""
+        if target.moving is None:
+            return cls(False, False)
+        return cls(moves(target, steps, moving, fixed), comes_to_rest(steps, moving, fixed))
+
+
 def moves(target: Target, steps: int, moving: int, fixed: int) -> bool:
     """Whether step number `steps` of rounds of `moving` and `fixed` steps looks at moving views."""
     return target.moving is not None and steps % (moving + fixed) < moving
