@@ -106,17 +106,20 @@ class Phase:
     Attributes:
         moving: whether it looks at moving views.
         rests: whether it is the first on fixed views after some on moving ones.
+        pushes: whether it goes towards more diversity, too.
     """
 
     moving: bool
     rests: bool
+    pushes: bool
 
     @classmethod
-    def of(cls, target: Target, steps: int, moving: int, fixed: int) -> Phase:
+    def of(cls, target: Target, steps: int, moving: int, fixed: int, pushes: bool) -> Phase:
         """Of step number `steps`."""
         if target.moving is None:
-            return cls(False, False)
-        return cls(moves(target, steps, moving, fixed), comes_to_rest(steps, moving, fixed))
+            return cls(False, False, pushes)
+        rests = comes_to_rest(steps, moving, fixed)
+        return cls(moves(target, steps, moving, fixed), rests, pushes)
 
 
 def moves(target: Target, steps: int, moving: int, fixed: int) -> bool:

@@ -265,7 +265,7 @@ class Problem:
             self.layer(),
             self._moving(),
             self.readout.passes,
-            self._passes.whole(),
+            whole=self._passes.whole(),
         )
 
     def _moving(self) -> Moving | None:

@@ -76,6 +76,7 @@ class Stream(Sampler[StreamState]):
         diversity: length of a code's first step along the level set, towards larger distances of
             eq. (7), standard deviations in root mean square; halved at every further step. None:
             0.05, or 0 for robust neurons, whose encodings would cost as much as their slopes.
+        push_every: steps between two such steps, whose gradient takes a backward pass of its own.
         max_age: steps after which a code that has not reached its level is replaced.
         budget: code-steps a sample, on average, before the run gives up.
         patience: steps without a single sample before the run gives up, in multiples of max_age.
@@ -93,6 +94,7 @@ class Stream(Sampler[StreamState]):
     longest: float = option(0.7, above=0)
     relaxation: float = option(1.5, at_least=0)
     diversity: float | None = option(None, at_least=0)
+    push_every: int = option(1, at_least=1)
     max_age: int = option(40, at_least=1)
     budget: float = option(200.0, above=0)
     patience: int = option(5, at_least=1)
@@ -134,7 +136,8 @@ class Stream(Sampler[StreamState]):
     def step(
         self, target: Target, state: StreamState, rng: torch.Generator
     ) -> tuple[StreamState, Offer]:
-        phase = Phase.of(target, state.steps, self.moving, self.fixed)
+        pushes = self._length(target) > 0 and state.steps % self.push_every == 0
+        phase = Phase.of(target, state.steps, self.moving, self.fixed, pushes)
         fresh = target.space.sample(len(state.u), rng).to(state.u)
         # a number that changes would be another recording
         after, offer = target.repeated(self._advanced, phase, replace(state, steps=0), fresh)
@@ -164,7 +167,7 @@ class Stream(Sampler[StreamState]):
     def _look(self, target: Target, state: StreamState, phase: Phase) -> Look:
         """One forward pass, and a backward pass for each neuron and for the diversity."""
         seen = target.look(state.u, grad=True, moving=phase.moving)
-        push = self._push(target, seen, state.moments) if self._length(target) else None
+        push = self._push(target, seen, state.moments) if phase.pushes else None
         slopes = target.slopes(seen) / target.range.width.unsqueeze(1) * target.space.scale
         f, slopes = state.gap.read(seen, slopes, self.momentum, state.flight.age > 0)
         place = ((f - target.range.z1) / target.range.width).to(seen.u.dtype)
