@@ -91,7 +91,8 @@ def test_samples_of_a_run_are_in_the_set_on_the_cpu(
     told = torch.tensor([float(row["fc8:8 horse"]) for row in rows])
     found = horse(sorted((folder / "samples").glob("*.png")))
     torch.testing.assert_close(found, told, rtol=SAME, atol=SAME)
-    assert (found >= 4 - SAME).all()
+    if "sampler=ppgn" not in words:  # a sample is what its chains visit, in the range or not
+        assert (found >= 4 - SAME).all()
 
 
 def horse(files: Sequence[Path]) -> Tensor:
