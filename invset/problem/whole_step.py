@@ -116,5 +116,5 @@ def _filled(value: Any, tensors: Iterator[Tensor]) -> Any:
 def _copy(there: Sequence[Tensor], given: Sequence[Tensor]) -> None:
     """Copy tensors to others, those of a type in one launch."""
     for dtype in {x.dtype for x in there}:
-        pairs = [pair for pair in zip(there, given, strict=True) if pair[0].dtype is dtype]
-        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
+        chosen = [number for number, x in enumerate(there) if x.dtype is dtype]
+        torch._foreach_copy_([there[i] for i in chosen], [given[i] for i in chosen])
