@@ -230,17 +230,20 @@ def write(arguments: argparse.Namespace, results: Any) -> None:
     print(f"-> {arguments.out}")
 
 
-def pair(name: str) -> tuple[Network, Generator]:
+def pair(name: str, device: str | torch.device = "cpu") -> tuple[Network, Generator]:
     """The embedded network and its generator, or CaffeNet and PPGN's generator with random
     weights.
     """
     if name == "mini":
-        return mini_network(), mini_generator()
-    return random_pair(CaffeNet(), UpConvFc6(), 4096)
+        return mini_network(device=device), mini_generator(device=device)
+    return random_pair(CaffeNet(), UpConvFc6(), 4096, device)
 
 
 def random_pair(
-    network: nn.Module, generator: nn.Module, code_dim: int
+    network: nn.Module,
+    generator: nn.Module,
+    code_dim: int,
+    device: str | torch.device = "cpu",
 ) -> tuple[Network, Generator]:
     """A CaffeNet and a generator of its images, with random weights that neither quench nor inflate
     what passes (He et al. 2015).
@@ -266,15 +269,16 @@ def random_pair(
         aliases=aliases,
         output="fc8",
         encoder="fc6",
+        device=device,
     )
-    return found, Generator(accelerate(generator), code_dim, name="upconv")
+    return found, Generator(accelerate(generator), code_dim, name="upconv", device=device)
 
 
 def some_codes(generator: Generator, count: int) -> Tensor:
     """Codes with shape (count, code_dim): from the prior, or for random weights such that pictures
     have some contrast.
     """
-    rng = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)  # on the device of the prior, or on the CPU
     if generator.prior is not None:
         return generator.prior.decode(generator.prior.sample(count, rng))
     return 60 * torch.randn(count, generator.code_dim, generator=rng).clamp_min(0)

@@ -4,6 +4,7 @@ quartiles by hand. Nothing is timed.
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import common
 import full
+import gpu
 import peak
 import runtime
 import startup
@@ -283,3 +285,22 @@ def test_lucent_is_summarised_by_hand() -> None:
         torch_lucent.summarize([{**rows[0], "distinct": 0}], rows[:1])["milliseconds_per_distinct"]
         is None
     )
+
+
+def test_the_table_of_a_gpu_in_small(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "pair", lambda name, device: tiny_pair())
+    out = tmp_path / "gpu.json"
+    words = ["--device", "cpu", "--pair", "tiny", "--K", "3", "--repeats", "1", "--threads", "1"]
+    some = ["--options", "off", "cuda_graphs", "channels_last"]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *words, *some, "--out", str(out)])
+    gpu.main()
+    told = capsys.readouterr().out
+    assert "tiny, cuda_graphs: left out (runtime.cuda_graphs=true needs CUDA" in told
+    results = json.loads(out.read_text(encoding="utf-8"))["results"]
+    assert list(results["tiny, K = 3"]) == ["off", "channels_last"]
+    assert list(results["own part, K = 3"]) == ["as it is"]
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--seconds", "0"])
+    gpu.main()
+    assert json.loads(out.read_text(encoding="utf-8"))["results"]["left_out"]

@@ -19,6 +19,7 @@ from invset.analysis.reference import Reference
 from invset.cli import COMMANDS
 from invset.config import build
 from invset.config.compose import SHORT, compose, config_dir, samplers
+from invset.config.validate import check_config
 from invset.nets.embedded import EMBEDDED, embedded
 from invset.problem.neuron import Neuron, find
 
@@ -180,6 +181,17 @@ def test_every_sampler_instantiates(option: str) -> None:
     sampler = hydra.utils.instantiate(config("run", f"sampler={option}", "K=3", *words).sampler)
     assert sampler.K == 3
     assert sampler.n == (6 if several else 7)
+
+
+@pytest.mark.parametrize(
+    ("device", "n", "K"), [("cpu", 50, 10), ("cpu", 5, 5), ("cuda", 50, 50), ("cuda:1", 500, 100)]
+)
+def test_codes_at_a_time_follow_the_device(device: str, n: int, K: int) -> None:
+    cfg = config("run", "network=mini", "neuron=1", "z1=3", "z2=4", "K=auto", f"n={n}")
+    check_config(cfg)
+    assert cfg.sampler == config("run", "network=mini", f"n={n}").sampler
+    build.follow_device(cfg, torch.device(device))
+    assert (cfg.sampler.K, cfg.K) == (K, None)  # as the run's folder holds it
 
 
 def test_the_published_method_at_both_ends_differs_in_that_alone() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from cases import normal
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from invset.core.gauss_newton import gauss_newton_step
+from invset.core.gauss_newton import along, gauss_newton_step
 
 
 def test_step_minimises_the_quadratic() -> None:
@@ -58,3 +60,22 @@ def test_step_is_cut_to_the_longest_and_keeps_its_direction() -> None:
 def test_no_rows_no_step() -> None:
     delta = gauss_newton_step(torch.zeros(2, 1, 5), torch.ones(2, 1), torch.ones(2), longest=1.0)
     assert torch.equal(delta, torch.zeros(2, 5))
+
+
+class NoSolver(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert "linalg_solve" not in func.__name__
+        return func(*args, **(kwargs or {}))
+
+
+def test_one_equation_is_divided_and_needs_no_solver() -> None:
+    rows, residual, push = normal(4, 1, 6), normal(4, 1, seed=1), normal(4, 6, seed=2)
+    mu = torch.full((4,), 1e3, dtype=torch.float64)
+    with NoSolver():
+        one = gauss_newton_step(rows, residual, mu, longest=1e9), along(rows, push)
+    # a second equation that says nothing: the same step, by the solver
+    none = torch.zeros(4, 1, 6, dtype=torch.float64)
+    two = torch.cat([rows, none], 1), torch.cat([residual, torch.zeros_like(residual)], 1)
+    expected = gauss_newton_step(*two, mu, longest=1e9), along(two[0], push)
+    for mine, theirs in zip(one, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)  # the ridge is half as high

@@ -39,10 +39,15 @@ class Tape(TorchDispatchMode):
     def replay(self) -> None:
         for func, args, kwargs, out in self.kernels:
             again = func(*args, **kwargs)
-            if (
-                isinstance(again, Tensor) and again.data_ptr() != out.data_ptr()
-            ):  # not a view, and not in place
-                out.detach().copy_(again)
+            for mine, new in zip(tensors(out), tensors(again), strict=True):
+                if new.data_ptr() != mine.data_ptr():  # not a view, and not in place
+                    mine.detach().copy_(new)
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """Of what an operator gave: one, or several."""
+    several = value if isinstance(value, (tuple, list)) else [value]
+    return [one for one in several if isinstance(one, Tensor)]
 
 
 def record(

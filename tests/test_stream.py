@@ -348,3 +348,19 @@ def test_as_many_codes_as_samples() -> None:
     state = run(Stream(K=2000, n=2000), target)
     assert state.status is Status.REACHED
     assert state.meter.forwards <= 3 * 2000 + 1
+
+
+def test_a_push_every_few_steps_is_a_backward_pass_every_few_steps() -> None:
+    target = plain_set(lambda c: c @ linear(), [(0.2, 0.4)], cube())
+    every, third = Stream(K=4, n=20), Stream(K=4, n=20, push_every=3)
+    first = every.init(target, seeded())
+    pushed, _ = every.step(target, first, seeded())
+    state, _ = third.step(target, first, seeded())
+    assert torch.equal(state.u, pushed.u)  # step 0 is one of them
+    before = target.meter.backwards
+    for _ in range(6):  # steps 1 to 6, of which 3 and 6 are
+        state, _ = third.step(target, state, seeded())
+    assert target.meter.backwards - before == 4 * (6 + 2)
+    free, _ = replace(every, diversity=0.0).step(target, replace(pushed, steps=1), seeded())
+    other, _ = third.step(target, pushed, seeded())
+    assert torch.equal(free.u, other.u)

@@ -69,6 +69,7 @@ class Job:
         self.rundir = RunDir(folder, listed=True)
         self.rng = torch.Generator().manual_seed(cfg.seed)
         self.problem = build.problem(cfg)
+        build.follow_device(cfg, self.problem.network.device)
         self.study = study_of(hydra.utils.instantiate(cfg.sampler))
         clip = build.bounds(cfg.clip, self.problem.generator.code_dim)
         plain = self.study.space == "codes"

@@ -23,6 +23,24 @@ from invset.problem.neuron import ANY, Neuron
 from invset.problem.problem import Problem
 from invset.problem.runtime import Runtime
 
+#: Codes at a time on a GPU, where ``K=auto``: up to there a step waits for launches, not for
+#: operations (docs/speed.md).
+WIDE = 100
+
+
+def follow_device(cfg: DictConfig, device: torch.device) -> None:
+    """Give ``K=auto`` a number: the sampler's own on a CPU, `WIDE` elsewhere, and at most n.
+
+    Args:
+        cfg: ``configs/run.yaml``, which is changed.
+        device: where the networks are.
+    """
+    if cfg.get("K") != "auto":
+        return
+    if device.type != "cpu":
+        cfg.sampler.K = min(WIDE, cfg.sampler.get("n") or WIDE)
+    cfg.K = None
+
 
 def network(cfg: DictConfig, device: torch.device) -> Network:
     """The network of ``configs/network``."""

@@ -229,6 +229,7 @@ def _hand_down(cfg: DictConfig, typed: str | None) -> None:
         typed: the sampler's class, where it was typed itself.
     """
     sampler = cfg.sampler
+    follows = cfg.get("K") == "auto"  # the device, which only torch knows: `build.follow_device`
     for key in SHORT:
         value = cfg.get(key)
         if value is None:
@@ -236,12 +237,14 @@ def _hand_down(cfg: DictConfig, typed: str | None) -> None:
         options = options_of(sampler)
         if options is not None and key not in options:
             raise InvsetError(_refusal(cfg, typed, key, value))
+        if follows and key == "K":
+            continue
         with open_dict(sampler):  # a class that can't be read says itself what it has
             sampler[key] = value
-    if cfg.get("n") and cfg.get("K") is None and sampler.get("K", 0) > sampler.n >= 1:
+    if cfg.get("n") and (follows or cfg.get("K") is None) and sampler.get("K", 0) > sampler.n >= 1:
         sampler.K = sampler.n  # n=5 alone should do
     for key in SHORT:
-        if key in cfg:
+        if key in cfg and not (follows and key == "K"):
             cfg[key] = None
 
 

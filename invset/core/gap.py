@@ -99,6 +99,29 @@ class Gap:
         return replace(self, ratio=self.ratio * change)
 
 
+@dataclass(frozen=True)
+class Phase:
+    """What a step is among the steps of a run.
+
+    Attributes:
+        moving: whether it looks at moving views.
+        rests: whether it is the first on fixed views after some on moving ones.
+        pushes: whether it goes towards more diversity, too.
+    """
+
+    moving: bool
+    rests: bool
+    pushes: bool
+
+    @classmethod
+    def of(cls, target: Target, steps: int, moving: int, fixed: int, pushes: bool) -> Phase:
+        """Of step number `steps`."""
+        if target.moving is None:
+            return cls(False, False, pushes)
+        rests = comes_to_rest(steps, moving, fixed)
+        return cls(moves(target, steps, moving, fixed), rests, pushes)
+
+
 def moves(target: Target, steps: int, moving: int, fixed: int) -> bool:
     """Whether step number `steps` of rounds of `moving` and `fixed` steps looks at moving views."""
     return target.moving is not None and steps % (moving + fixed) < moving

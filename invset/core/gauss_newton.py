@@ -36,9 +36,9 @@ def gauss_newton_step(
             I / mu)^-1 r; see `Region.ways`.
     """
     ways = rows if ways is None else ways
-    gram = rows @ ways.transpose(1, 2) + torch.diag_embed((1 / mu).unsqueeze(1).expand_as(residual))
-    # solve_ex does not read an error code back from the device
-    weights = torch.linalg.solve_ex(gram, residual.unsqueeze(2))[0]
+    gram = rows @ ways.transpose(1, 2)
+    gram.diagonal(dim1=1, dim2=2).add_((1 / mu).unsqueeze(1))
+    weights = _solved(gram, residual.unsqueeze(2))
     delta = -(ways * weights).sum(1)
     length = delta.norm(dim=1, keepdim=True) / math.sqrt(delta.shape[1])
     # as PyTorch divides a number by a tensor, to the last bit
@@ -50,8 +50,19 @@ def along(rows: Tensor, push: Tensor) -> Tensor:
     square.
     """
     gram = rows @ rows.transpose(1, 2)
-    ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-30)
-    gram = gram + torch.diag_embed(ridge.unsqueeze(1).expand(-1, gram.shape[1]))
-    weights = torch.linalg.solve_ex(gram, rows @ push.unsqueeze(2))[0]
+    diagonal = gram.diagonal(dim1=1, dim2=2)
+    diagonal.add_(1e-6 * diagonal.mean(1, keepdim=True).clamp_min(1e-30))
+    weights = _solved(gram, rows @ push.unsqueeze(2))
     free = push - (rows * weights).sum(1)
     return free / free.norm(dim=1, keepdim=True).clamp_min(1e-30) * math.sqrt(free.shape[1])
+
+
+def _solved(gram: Tensor, right: Tensor) -> Tensor:
+    """The weights w of gram w = right, with shapes (B, p, p) and (B, p, 1).
+
+    One neuron is one equation. A device's solver takes several kernels for it, where two do.
+    """
+    if gram.shape[1] == 1:
+        return right * gram.reciprocal()  # as LAPACK divides, to the last bit
+    # solve_ex does not read an error code back from the device
+    return torch.linalg.solve_ex(gram, right)[0]

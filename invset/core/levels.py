@@ -75,15 +75,12 @@ class Levels:
         # as water finds its level: the lowest parts are filled up to the height at which the fresh
         # codes are used up
         lowest = load.sort(1).values.cumsum(1)
-        height = ((fresh + lowest) / torch.arange(1, PARTS + 1, device=level.device)).amin(
-            1, keepdim=True
-        )
+        numbers = _numbers(level.device)
+        height = ((fresh + lowest) / numbers).amin(1, keepdim=True)
         missing = (height - load).clamp_min(0) / fresh
         below = missing.cumsum(1) - missing
         spread = self.spread(ticket).unsqueeze(2)  # as shares of all that is missing
-        part = ((spread >= below) & (missing > 0)).long().mul(
-            torch.arange(1, PARTS + 1, device=level.device)
-        ).amax(2) - 1
+        part = (((spread >= below) & (missing > 0)) * numbers).amax(2) - 1
         share = (spread.squeeze(2) - _pick(below, part)) / _pick(missing, part)
         return torch.where(passes_on.unsqueeze(1), (part + share.clamp(0, 1 - 1e-6)) / PARTS, level)
 
@@ -99,13 +96,19 @@ def _parts(place: Tensor) -> Tensor:
     """One-hot parts of places, with shape (K, p) to (K, p, PARTS); places outside count to the
     nearest part.
     """
-    part = (place * PARTS).floor().nan_to_num().clamp(0, PARTS - 1).long()
-    return (part.unsqueeze(2) == torch.arange(PARTS, device=place.device)).long()
+    part = (place * PARTS).floor().nan_to_num().clamp(0, PARTS - 1)
+    return (part.unsqueeze(2) + 1 == _numbers(place.device)).long()
 
 
 def goal(level: Tensor) -> Tensor:
     """Places that levels stand for: not quite at the ends."""
     return MARGIN + (1 - 2 * MARGIN) * level
+
+
+@functools.cache
+def _numbers(device: torch.device) -> Tensor:
+    """The numbers of the parts, from 1."""
+    return torch.arange(1, PARTS + 1, device=device)
 
 
 @functools.cache  # once a device: a copy to it waits

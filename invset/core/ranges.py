@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -44,10 +45,15 @@ class ActivationRange(ByValue):
         ends = ends.to(like) if like is not None else ends.float()
         return cls(ends[:, 0], ends[:, 1])
 
-    @property
+    @cached_property
     def width(self) -> Tensor:
         """epsilon = z2 - z1 of eq. (8), with shape (p,)."""
         return self.z2 - self.z1
+
+    @cached_property
+    def _inner(self) -> tuple[Tensor, Tensor]:
+        """The ends of what lies `MARGIN` inside, each with shape (p,)."""
+        return self.z1 + MARGIN * self.width, self.z2 - MARGIN * self.width
 
     @property
     def middle(self) -> Tensor:
@@ -74,13 +80,12 @@ class ActivationRange(ByValue):
         rounding needs is enough: no part of a range is out of reach.
         """
         on_end = (f == self.z1) | (f == self.z2)
-        inside = (on_end | self._within(f, MARGIN * self.width, MARGIN * self.width)).all(1)
+        low, high = self._inner
+        inside = (on_end | (f >= low) & (f <= high)).all(1)
         least = LEAST * torch.finfo(f.dtype).eps
-        near = (on_end | self._within(f, least * self.z1.abs(), least * self.z2.abs())).all(1)
+        low, high = self.z1 + least * self.z1.abs(), self.z2 - least * self.z2.abs()
+        near = (on_end | (f >= low) & (f <= high)).all(1)
         return torch.where(inside.any(), inside, near)
-
-    def _within(self, f: Tensor, above: Tensor, below: Tensor) -> Tensor:
-        return (f >= self.z1 + above) & (f <= self.z2 - below)
 
     def violation(self, f: Tensor) -> Tensor:
         """How far outside its range each activation lies: zero inside, raw units, with shape (B,

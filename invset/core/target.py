@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from invset.core.products import products
 from invset.core.ranges import ActivationRange
 from invset.core.space import Region
 from invset.errors import InvsetError
+
+T = TypeVar("T")
 
 #: Codes, with shape (B, code_dim), to activations, with shape (B, p), and encodings, with shape
 #: (B, d).
@@ -55,6 +58,19 @@ class Moving:
     at: Callable[[int], Evaluate]
     passes: int
     ratio: float = 1.0
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Steps that are recorded and replayed as wholes.
+
+    Attributes:
+        evaluate: as `Target.evaluate`, not recorded by itself.
+        repeat: gives what a function of a target and of tensors gives, or replays it.
+    """
+
+    evaluate: Evaluate
+    repeat: Callable[..., Any]
 
 
 @dataclass
@@ -135,6 +151,7 @@ class Target:
         moving: the neurons in moving views, if they are robust.
         passes: passes of the network that one code takes, of which robust neurons need several.
         products: how backward passes take products, as `invset.core.products` names it.
+        whole: records steps, if the runtime says so.
         meter: counts every pass.
     """
 
@@ -146,6 +163,7 @@ class Target:
     moving: Moving | None = None
     passes: int = 1
     products: str = "float32"
+    whole: Whole | None = None
     meter: Meter = field(default_factory=Meter, compare=False)
 
     @property
@@ -155,7 +173,20 @@ class Target:
 
     def at(self, range_: ActivationRange) -> Target:
         """The same neurons in other ranges; passes are counted by the same meter."""
-        return replace(self, range=range_)
+        return replace(self, range=range_, whole=None)  # what is recorded has these ranges in it
+
+    def repeated(self, function: Callable[..., T], *inputs: Any) -> T:
+        """What ``function(target, *inputs)`` gives, by one launch if steps are recorded.
+
+        Args:
+            function: without a draw, and without waiting for the device.
+            inputs: tensors, plain values, and dataclasses of them.
+        """
+        if self.whole is None or self.p > 1:  # a solver of several equations may wait
+            return function(self, *inputs)
+        plain = replace(self, evaluate=self.whole.evaluate, whole=None)
+        found: T = self.whole.repeat(function, plain, *inputs)
+        return found
 
     def look(
         self, u: Tensor, grad: bool = False, also: Sequence[str] = (), moving: bool = False

@@ -8,17 +8,20 @@ plain modules, and it alone decides what is a sample.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from invset.core.products import products
-from invset.core.target import Evaluate
+from invset.core.target import Evaluate, Whole
 from invset.errors import InvsetError
 from invset.problem.free_memory import free_memory
 from invset.problem.graphs import Recorded
 from invset.problem.portions import Portions
 from invset.problem.runtime import Runtime
+from invset.problem.whole_step import WholeStep
 
 #: Side in pixels from which channels-last paid on a CPU: a forward and backward pass of 10 codes
 #: took 0.91 of the time at 227 pixels (CaffeNet and its generator), 0.82 at 224 (ResNet-18), 1.00
@@ -78,6 +81,15 @@ class Passes:
             parts = [self._measured(some) for some in codes.split(part)]
         f, e = zip(*parts, strict=True)
         return torch.cat(f), torch.cat(e)
+
+    def whole(self) -> Whole | None:
+        """What records whole steps, whose passes are not recorded one by one, if `runtime` says
+        so.
+        """
+        if not self.runtime.cuda_graphs:
+            return None
+        inner = replace(self.runtime, cuda_graphs=False, micro_batch=None)
+        return Whole(Passes(self._plain, inner, self.device), WholeStep())
 
     def _with_precision(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """A pass with a step's precision; activations and encodings have the codes' type whatever

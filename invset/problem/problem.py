@@ -262,6 +262,7 @@ class Problem:
             self._moving(),
             self.readout.passes,
             products=self.runtime.products,
+            whole=self._passes.whole(),
         )
 
     def _moving(self) -> Moving | None:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from invset.core.approach import approach
 from invset.core.flight import Flight, Look
-from invset.core.gap import Gap, comes_to_rest, moves, none_of
+from invset.core.gap import Gap, Phase, none_of
 from invset.core.gauss_newton import along
 from invset.core.levels import Levels, goal
 from invset.core.moments import Moments, cross, pairwise
@@ -76,6 +76,7 @@ class Stream(Sampler[StreamState]):
         diversity: length of a code's first step along the level set, towards larger distances of
             eq. (7), standard deviations in root mean square; halved at every further step. None:
             0.05, or 0 for robust neurons, whose encodings would cost as much as their slopes.
+        push_every: steps between two such steps, whose gradient takes a backward pass of its own.
         max_age: steps after which a code that has not reached its level is replaced.
         budget: code-steps a sample, on average, before the run gives up.
         patience: steps without a single sample before the run gives up, in multiples of max_age.
@@ -93,6 +94,7 @@ class Stream(Sampler[StreamState]):
     longest: float = option(0.7, above=0)
     relaxation: float = option(1.5, at_least=0)
     diversity: float | None = option(None, at_least=0)
+    push_every: int = option(1, at_least=1)
     max_age: int = option(40, at_least=1)
     budget: float = option(200.0, above=0)
     patience: int = option(5, at_least=1)
@@ -134,27 +136,38 @@ class Stream(Sampler[StreamState]):
     def step(
         self, target: Target, state: StreamState, rng: torch.Generator
     ) -> tuple[StreamState, Offer]:
+        pushes = self._length(target) > 0 and state.steps % self.push_every == 0
+        phase = Phase.of(target, state.steps, self.moving, self.fixed, pushes)
+        fresh = target.space.sample(len(state.u), rng).to(state.u)
+        # a number that changes would be another recording
+        after, offer = target.repeated(self._advanced, phase, replace(state, steps=0), fresh)
+        return replace(after, steps=state.steps + 1), offer
+
+    def _advanced(
+        self, target: Target, phase: Phase, state: StreamState, fresh: Tensor
+    ) -> tuple[StreamState, Offer]:
+        """A step, but for the draw of codes that start anew, with shape (K, dim)."""
         flight = state.flight
-        look = self._look(target, state)
-        gap = self._gap(state, look)
+        look = self._look(target, state, phase)
+        gap = state.gap
+        if phase.rests:
+            gap = gap.measured(look.seen.f.detach(), flight.age > 0)
         residual = look.place - goal(flight.level)
         old = flight.age + 1 >= self._oldest(target)
         arrived = self._arrived(target, state, look, residual, old)
         mu = self._penalty(flight.age)
         moved = self._move(target, look, residual, mu, flight.age)
-        after = self._replaced(target, state, look, arrived, moved, rng)
+        after = self._replaced(target, state, look, arrived, moved, fresh)
         if look.seen.moving:
             rise = change(look.slopes, moved - look.u) / target.space.scale
             gap = gap.after(target.range.z1 + target.range.width * (look.place + rise), look.slopes)
-        after = replace(after, steps=state.steps + 1, gap=gap)
         log = torch.stack([residual.abs().mean(), mu.mean()])
-        return after, Offer(look.shown(target), arrived, flight.draw, log)
+        return replace(after, gap=gap), Offer(look.shown(target), arrived, flight.draw, log)
 
-    def _look(self, target: Target, state: StreamState) -> Look:
+    def _look(self, target: Target, state: StreamState, phase: Phase) -> Look:
         """One forward pass, and a backward pass for each neuron and for the diversity."""
-        moving = moves(target, state.steps, self.moving, self.fixed)
-        seen = target.look(state.u, grad=True, moving=moving)
-        push = self._push(target, seen, state.moments) if self._length(target) else None
+        seen = target.look(state.u, grad=True, moving=phase.moving)
+        push = self._push(target, seen, state.moments) if phase.pushes else None
         slopes = target.slopes(seen) / target.range.width.unsqueeze(1) * target.space.scale
         f, slopes = state.gap.read(seen, slopes, self.momentum, state.flight.age > 0)
         place = ((f - target.range.z1) / target.range.width).to(seen.u.dtype)
@@ -163,12 +176,6 @@ class Stream(Sampler[StreamState]):
     def _oldest(self, target: Target) -> int:
         """Steps after which a code is given up: on fixed views only, as moving views give none."""
         return self.max_age + (0 if target.moving is None else 2 * self.moving)
-
-    def _gap(self, state: StreamState, look: Look) -> Gap:
-        """The gap, measured where views have come to rest."""
-        if look.seen.moving or not comes_to_rest(state.steps, self.moving, self.fixed):
-            return state.gap
-        return state.gap.measured(look.seen.f.detach(), state.flight.age > 0)
 
     def _length(self, target: Target) -> float:
         """Of the first step along the level set."""
@@ -224,7 +231,7 @@ class Stream(Sampler[StreamState]):
         look: Look,
         arrived: Tensor,
         moved: Tensor,
-        rng: torch.Generator,
+        fresh: Tensor,
     ) -> StreamState:
         """The state after a step: kept codes go on to the next level; codes that are too old start
         anew for the same level, once, and then give it up.
@@ -237,7 +244,6 @@ class Stream(Sampler[StreamState]):
         following = state.next_ticket + passes_on.long().cumsum(0) - 1
         ticket = torch.where(passes_on, following, flight.ticket)
         level = levels.next(flight.level, passes_on, ticket)
-        fresh = target.space.sample(len(moved), rng).to(moved)
         share = target.space.walk if self.walk is None else self.walk
         walks = arrived & (share < 1)
         walk = state.walk.seen(flight.walked & (flight.age == 0), look.place, flight.promised)
