@@ -13,6 +13,7 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 from PIL import Image
 from safetensors import safe_open
+from torch import nn
 from toys import two_classes
 from typed import typed
 
@@ -22,13 +23,13 @@ from invset.errors import InvsetError
 from invset.nets.embedded import mini_network
 from invset.nets.mini import MiniNet, fold_batch_norm
 from invset.training import classification as network
+from invset.training.average import WarmAverage
 from invset.training.checkpoint import NotFinite
 from invset.training.classification import (
     NetworkSettings,
     accuracy,
     predict,
     train_network,
-    warm_ema,
 )
 
 TINY = {"epochs": 4, "batch_size": 16, "lr": 0.05, "crop": 1, "cutout": 2, "ema": 0.9}
@@ -257,13 +258,22 @@ def test_settings_that_make_no_sense(changed, told):
 
 
 def test_the_average_begins_as_a_short_mean():
-    average, zero, one = warm_ema(0.99), torch.zeros(()), torch.ones(())
+    model = nn.BatchNorm1d(2)
+    average = WarmAverage(model, 0.99)
     # weight of the new value: max(1 - 0.99, 1 / (1 + 0.1 count))
-    assert float(average(zero, one, 0)) == 1
-    assert float(average(zero, one, 10)) == pytest.approx(1 / 2)
-    assert float(average(zero, one, torch.tensor(10**6))) == pytest.approx(0.01)
-    counter = torch.tensor(7)
-    assert int(average(torch.tensor(3), counter, 5)) == 7
+    for count, weight in ((0, 1), (10, 1 / 2), (10**6, 0.01)):
+        with torch.no_grad():
+            for one in average.module.state_dict().values():
+                one.zero_()
+            model.weight.fill_(1.0)
+            model.running_mean.fill_(2.0)
+            model.num_batches_tracked.fill_(7)
+        average.n_averaged.fill_(count)
+        average.update_parameters(model)
+        assert average.module.weight.tolist() == pytest.approx([weight] * 2)
+        assert average.module.running_mean.tolist() == pytest.approx([2 * weight] * 2)
+        assert int(average.module.num_batches_tracked) == 7
+        assert int(average.n_averaged) == count + 1
 
 
 def test_a_first_convolution_with_a_stride():

@@ -52,7 +52,8 @@ def check_finite(losses: Mapping[str, float], module: nn.Module, when: str) -> N
         when: for the message: "epoch 3".
     """
     bad = [name for name, value in losses.items() if not math.isfinite(value)]
-    if not bad and all(torch.isfinite(one).all() for one in module.state_dict().values()):
+    finite = [torch.isfinite(one).all() for one in module.state_dict().values()]
+    if not bad and bool(torch.stack(finite).all()):  # one read of the device, not one a tensor
         return
     raise NotFinite(
         f"{bad[0] if bad else 'a weight'} is not finite in {when}; what was learnt before it is"

@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from invset.core.options import check_options, option
@@ -26,7 +25,7 @@ from invset.files.images import ImageSet, to_float
 from invset.files.sums import short_sum
 from invset.nets.fast import channels_last
 from invset.training.augment import cutout, random_crop, random_flip, random_zoom
-from invset.training.average import warm_ema
+from invset.training.average import WarmAverage
 from invset.training.checkpoint import (
     Log,
     NotFinite,
@@ -114,7 +113,7 @@ class NetworkTraining(Resumable):
         self.steps = steps
         self.device = torch.device(device)
         self.net = channels_last(net.to(self.device))
-        self.average = AveragedModel(net, avg_fn=warm_ema(s.ema), use_buffers=True)
+        self.average = WarmAverage(net, s.ema)
         decay = [p for p in net.parameters() if p.ndim > 1]
         plain = [p for p in net.parameters() if p.ndim <= 1]
         groups = [

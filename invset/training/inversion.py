@@ -29,7 +29,6 @@ from typing import cast
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 
 from invset.files.images import ImageSet, to_float, to_uint8
@@ -37,7 +36,7 @@ from invset.nets.fast import channels_last
 from invset.nets.network import Network
 from invset.nets.upconv import UpConv
 from invset.training.augment import color_jitter, random_flip, random_zoom
-from invset.training.average import warm_ema
+from invset.training.average import WarmAverage
 from invset.training.checkpoint import Resumable
 from invset.training.comparator import Comparator
 from invset.training.discriminator import Discriminator, hinge
@@ -81,7 +80,7 @@ class GeneratorTraining(Resumable):
         self.layers = list(dict.fromkeys([*own, encoder, *decision]))
         self.generator = channels_last(generator.to(network.device))
         self.discriminator = channels_last(discriminator.to(network.device))
-        self.average = AveragedModel(generator, avg_fn=warm_ema(s.ema), use_buffers=True)
+        self.average = WarmAverage(generator, s.ema)
         self.optimizer = torch.optim.Adam(
             generator.parameters(), lr=s.lr, betas=(0.5, 0.99), foreach=True
         )
