@@ -33,8 +33,9 @@ def random_crop(images: Tensor, pad: int, rng: torch.Generator) -> Tensor:
         return images
     n, _, h, w = images.shape
     padded = F.pad(images, (pad,) * 4, mode="reflect")
-    rows = _counted(2 * pad + 1, images, rng) + torch.arange(h, device=images.device)
-    cols = _counted(2 * pad + 1, images, rng) + torch.arange(w, device=images.device)
+    top, left = _places(images, (2 * pad + 1, 2 * pad + 1), rng)
+    rows = top + torch.arange(h, device=images.device)
+    cols = left + torch.arange(w, device=images.device)
     batch = torch.arange(n, device=images.device).view(-1, 1, 1)
     return padded.permute(0, 2, 3, 1)[batch, rows.unsqueeze(2), cols.unsqueeze(1)].permute(
         0, 3, 1, 2
@@ -48,8 +49,7 @@ def cutout(images: Tensor, side: int, rng: torch.Generator) -> Tensor:
     if side == 0:
         return images
     h, w = images.shape[2:]
-    top = _counted(h, images, rng) - side // 2
-    left = _counted(w, images, rng) - side // 2
+    top, left = _places(images, (h, w), rng) - side // 2
     y = torch.arange(h, device=images.device)
     x = torch.arange(w, device=images.device)
     hole = ((y >= top) & (y < top + side)).unsqueeze(2) & (
@@ -58,9 +58,10 @@ def cutout(images: Tensor, side: int, rng: torch.Generator) -> Tensor:
     return images.masked_fill(hole.unsqueeze(1), 0.5)
 
 
-def _counted(below: int, images: Tensor, rng: torch.Generator) -> Tensor:
-    """A whole number from 0 to `below` - 1 for each picture, with shape (N, 1), on their device."""
-    return send(torch.randint(below, (len(images), 1), generator=rng), images.device)
+def _places(images: Tensor, below: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """A row and a column for each picture, from 0 to one less than `below`, with shape (2, N, 1)."""
+    drawn = [torch.randint(one, (len(images), 1), generator=rng) for one in below]
+    return send(torch.stack(drawn), images.device)
 
 
 def random_zoom(images: Tensor, area: float, rng: torch.Generator) -> Tensor:

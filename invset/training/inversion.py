@@ -260,7 +260,7 @@ class GeneratorTraining(Resumable):
         x = to_float(send(val.images[spread], self.network.device))
         codes = self.network.taps(x, [self.encoder])[self.encoder].flatten(1)
         rng = torch.Generator().manual_seed(1)
-        shown = torch.linspace(0, 511, count).long()
+        shown = send(torch.linspace(0, 511, count).long(), x.device)
         drawn = gaussian_codes(codes, count, rng)
         rows = torch.cat([x[shown], self.averaged(codes[shown]), self.averaged(drawn)])
         return to_uint8(make_grid(rows, nrow=count, padding=2, pad_value=1.0)).cpu()
