@@ -285,6 +285,18 @@ def test_writes_the_log_and_the_pictures(tmp_path):
     assert float(maker.code_scale) == pytest.approx(float(codes.square().mean().sqrt()), rel=1e-4)
 
 
+def test_the_log_has_means_of_losses_in_bfloat16(tmp_path, monkeypatch):
+    critic = torch.tensor(-2.0, dtype=torch.bfloat16)  # a sum of its type stays at -512
+
+    def step(run, images):
+        run.step += 1
+        return {"critic": critic}
+
+    monkeypatch.setattr(GeneratorTraining, "train_step", step)
+    trained(tmp_path, steps=400, report_every=400)
+    assert rows(tmp_path)[0]["critic"] == -2
+
+
 class Interrupted(Exception):
     pass
 

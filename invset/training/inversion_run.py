@@ -146,10 +146,10 @@ def _train_some(training: GeneratorTraining, train: ImageSet, bar: tqdm) -> dict
     while not counted or (training.step % s.report_every and training.step < s.steps):
         index = torch.randint(len(train), (s.batch_size,), generator=training.rng)
         losses = training.train_step(train.images[index])
-        sums = {name: sums.get(name, 0) + loss.detach() for name, loss in losses.items()}
+        sums = {name: sums.get(name, 0) + one.detach().float() for name, one in losses.items()}
         counted += 1
         bar.update(s.batch_size)
-    totals = torch.stack([total.float() for total in sums.values()]).tolist()  # one read
+    totals = torch.stack(list(sums.values())).tolist()  # one read
     return {name: total / counted for name, total in zip(sums, totals, strict=True)}
 
 
