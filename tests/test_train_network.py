@@ -378,6 +378,7 @@ def test_names_of_classes(tmp_path):
         class_names(str(tmp_path / "nowhere"), ["n1"])
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_trains_on_cuda(tmp_path):
     settings = NetworkSettings(**{**TINY, "epochs": 8})

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
+from invset.core.checks import check_widths
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
 from invset.files.owner import locked
@@ -100,7 +101,7 @@ def _check_parts(cfg: DictConfig) -> None:
     """Raise `InvsetError` for parts that can't be built."""
     with torch.device("meta"):
         UpConv(1, **OmegaConf.to_container(cfg.model, resolve=True))  # type: ignore[arg-type]
-        Discriminator(1, cfg.discriminator)
+    check_widths("discriminator", cfg.discriminator)
 
 
 def _comparator(cfg: DictConfig, device: torch.device) -> Comparator | None:
