@@ -59,7 +59,7 @@ def cutout(images: Tensor, side: int, rng: torch.Generator) -> Tensor:
 
 
 def _places(images: Tensor, below: tuple[int, int], rng: torch.Generator) -> Tensor:
-    """A row and a column for each picture, from 0 to one less than `below`, with shape (2, N, 1)."""
+    """A row and a column for each picture, whole numbers below `below`, with shape (2, N, 1)."""
     drawn = [torch.randint(one, (len(images), 1), generator=rng) for one in below]
     return send(torch.stack(drawn), images.device)
 
