@@ -175,6 +175,9 @@ def close(text: str, value: float) -> bool:
 
 
 LITTLE = ["n=4", "K=2", "report=false", "progress=false"]
+
+#: A figure, what is typed so that few of its jobs are sampled (that each of them composes is tested
+#: above), and its methods.
 SAMPLED = [
     pytest.param("fig3", ["range=[1,2]"], ["as published", "ours"], id="fig3"),
     pytest.param(
@@ -189,10 +192,40 @@ SAMPLED = [
         ["ours", "PPGN"],
         id="table1",
     ),
-    pytest.param("fig1", [], ["as published", "ours"], id="fig1", marks=pytest.mark.slow),
-    pytest.param("fig2", [], ["ours", "as published", "PPGN"], id="fig2", marks=pytest.mark.slow),
-    pytest.param("fig4", [], ["as published", "ours"], id="fig4", marks=pytest.mark.slow),
-    pytest.param("fig5", [], ["as published", "ours"], id="fig5", marks=pytest.mark.slow),
+    pytest.param(
+        "fig1",
+        ["range=[16,18],[1,3]"],
+        ["as published", "ours"],
+        id="fig1",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        "fig2",
+        ["neurons=[{neuron: truck, z1: 12, z2: 14}]"],
+        ["ours", "as published", "PPGN"],
+        id="fig2",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        "fig4",
+        [
+            "neurons=[{neuron: ship, z1: 4, z2: 6}],[{neuron: horse, z1: 4, z2: 6},"
+            "{neuron: ship, z1: 4, z2: 6}]"
+        ],
+        ["as published", "ours"],
+        id="fig4",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        "fig5",
+        [
+            "neurons=[{layer: conv5, neuron: 80, z1: 2, z2: 3},"
+            "{layer: fc8, neuron: ship, z1: 4, z2: 6}]"
+        ],
+        ["as published", "ours"],
+        id="fig5",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(
         "fig7",
         [],
@@ -250,9 +283,8 @@ def test_a_figure_is_sampled_and_drawn(
     assert printed == (folder / "figure.md").read_text() + f"{folder / 'figure.png'}\n"
     jobs = [path for path in folder.iterdir() if path.name.isdigit()]
     table = read(folder / "figure.csv")
-    assert (
-        len(table) == len(jobs) == (COUNTS[figure] if not words else 2 if figure == "fig3" else 4)
-    )
+    few = {"fig1": 4, "fig2": 3, "fig3": 2, "fig4": 4, "fig5": 2, "table1": 4}
+    assert len(table) == len(jobs) == few.get(figure, COUNTS[figure])
     assert list(dict.fromkeys(row["method"] for row in table)) == methods
     for job, row in zip(sorted(jobs, key=lambda path: int(path.name)), table, strict=True):
         tensors, activations = load_file(job / "samples.safetensors"), read(job / "activations.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 from PIL import Image
 from safetensors import safe_open
+from torch import nn
 from toys import two_classes
 from typed import typed
 
@@ -22,13 +24,13 @@ from invset.errors import InvsetError
 from invset.nets.embedded import mini_network
 from invset.nets.mini import MiniNet, fold_batch_norm
 from invset.training import classification as network
+from invset.training.average import WarmAverage
 from invset.training.checkpoint import NotFinite
 from invset.training.classification import (
     NetworkSettings,
     accuracy,
     predict,
     train_network,
-    warm_ema,
 )
 
 TINY = {"epochs": 4, "batch_size": 16, "lr": 0.05, "crop": 1, "cutout": 2, "ema": 0.9}
@@ -257,13 +259,22 @@ def test_settings_that_make_no_sense(changed, told):
 
 
 def test_the_average_begins_as_a_short_mean():
-    average, zero, one = warm_ema(0.99), torch.zeros(()), torch.ones(())
+    model = nn.BatchNorm1d(2)
+    average = WarmAverage(model, 0.99)
     # weight of the new value: max(1 - 0.99, 1 / (1 + 0.1 count))
-    assert float(average(zero, one, 0)) == 1
-    assert float(average(zero, one, 10)) == pytest.approx(1 / 2)
-    assert float(average(zero, one, torch.tensor(10**6))) == pytest.approx(0.01)
-    counter = torch.tensor(7)
-    assert int(average(torch.tensor(3), counter, 5)) == 7
+    for count, weight in ((0, 1), (10, 1 / 2), (10**6, 0.01)):
+        with torch.no_grad():
+            for one in average.module.state_dict().values():
+                one.zero_()
+            model.weight.fill_(1.0)
+            model.running_mean.fill_(2.0)
+            model.num_batches_tracked.fill_(7)
+        average.n_averaged.fill_(count)
+        average.update_parameters(model)
+        assert average.module.weight.tolist() == pytest.approx([weight] * 2)
+        assert average.module.running_mean.tolist() == pytest.approx([2 * weight] * 2)
+        assert int(average.module.num_batches_tracked) == 7
+        assert int(average.n_averaged) == count + 1
 
 
 def test_a_first_convolution_with_a_stride():
@@ -312,26 +323,19 @@ def photographs(tmp_path):
     return tmp_path / "photographs"
 
 
-def command(photographs, out, *words):
+@functools.cache
+def composed():
     small = ["model.widths=[4,4,4,4,4]", "model.fc6=8", "model.fc7=8", "data.size=8"]
     few = ["settings.epochs=2", "settings.batch_size=8", "settings.crop=1", "settings.cutout=2"]
+    data = ["data.train=", "data.val=", "out="]
+    return compose("train_network", [*small, *few, *data])
+
+
+def command(photographs, out, *words):
     data = [f"data.train={photographs}", f"data.val={photographs}", f"out={out}"]
-    cfg = compose("train_network", [*small, *few, *data, *words])
+    cfg = OmegaConf.merge(composed(), OmegaConf.from_dotlist([*data, *words]))
     OmegaConf.resolve(cfg)
     main(cfg)
-
-
-def test_a_finished_folder_belongs_to_what_made_it(tmp_path, photographs):
-    command(photographs, tmp_path / "o", "model.mean=[0,0,0]", "model.std=[1,1,1]")
-    before = {p.name: p.read_bytes() for p in (tmp_path / "o").iterdir() if p.is_file()}
-    net = mini_network(str(tmp_path / "o" / "network.safetensors")).module
-    mean = net.get_submodule("normalize").mean
-    assert torch.equal(mean, torch.zeros(3, 1, 1))
-    for word in ("model.mean=[0.1,0,0]", "model.dropout=0.5", "settings.lr=0.1", "seed=1"):
-        with pytest.raises(InvsetError, match="does not belong here"):
-            command(photographs, tmp_path / "o", "model.mean=[0,0,0]", "model.std=[1,1,1]", word)
-    after = {p.name: p.read_bytes() for p in (tmp_path / "o").iterdir() if p.is_file()}
-    assert after == before
 
 
 def test_the_command_writes_the_last_good_weights(tmp_path, photographs, monkeypatch):
@@ -368,6 +372,7 @@ def test_names_of_classes(tmp_path):
         class_names(str(tmp_path / "nowhere"), ["n1"])
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_trains_on_cuda(tmp_path):
     settings = NetworkSettings(**{**TINY, "epochs": 8})
@@ -429,8 +434,6 @@ def test_a_loss_that_is_not_finite_ends_a_training(tmp_path, monkeypatch):
     assert [row["epoch"] for row in rows(tmp_path / "bad")] == ["1"]
     trained(tmp_path / "bad", epochs=2)  # the checkpoint of the epoch before goes on
     assert rows(tmp_path / "bad") == rows(tmp_path / "good")
-    with pytest.raises(InvsetError, match="is not finite in epoch 1; nothing was learnt"):
-        trained(tmp_path / "huge", lr=1e30)
 
 
 @pytest.mark.parametrize("command", ["network", "generator"])
@@ -447,20 +450,24 @@ def test_whole_numbers_stay_means(tmp_path, monkeypatch, capsys):
         pictures(tmp_path / part, "bc", 10 if part == "train" else 2)
     whole = ["model.mean=[0,0,1]", "model.std=[1,1,2]"]
     assert train(monkeypatch, tmp_path, *whole) == 0
-    with safe_open(tmp_path / "out" / "network.safetensors", "pt") as file:
+    out = tmp_path / "out"
+    with safe_open(out / "network.safetensors", "pt") as file:
         mean = file.get_tensor("normalize.mean")
         assert mean.is_floating_point()
         assert mean.flatten().tolist() == json.loads(file.metadata()["mini"])["mean"] == [0, 0, 1]
+    module = mini_network(str(out / "network.safetensors")).module
+    assert torch.equal(module.get_submodule("normalize").mean, mean)
     # a training that has finished is not passed off as another one
-    before = (tmp_path / "out" / "config.yaml").read_text()
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     for word, told in (
         ("model.dropout=0.4", "model was"),
         ("model.mean=[0,0,0]", "model was"),
+        ("settings.lr=0.1", "lr was"),
+        ("seed=1", "seed was"),
         (f"data.val={tmp_path}/train", "val's labels was"),
+        ("model.std=[1,1,0]", "model.std is three numbers above 0, one a channel"),
     ):
-        capsys.readouterr()
-        assert train(monkeypatch, tmp_path, *whole, word) == 2
-        assert told in capsys.readouterr().err
-    assert (tmp_path / "out" / "config.yaml").read_text() == before
-    assert train(monkeypatch, tmp_path, "model.std=[1,1,0]") == 2
-    assert "model.std is three numbers above 0, one a channel" in capsys.readouterr().err
+        held = [f"data.train={tmp_path}/train", f"data.val={tmp_path}/val"]
+        with pytest.raises(InvsetError, match=told):
+            command(tmp_path, out, *SMALL, *held, *whole, word)
+    assert before == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}

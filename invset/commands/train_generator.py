@@ -15,6 +15,7 @@ from invset.commands.pictures import look_at, read_pictures
 from invset.config import build
 from invset.config.device import training_device
 from invset.config.validate import check_several
+from invset.core.checks import check_widths
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
 from invset.files.owner import locked
@@ -103,7 +104,7 @@ def _check_parts(cfg: DictConfig) -> None:
     """Raise `InvsetError` for parts that can't be built."""
     with torch.device("meta"):
         UpConv(1, **OmegaConf.to_container(cfg.model, resolve=True))  # type: ignore[arg-type]
-        Discriminator(1, cfg.discriminator)
+    check_widths("discriminator", cfg.discriminator)
 
 
 def _comparator(cfg: DictConfig, device: torch.device) -> Comparator | None:

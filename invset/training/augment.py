@@ -1,5 +1,8 @@
 """Random crops, zooms, flips, cutouts and colours of a batch of pictures, each picture with its own
 draw from one seeded generator.
+
+Draws are made on the CPU, so that they are the same ones for every device. They are sent to that of
+the pictures, which waits for nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
+from invset.core.ball import send
+
 
 def random_flip(images: Tensor, rng: torch.Generator) -> Tensor:
     """Mirror each picture left to right with probability one half; images with shape (N, C, H,
     W).
     """
-    flip = torch.rand(len(images), generator=rng) < 0.5
+    flip = send(torch.rand(len(images), generator=rng) < 0.5, images.device)
     return torch.where(flip.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
@@ -28,9 +33,10 @@ def random_crop(images: Tensor, pad: int, rng: torch.Generator) -> Tensor:
         return images
     n, _, h, w = images.shape
     padded = F.pad(images, (pad,) * 4, mode="reflect")
-    rows = torch.randint(2 * pad + 1, (n, 1), generator=rng) + torch.arange(h)
-    cols = torch.randint(2 * pad + 1, (n, 1), generator=rng) + torch.arange(w)
-    batch = torch.arange(n).view(-1, 1, 1)
+    top, left = _places(images, (2 * pad + 1, 2 * pad + 1), rng)
+    rows = top + torch.arange(h, device=images.device)
+    cols = left + torch.arange(w, device=images.device)
+    batch = torch.arange(n, device=images.device).view(-1, 1, 1)
     return padded.permute(0, 2, 3, 1)[batch, rows.unsqueeze(2), cols.unsqueeze(1)].permute(
         0, 3, 1, 2
     )
@@ -42,15 +48,20 @@ def cutout(images: Tensor, side: int, rng: torch.Generator) -> Tensor:
     """
     if side == 0:
         return images
-    n, _, h, w = images.shape
-    top = torch.randint(h, (n, 1), generator=rng) - side // 2
-    left = torch.randint(w, (n, 1), generator=rng) - side // 2
-    y = torch.arange(h)
-    x = torch.arange(w)
+    h, w = images.shape[2:]
+    top, left = _places(images, (h, w), rng) - side // 2
+    y = torch.arange(h, device=images.device)
+    x = torch.arange(w, device=images.device)
     hole = ((y >= top) & (y < top + side)).unsqueeze(2) & (
         (x >= left) & (x < left + side)
     ).unsqueeze(1)
     return images.masked_fill(hole.unsqueeze(1), 0.5)
+
+
+def _places(images: Tensor, below: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """A row and a column for each picture, whole numbers below `below`, with shape (2, N, 1)."""
+    drawn = [torch.randint(one, (len(images), 1), generator=rng) for one in below]
+    return send(torch.stack(drawn), images.device)
 
 
 def random_zoom(images: Tensor, area: float, rng: torch.Generator) -> Tensor:
@@ -75,7 +86,7 @@ def random_zoom(images: Tensor, area: float, rng: torch.Generator) -> Tensor:
     boxes = torch.stack(
         [torch.arange(n, dtype=images.dtype), left, top, left + width, top + height], dim=1
     )
-    return roi_align(images, boxes, (h, w), sampling_ratio=1, aligned=True)
+    return roi_align(images, send(boxes, images.device), (h, w), sampling_ratio=1, aligned=True)
 
 
 def color_matrix(contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
@@ -109,5 +120,7 @@ def color_jitter(images: Tensor, amount: float, rng: torch.Generator) -> Tensor:
     contrast, saturation, hue, brightness = amount * (
         2 * torch.rand(4, len(images), generator=rng) - 1
     )
-    mixed = color_matrix(contrast.exp(), saturation.exp(), hue) @ (images - 0.5).flatten(2)
-    return (mixed.view_as(images) + 0.5 + brightness.view(-1, 1, 1, 1) / 2).clamp(0, 1)
+    matrix = send(color_matrix(contrast.exp(), saturation.exp(), hue), images.device)
+    shift = send(brightness.view(-1, 1, 1, 1) / 2, images.device)
+    mixed = matrix @ (images - 0.5).flatten(2)
+    return (mixed.view_as(images) + 0.5 + shift).clamp(0, 1)

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from invset.core.ball import send
 from invset.core.options import check_options, option
 from invset.core.products import products
 from invset.errors import InvsetError
@@ -27,7 +27,7 @@ from invset.files.images import ImageSet, to_float
 from invset.files.sums import short_sum
 from invset.nets.fast import channels_last
 from invset.training.augment import cutout, random_crop, random_flip, random_zoom
-from invset.training.average import warm_ema
+from invset.training.average import WarmAverage
 from invset.training.checkpoint import (
     Log,
     NotFinite,
@@ -83,7 +83,8 @@ class NetworkSettings:
 def predict(net: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
     """Logits of 8-bit pictures, with shape (N, n_out), on the CPU."""
     device = next(net.parameters()).device
-    return torch.cat([net(to_float(batch).to(device)).cpu() for batch in images.split(batch_size)])
+    batches = images.split(batch_size)
+    return torch.cat([net(to_float(send(batch, device))) for batch in batches]).cpu()
 
 
 def accuracy(net: nn.Module, data: ImageSet) -> float:
@@ -98,7 +99,7 @@ class NetworkTraining(Resumable):
         net: float RGB images in [0, 1], with shape (N, 3, H, W), to logits.
         settings: see `NetworkSettings`.
         steps: optimiser steps an epoch.
-        device: where the network is trained; pictures are drawn and augmented on the CPU.
+        device: where pictures are augmented and the network is trained; all draws are the CPU's.
     """
 
     _parts = ("net", "average", "optimizer", "schedule")
@@ -116,7 +117,7 @@ class NetworkTraining(Resumable):
         self.steps = steps
         self.device = torch.device(device)
         self.net = channels_last(net.to(self.device))
-        self.average = AveragedModel(net, avg_fn=warm_ema(s.ema), use_buffers=True)
+        self.average = WarmAverage(net, s.ema)
         decay = [p for p in net.parameters() if p.ndim > 1]
         plain = [p for p in net.parameters() if p.ndim <= 1]
         groups = [
@@ -137,12 +138,13 @@ class NetworkTraining(Resumable):
         self.seconds = 0.0
 
     def augmented(self, images: Tensor) -> Tensor:
-        """8-bit pictures, with shape (N, 3, H, W), as the network gets them: floats, each with its
-        own draws.
+        """8-bit pictures, with shape (N, 3, H, W), as the network gets them: floats on its
+        device, each with its own draws.
         """
         s = self.settings
         rng = self.rng
-        x = random_zoom(random_crop(to_float(images), s.crop, rng), s.zoom, rng)
+        sent = send(images, self.device)  # a byte a pixel, not four
+        x = random_zoom(random_crop(to_float(sent), s.crop, rng), s.zoom, rng)
         return cutout(random_flip(x, rng), s.cutout, rng)
 
     def train_epoch(self, train: ImageSet) -> float:
@@ -175,16 +177,12 @@ class NetworkTraining(Resumable):
             range(self.steps), desc=about, unit="image", unit_scale=s.batch_size, leave=False
         ):
             index = order[step * s.batch_size : (step + 1) * s.batch_size]
-            x = (
-                self.augmented(train.images[index])
-                .to(self.device)
-                .contiguous(memory_format=torch.channels_last)
-            )
+            x = self.augmented(train.images[index]).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=s.autocast == "bf16"):
                 logits = self.net(x)
             loss = F.cross_entropy(
                 logits.float(),
-                train.labels[index].to(self.device),
+                send(train.labels[index], self.device),
                 label_smoothing=s.label_smoothing,
             )
             self.optimizer.zero_grad(set_to_none=True)

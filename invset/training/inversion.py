@@ -29,16 +29,16 @@ from typing import cast
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 
+from invset.core.ball import send
 from invset.core.products import products
 from invset.files.images import ImageSet, to_float, to_uint8
 from invset.nets.fast import channels_last
 from invset.nets.network import Network
 from invset.nets.upconv import UpConv
 from invset.training.augment import color_jitter, random_flip, random_zoom
-from invset.training.average import warm_ema
+from invset.training.average import WarmAverage
 from invset.training.checkpoint import Resumable
 from invset.training.comparator import Comparator
 from invset.training.discriminator import Discriminator, hinge
@@ -82,7 +82,7 @@ class GeneratorTraining(Resumable):
         self.layers = list(dict.fromkeys([*own, encoder, *decision]))
         self.generator = channels_last(generator.to(network.device))
         self.discriminator = channels_last(discriminator.to(network.device))
-        self.average = AveragedModel(generator, avg_fn=warm_ema(s.ema), use_buffers=True)
+        self.average = WarmAverage(generator, s.ema)
         self.optimizer = torch.optim.Adam(
             generator.parameters(), lr=s.lr, betas=(0.5, 0.99), foreach=True
         )
@@ -113,10 +113,11 @@ class GeneratorTraining(Resumable):
                 group["lr"] = lr * factor
 
     def augmented(self, images: Tensor) -> Tensor:
-        """8-bit pictures, with shape (B, 3, H, W), as floats: a random part of each, half of them
-        mirrored, in other colours.
+        """8-bit pictures, with shape (B, 3, H, W), as floats on the network's device: a random part
+        of each, half of them mirrored, in other colours.
         """
-        parts = random_flip(random_zoom(to_float(images), self.settings.zoom, self.rng), self.rng)
+        x = to_float(send(images, self.network.device))  # a byte a pixel is sent, not four
+        parts = random_flip(random_zoom(x, self.settings.zoom, self.rng), self.rng)
         return color_jitter(parts, self.settings.jitter, self.rng)
 
     def train_step(self, images: Tensor) -> dict[str, Tensor]:
@@ -124,11 +125,7 @@ class GeneratorTraining(Resumable):
         s = self.settings
         size = len(images)
         self._set_rates()
-        x = (
-            self.augmented(images)
-            .to(self.network.device)
-            .contiguous(memory_format=torch.channels_last)
-        )
+        x = self.augmented(images).contiguous(memory_format=torch.channels_last)
         with self.autocast():
             with torch.no_grad():
                 real = self.network.taps(x, self.layers)
@@ -170,9 +167,8 @@ class GeneratorTraining(Resumable):
             )
             decision = F.kl_div(q, p, reduction="batchmean", log_target=True)
         # E ends in a ReLU in most networks: the part of a drawn code below zero can't come back
-        target = (
-            codes[size:].clamp_min(0) if bool((real[self.encoder] >= 0).all()) else codes[size:]
-        )
+        drawn = codes[size:]
+        target = torch.where((real[self.encoder] >= 0).all(), drawn.clamp_min(0), drawn)
         cycle = (
             relative_error(seen[self.encoder].flatten(1)[size:], target)
             if len(target)
@@ -197,7 +193,7 @@ class GeneratorTraining(Resumable):
     def balance(self, images: Tensor) -> None:
         """Weigh the comparator's layers anew on 8-bit pictures, with shape (B, 3, H, W)."""
         assert self.comparator is not None
-        x = self.augmented(images).to(self.network.device)
+        x = self.augmented(images)
         with self.autocast():
             with torch.no_grad():
                 codes = self.network.taps(x, [self.encoder])[self.encoder].flatten(1).float()
@@ -239,22 +235,22 @@ class GeneratorTraining(Resumable):
         """
         net = self.network
         taps = [self.encoder, self.network.output]
-        pixel = code = agree = 0.0
+        measured = []
+        shares = []
         for images in val.images.split(batch_size):
-            x = to_float(images).to(net.device)
+            x = to_float(send(images, net.device))
             real = net.taps(x, taps)
             y = self.averaged(real[self.encoder].flatten(1))
             seen = net.taps(y, taps)
-            share = len(x) / len(val)
-            pixel += share * F.mse_loss(y, x).item()
-            code += share * relative_error(seen[self.encoder], real[self.encoder]).item()
-            agree += (
-                share
-                * (seen[net.output].flatten(1).argmax(1) == real[net.output].flatten(1).argmax(1))
-                .float()
-                .mean()
-                .item()
-            )
+            first, second = (one[net.output].flatten(1).argmax(1) for one in (real, seen))
+            code = relative_error(seen[self.encoder], real[self.encoder])
+            agree = (first == second).float().mean()
+            measured.append(torch.stack([F.mse_loss(y, x), code, agree]))
+            shares.append(len(x) / len(val))
+        parts = torch.stack(measured, dim=1).tolist()  # one read
+        pixel, code, agree = (
+            sum(share * value for share, value in zip(shares, one, strict=True)) for one in parts
+        )
         return {"val_rmse": math.sqrt(pixel), "val_code_error": code, "val_same_class": agree}
 
     @torch.no_grad()
@@ -263,10 +259,10 @@ class GeneratorTraining(Resumable):
         one 8-bit picture.
         """
         spread = torch.linspace(0, len(val) - 1, 512).long()
-        x = to_float(val.images[spread]).to(self.network.device)
+        x = to_float(send(val.images[spread], self.network.device))
         codes = self.network.taps(x, [self.encoder])[self.encoder].flatten(1)
         rng = torch.Generator().manual_seed(1)
-        shown = torch.linspace(0, 511, count).long()
+        shown = send(torch.linspace(0, 511, count).long(), x.device)
         drawn = gaussian_codes(codes, count, rng)
         rows = torch.cat([x[shown], self.averaged(codes[shown]), self.averaged(drawn)])
         return to_uint8(make_grid(rows, nrow=count, padding=2, pad_value=1.0)).cpu()

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from invset.core.ball import send
 from invset.core.products import products
 from invset.files.images import ImageSet, to_float
 from invset.files.sums import short_sum
@@ -148,10 +149,11 @@ def _train_some(training: GeneratorTraining, train: ImageSet, bar: tqdm) -> dict
     while not counted or (training.step % s.report_every and training.step < s.steps):
         index = torch.randint(len(train), (s.batch_size,), generator=training.rng)
         losses = training.train_step(train.images[index])
-        sums = {name: sums.get(name, 0) + loss.detach() for name, loss in losses.items()}
+        sums = {name: sums.get(name, 0) + one.detach().float() for name, one in losses.items()}
         counted += 1
         bar.update(s.batch_size)
-    return {name: float(total) / counted for name, total in sums.items()}
+    totals = torch.stack(list(sums.values())).tolist()  # one read
+    return {name: total / counted for name, total in zip(sums, totals, strict=True)}
 
 
 def _write(
@@ -177,4 +179,4 @@ def _code_scale(training: GeneratorTraining, train: ImageSet) -> Tensor:
 def _some(training: GeneratorTraining, train: ImageSet) -> Tensor:
     """A few hundred real pictures, as floats with shape (N, 3, H, W)."""
     spread = torch.linspace(0, len(train) - 1, min(512, len(train))).long()
-    return to_float(train.images[spread]).to(training.network.device)
+    return to_float(send(train.images[spread], training.network.device))

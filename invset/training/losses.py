@@ -8,13 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from invset.core.ball import send
+
 
 def gaussian_codes(codes: Tensor, count: int, rng: torch.Generator) -> Tensor:
     """Draw codes with the mean and covariance of `codes`, with shape (B, d), without forming the
     covariance.
     """
     mean = codes.mean(0)
-    mixing = torch.randn(count, len(codes), generator=rng).to(codes) / math.sqrt(len(codes) - 1)
+    drawn = send(torch.randn(count, len(codes), generator=rng), codes.device)
+    mixing = drawn.to(codes) / math.sqrt(len(codes) - 1)
     return mean + mixing @ (codes - mean)
 
 
