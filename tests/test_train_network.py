@@ -129,7 +129,7 @@ def test_a_training_draws_nothing_from_anybody_elses_generator(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_with_the_last_good_weights(tmp_path, monkeypatch):
-    with pytest.raises(NotFinite, match="not finite in epoch 1") as ended:
+    with pytest.raises(NotFinite, match="is not finite in epoch 1; nothing was learnt") as ended:
         trained(tmp_path / "at once", lr=1e30)
     assert ended.value.last is None
     assert not (tmp_path / "at once" / "log.csv").exists()
