@@ -212,7 +212,11 @@ def test_a_pass_is_recorded_where_its_codes_are(cuda: Cuda) -> None:
     assert cuda.current == ["default"]
 
 
-def test_a_signal_waits_for_the_end_of_a_recording(cuda: Cuda) -> None:
+def test_a_signal_waits_for_the_end_of_a_recording(
+    cuda: Cuda, request: pytest.FixtureRequest
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     recorded = Recorded(lambda c: (c.sin(), c.square()))
     c = codes(0).to("cuda").requires_grad_()
     for _ in range(SEEN):

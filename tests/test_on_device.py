@@ -232,7 +232,7 @@ def test_commands(
             assert typed(monkeypatch, *words, f"device={device}") == 0
         found[device] = read(folder)
     assert found["cpu"]
-    torch.testing.assert_close(found["cuda"], found["cpu"], rtol=1e-6, atol=1e-6, equal_nan=True)
+    torch.testing.assert_close(found["cuda"], found["cpu"], rtol=1e-5, atol=1e-5, equal_nan=True)
 
 
 def test_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +263,8 @@ def test_a_run_goes_on_and_its_files_wait_for_nothing(
     assert [name for name in cuda.waits if any(file in name for file in writers)] == []
     assert "files/image8bit.py" not in " ".join(cuda.to_host)
     found, wanted = (load_file(f"{name}/samples.safetensors") for name in ("cuda", "cpu"))
-    torch.testing.assert_close(found, wanted, rtol=0, atol=0, equal_nan=True)
+    # maps are laid out otherwise, and summed in another order
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5, equal_nan=True)
     # commands that compute nothing read what it wrote
     assert typed(monkeypatch, "report", "cuda") == 0
 

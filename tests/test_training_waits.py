@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -105,7 +106,7 @@ def test_measurements_are_read_once() -> None:
             lambda: accuracy(net.average.module, DATA),
             lambda: maker.validate(DATA, batch_size=16),
             lambda: maker.pictures(DATA),
-            lambda: check_finite({}, maker.averaged, "step 1"),
+            lambda: check_finite({}, maker.averaged, "step 1", Path("checkpoint.pt")),
         ):
             cuda.clear()
             read()
