@@ -37,7 +37,7 @@ def own_context() -> Iterator[None]:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
-        # get_default_device of PyTorch 2.6 overlooks `with torch.device(…)`; a context costs time in
+        # get_default_device of PyTorch 2.6 overlooks `with torch.device()`; a context costs time in
         # every call
         if torch.empty(0).device.type != "cpu":
             stack.enter_context(torch.device("cpu"))
