@@ -10,7 +10,7 @@ import torch
 from invset.core.checks import GOALS
 from invset.core.options import option
 from invset.core.target import Target
-from invset.samplers.base import Limits, Offer, Sampler
+from invset.samplers.base import LOOK, Limits, Offer, Sampler
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ class Random(Sampler[Drawn]):
         number = state.count + torch.arange(self.K, device=seen.u.device)
         parent = number if self.goal == "range" else number // self.draws
         return Drawn(state.count + self.K), Offer(seen, self.accepts(target, seen.f), parent)
+
+    def stride(self, state: Drawn, wanted: int) -> int:
+        if self.goal == "range":
+            return super().stride(state, wanted)
+        return min(LOOK, max(1, -(-(self.draws * self.n - state.count) // self.K)))
 
     def done(self, state: Drawn) -> bool:
         return self.goal != "range" and state.count >= self.draws * self.n
