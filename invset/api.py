@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from invset.config.catalogue import sampler_class, sampler_names
-from invset.core.checks import check_choice, check_kind, plain
+from invset.core.checks import check_choice, check_kind, goal_of, plain
 from invset.core.context import own_context
 from invset.core.options import Bounds, check_option
 from invset.core.space import Region
@@ -109,7 +109,7 @@ class InverseSetSampler:
         rng = torch.Generator().manual_seed(plain(seed))
         study = study_of(self.sampler)
         region = problem.region(self.prior, rng, plain=study.space == "codes")
-        target = problem.target(region)
+        target = problem.target(region, goal_of(study))
         with repeatable(problem.runtime), enough_memory(problem, codes_at_once(study), study.n):
             state = study.run(target, rng, on_look=on_look, limits=self.limits)
             return finish(problem, region, study.found(target, state))

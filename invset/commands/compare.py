@@ -23,6 +23,7 @@ from invset.config.comparing import check_compare, given_options, method_of, neu
 from invset.config.device import choose_device
 from invset.config.judging import Judging, judging
 from invset.config.real_images import load_reference
+from invset.core.checks import goal_of
 from invset.errors import InvsetError
 from invset.files.owner import locked
 from invset.files.rundir import RunDir
@@ -196,7 +197,7 @@ def _run(problem: Problem, parts: Parts, method: DictConfig, seed: int) -> dict[
     rng = torch.Generator().manual_seed(seed)
     region = problem.region(method.prior, rng)
     study = study_of(hydra.utils.instantiate(method.sampler))
-    target = problem.target(region)
+    target = problem.target(region, goal_of(study))
     result = finish(problem, region, study.found(target, study.run(target, rng)))
     samples = SampleSet.of(problem, region, result, parts.judge.look(result.inputs))
     measured = measure(samples, parts.reference).summary

@@ -27,7 +27,7 @@ from invset.config import build
 from invset.config.foreign import foreign, go_on
 from invset.config.judging import judging
 from invset.config.real_images import load_reference
-from invset.core.checks import as_words
+from invset.core.checks import as_words, goal_of
 from invset.files.rundir import RunDir
 from invset.problem.enough_memory import OutOfMemory, enough_memory
 from invset.problem.result import Result, finish
@@ -78,7 +78,7 @@ class Job:
         self.reference = load_reference(cfg, self.problem)
         self.judging = judging(cfg, self.problem.network, self.problem.encoder_network)
         self.judging.check(self.problem.input_shape)
-        self.target = self.problem.target(self.region)
+        self.target = self.problem.target(self.region, goal_of(self.study))
         self.study.check(self.target)
         # a run that is resumed may be older than the option
         self.limits = hydra.utils.instantiate(cfg.get("limits"))
@@ -174,7 +174,8 @@ class Job:
     def _wanted(self) -> str:
         rows = self.study.rows(self.target)
         if len(rows) == 1:
-            return self.problem.question
+            goal = goal_of(self.study)
+            return f"{'' if goal == 'range' else f'goal={goal} of '}{self.problem.question}"
         listed = ", ".join(f"[{', '.join(as_words(*ends))}]" for (ends,) in rows)
         return f"{self.problem.names[0]} in {listed}"
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from invset.config.device import choose_device
 from invset.config.published import is_published
 from invset.config.validate import asked, check_given, ends
+from invset.core.checks import goal_of
 from invset.errors import InvsetError, did_you_mean
 from invset.files.reading import read_text, reading
 from invset.files.tensors import read_safetensors
@@ -72,10 +73,10 @@ def neurons(cfg: DictConfig, net: Network, ranged: bool = True) -> list[Neuron]:
     Raises:
         InvsetError: none, a range that is missing or given twice, or a key that is unknown.
     """
-    return [_neuron(one, net, ranged) for one in asked(cfg, ranged)]
+    return [_neuron(one, net, ranged, goal_of(cfg.get("sampler"))) for one in asked(cfg, ranged)]
 
 
-def _neuron(one: dict[str, Any], net: Network, ranged: bool) -> Neuron:
+def _neuron(one: dict[str, Any], net: Network, ranged: bool, goal: str) -> Neuron:
     layer = (
         net.output if one.get("layer") is None else str(one["layer"])
     )  # in a Sequential layers are called 0, 1, 2
@@ -85,7 +86,7 @@ def _neuron(one: dict[str, Any], net: Network, ranged: bool) -> Neuron:
     return Neuron(
         layer,
         one.get("neuron"),
-        ends(one) if ranged else ANY,
+        ends(one, goal) if ranged else ANY,
         "center" if position is None else position,
         load_direction(direction) if direction is not None else None,
         f"{layer}:{Path(str(direction)).stem}" if direction is not None else None,

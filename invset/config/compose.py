@@ -34,7 +34,7 @@ from invset.config.words import meant
 from invset.errors import InvsetError, did_you_mean, first_lines
 
 #: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
-SHORT = ("K", "n", "mu0", "alpha", "inner_steps", "constraint")
+SHORT = ("K", "n", "goal", "mu0", "alpha", "inner_steps", "constraint")
 
 #: Where ``hydra.verbose=`` lets libraries log: invset tells what it does itself.
 _LOGGING = {

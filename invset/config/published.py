@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from invset.config.validate import asked, check_given, ends
+from invset.core.checks import goal_of
 from invset.hub.obtain import fetch
 from invset.nets.labels import find_neuron, labels
 from invset.nets.lite_weights import published as installed
@@ -48,7 +49,7 @@ def prepare(cfg: DictConfig, ranged: bool = True) -> None:
     if not wanted:
         return
     for one in asked(cfg, ranged):
-        _check_neuron(one, cfg.network, ranged)
+        _check_neuron(one, cfg.network, goal_of(cfg.get("sampler")) if ranged else None)
     fetch(wanted, wanted)
 
 
@@ -63,7 +64,7 @@ def is_published(part: Any) -> bool:
     )
 
 
-def _check_neuron(one: dict[str, Any], network: DictConfig, ranged: bool) -> None:
+def _check_neuron(one: dict[str, Any], network: DictConfig, goal: str | None) -> None:
     named = (
         is_published(network)
         and isinstance(network.labels, str)
@@ -71,7 +72,7 @@ def _check_neuron(one: dict[str, Any], network: DictConfig, ranged: bool) -> Non
     )
     names = labels(network.labels) if named else None
     check_given(one, names)
-    if ranged:
-        ends(one)
+    if goal is not None:
+        ends(one, goal)
     if names and one.get("layer") in (None, "fc8") and one.get("neuron") is not None:
         find_neuron(one["neuron"], len(names), names, f"fc8 of {network.name}")

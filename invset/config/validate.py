@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from types import NoneType
@@ -202,11 +203,23 @@ def check_given(one: Any, labels: Sequence[str] | None) -> None:
         raise InvsetError(f"no neuron was given; type neuron= and a number from 1{known}")
 
 
-def ends(one: Any) -> tuple[float, float]:
-    """z1 and z2, given as two numbers or as one ``range=[z1,z2]``."""
+def ends(one: Any, goal: str = "range") -> tuple[float, float]:
+    """z1 and z2, given as two numbers or as one ``range=[z1,z2]``; with another goal there are
+    none, and every activation lies between the two.
+
+    Raises:
+        InvsetError: none where a range is needed, one where the goal takes none, or no range.
+    """
     z1 = one.get("z1")
     z2 = one.get("z2")
     pair = one.get("range")
+    if goal != "range":
+        given = [key for key in ("z1", "z2", "range") if one.get(key) is not None]
+        if given:
+            raise InvsetError(
+                f"goal={goal} takes no range; leave {given[0]}= out, or type goal=range"
+            )
+        return -math.inf, math.inf
     if pair is not None:
         if z1 is not None or z2 is not None:
             raise InvsetError("give z1= and z2=, or range=[z1,z2], not both")

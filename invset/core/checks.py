@@ -16,6 +16,9 @@ POSITIONS = ("center", "max", "mean", "cls")
 #: Parts of code space by name; see `Problem.region`.
 PRIORS = ("auto", "natural", "clip", "none")
 
+#: What a sampler may aim at: see `invset.core.goal`.
+GOALS = ("range", "max", "min")
+
 #: Largest end of a range: widths stay below what float32 holds.
 LARGEST = 1e38
 
@@ -26,6 +29,13 @@ NARROWEST = 1e-12
 def plain(value: Any) -> Any:
     """A number of NumPy or PyTorch as Python's own; anything else as it is."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+
+
+def goal_of(component: object) -> str:
+    """The goal of a sampler, of a study or of their options; "range" where there is no such
+    option.
+    """
+    return getattr(component, "goal", "range")
 
 
 def check_kind(key: str, value: Any, kinds: type | tuple[type, ...], allowed: str) -> None:

@@ -20,6 +20,9 @@ class Kept:
     Each buffer has n + 1 rows: what is to be dropped is written to the last one, so that no step
     has to branch.
 
+    With a goal other than a range, row i holds the best code of search i so far (`best`), and a row
+    that is not used yet has step -1.
+
     Attributes:
         u: coordinates, with shape (n + 1, dim).
         f: activations, with shape (n + 1, p).
@@ -48,7 +51,7 @@ class Kept:
         def numbers(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.long, device=like.u.device)
 
-        counts = (numbers(n + 1), numbers(n + 1), numbers(n + 1), numbers())
+        counts = (numbers(n + 1) - 1, numbers(n + 1), numbers(n + 1), numbers())
         return cls(rows(like.u), rows(like.f), rows(like.e), *counts)
 
     @property
@@ -71,6 +74,48 @@ class Kept:
         self.step.index_fill_(0, row, step)
         self.origin.index_fill_(0, row, origin)
         return replace(self, count=(self.count + chosen.sum()).clamp_max(self.n))
+
+    def best(
+        self,
+        chosen: Tensor,
+        seen: Seen,
+        search: Tensor,
+        loss: Callable[[Tensor], Tensor],
+        step: int = 0,
+        origin: int = 0,
+    ) -> Kept:
+        """Take, for each search, the best of its chosen rows where it beats what is kept of it.
+
+        Args:
+            chosen: rows that may be taken, a boolean with shape (B,).
+            seen: the rows.
+            search: number from 0 of the search of each row, with shape (B,); rows of those from n
+                on are dropped.
+            loss: activations, with shape (B, p), to what is minimised, with shape (B,).
+            step: of these rows.
+            origin: of these rows.
+        """
+        places = torch.arange(self.n + 1, device=search.device)
+        mine = chosen & (search == places[:-1].unsqueeze(1))  # (n, B)
+        lowest, row = torch.where(mine, loss(seen.f.detach()), torch.inf).min(1)
+        used = self.step[:-1] >= 0
+        better = mine.any(1) & (~used | (lowest < loss(self.f[:-1])))
+        better = torch.cat([better, better.new_zeros(1)])  # the last row stays unused
+        row = torch.cat([row, row.new_zeros(1)])
+
+        def taken(old: Tensor, new: Tensor) -> Tensor:
+            where = better.unsqueeze(1) if old.ndim == 2 else better
+            return torch.where(where, new.detach().to(old.dtype), old)
+
+        return Kept(
+            u=taken(self.u, seen.u[row]),
+            f=taken(self.f, seen.f[row]),
+            e=taken(self.e, seen.e[row]),
+            step=taken(self.step, torch.full_like(self.step, step)),
+            parent=taken(self.parent, places),
+            origin=taken(self.origin, torch.full_like(self.origin, origin)),
+            count=(used | better[:-1]).sum(),
+        )
 
     def or_more(self, other: Kept) -> Kept:
         """These samples, or the others where those are more."""
@@ -109,5 +154,5 @@ class Kept:
 
     def trimmed(self) -> dict[str, Tensor]:
         """The rows in use, by name; reads `count` back from the device."""
-        count = int(self.count)
-        return {f.name: getattr(self, f.name)[:count] for f in fields(self) if f.name != "count"}
+        rows = (self.step[:-1] >= 0).nonzero().squeeze(1)[: int(self.count)]
+        return {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "count"}

@@ -1,12 +1,15 @@
-"""Several neurons: as a list, and those of one that is given twice must have ranges that meet."""
+"""Several neurons: as a list, in words, and with the ranges that they need: those of one neuron
+that is given twice must meet, and a goal other than a range takes none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from invset.core.checks import check_kind
+from invset.core.checks import as_words, check_kind
 from invset.errors import InvsetError
 from invset.problem.neuron import ANY, At, Neuron, Place
+from invset.problem.robust import Robust
 
 
 def several(neurons: Neuron | Iterable[Neuron]) -> list[Neuron]:
@@ -48,3 +51,41 @@ def check_meeting(neurons: Sequence[Neuron], places: Sequence[Place]) -> None:
                 f" 'range=[{a:g},{b:g}],[{z1:g},{z2:g}]'"
             )
         seen[unit] = (max(a, z1), min(b, z2))
+
+
+def asked_of(names: Iterable[str], neurons: Iterable[Neuron]) -> str:
+    """The neurons and their ranges in words, for example ``fc8:8 horse in [3, 4]``."""
+    pairs = zip(names, neurons, strict=True)
+    return " and ".join(
+        name if n.range == ANY else f"{name} in [{', '.join(as_words(*n.range))}]"
+        for name, n in pairs
+    )
+
+
+def check_goal(
+    goal: str, names: Iterable[str], neurons: Iterable[Neuron], robust: Robust | None
+) -> None:
+    """Raise `InvsetError` for a neuron whose range does not fit the goal.
+
+    Args:
+        goal: "range", "max" or "min".
+        names: what messages call the neurons.
+        neurons: of a problem.
+        robust: how they are read, if in views.
+    """
+    for name, neuron in zip(names, neurons, strict=True):
+        if goal == "range" and neuron.range == ANY:
+            raise InvsetError(
+                f"{name} has no range to sample; give Neuron(…, range=(z1, z2)), which `invset"
+                " probe` helps to choose"
+            )
+        if goal != "range" and neuron.range != ANY:
+            raise InvsetError(
+                f"goal={goal} takes no range, but {name} has one; leave its range out, or take"
+                " goal=range"
+            )
+    if goal != "range" and robust is not None and robust.range == "both":
+        raise InvsetError(
+            f"robust.range=both compares views with the middle of a range, and goal={goal} has"
+            " none; type robust.range=views or robust.range=whole"
+        )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from invset.core.checks import PRIORS, as_words, check_choice
+from invset.core.checks import PRIORS, check_choice
 from invset.core.context import own_context
 from invset.core.ranges import ActivationRange
 from invset.core.space import Box, Free, Region
@@ -20,8 +20,8 @@ from invset.nets.twin import frozen
 from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.given import check_parts
 from invset.problem.in_views import InViews, Scales
-from invset.problem.intersection import check_meeting, several
-from invset.problem.neuron import ANY, Neuron, find
+from invset.problem.intersection import asked_of, check_goal, check_meeting, several
+from invset.problem.neuron import Neuron, find
 from invset.problem.passes import Passes, lay_out, layout_of, portions_of
 from invset.problem.readout import Readout
 from invset.problem.robust import Robust
@@ -154,8 +154,7 @@ class Problem:
     @property
     def question(self) -> str:
         """The neurons and their ranges in words, for example ``fc8:8 horse in [3, 4]``."""
-        named = zip(self.names, self.neurons, strict=True)
-        return " and ".join(f"{name} in [{', '.join(as_words(*n.range))}]" for name, n in named)
+        return asked_of(self.names, self.neurons)
 
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Activations, with shape (B, p), and encodings, with shape (B, d), of inputs, such as
@@ -239,18 +238,17 @@ class Problem:
         return Box(low, high, start)
 
     @own_context()
-    def target(self, region: Region) -> Target:
+    def target(self, region: Region, goal: str = "range") -> Target:
         """What a sampler samples.
 
+        Args:
+            region: where codes may lie.
+            goal: what the sampler aims at: see `invset.core.goal`.
+
         Raises:
-            InvsetError: a neuron without a range.
+            InvsetError: a neuron without a range, or one that has a range beside another goal.
         """
-        for name, neuron in zip(self.names, self.neurons, strict=True):
-            if neuron.range == ANY:
-                raise InvsetError(
-                    f"{name} has no range to sample; give Neuron(…, range=(z1, z2)), which `invset"
-                    " probe` helps to choose"
-                )
+        check_goal(goal, self.names, self.neurons, self.robust)
         for module in self._modules():
             frozen(module)  # whatever was done to it since
         return Target(

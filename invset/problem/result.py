@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from invset.core.checks import smallest_width
 from invset.core.plain import on_cpu
 from invset.core.products import products
 from invset.core.space import Region
@@ -51,6 +52,8 @@ class Result(ByValue):
         meter: forward and backward passes of one code.
         seconds: time of sampling.
         held: whether all of them were in range when they were taken.
+        goal: what was aimed at: "range", "max" or "min". With the last two, `ranges` is what the
+            samples span: they were taken for no range.
         spread: standard deviation of each activation between looks at one stored input beside
             others, mean over the inputs, with shape (p,); None where it is a function of the input.
     """
@@ -77,6 +80,7 @@ class Result(ByValue):
     meter: Meter
     seconds: float
     held: bool = True
+    goal: str = "range"
     spread: Tensor | None = None
 
     @property
@@ -124,6 +128,8 @@ def finish(
     none = codes.new_zeros(0, len(problem.neurons))
     f = torch.cat([none, *after])
     f_before = torch.cat([none, *before])
+    if found.goal != "range":
+        found = replace(found, ranges=[spanned(f, found.best_f)])
     inside = _inside(found, f)
     # where the network saw unrounded inputs, what rounding took out of the ranges is not kept
     stays = inside | ~_inside(found, f_before) if not problem.eight_bit else inside | True
@@ -152,6 +158,7 @@ def finish(
         meter=found.meter,
         seconds=found.seconds,
         held=found.held,
+        goal=found.goal,
         spread=_spread(problem, stored, batch_size) if problem.stochastic else None,
     )
 
@@ -184,6 +191,24 @@ def _inside(found: Found, f: Tensor) -> Tensor:
     """Which activations, with shape (n, p), lie in the ranges of their row, with shape (n,)."""
     ends = torch.tensor(found.ranges, dtype=torch.float64)[found.row].to(f)
     return ((f >= ends[..., 0]) & (f <= ends[..., 1])).all(1)
+
+
+def spanned(f: Tensor, best: Tensor) -> list[tuple[float, float]]:
+    """The smallest and the largest activation of each neuron, a little farther apart where float32
+    could not tell them apart.
+
+    Args:
+        f: activations of the samples, with shape (n, p).
+        best: those that came closest to the goal, with shape (p,): of no samples.
+    """
+    ends = f.aminmax(dim=0) if len(f) else (best.nan_to_num(), best.nan_to_num())
+    pairs = zip(ends[0].tolist(), ends[1].tolist(), strict=True)
+    return [_apart(low, high) for low, high in pairs]
+
+
+def _apart(low: float, high: float) -> tuple[float, float]:
+    least = smallest_width(low, high)
+    return (low, high) if high - low >= least else (low - least, high + least)
 
 
 def _renumbered(cells: Tensor | None, stays: Tensor) -> Tensor | None:

@@ -112,7 +112,7 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     if run.changed:
         changed = ", ".join(run.changed)
         summary["sentences"].append(f"It was interrupted, and went on although {changed}.")
-    if summary["status"] in ("unreachable", "budget"):
+    if summary["status"] in ("unreachable", "budget") and found.goal == "range":
         words = probe_command(rundir.overrides(), problem)
         summary["sentences"].append(f"Which ranges can be reached: {words}")
     if len(found):

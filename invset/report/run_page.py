@@ -87,12 +87,14 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     # runs of earlier versions have it at the top level
     codes = run.config.get("K") or (run.config.get("sampler") or {}).get("K")
     sampler = run.sampler or "not recorded"
+    goal = s.get("goal", "range")  # a folder of an older version has none
     several = len(run.names) > 1
     asked = [
         ("Network", s["network"]),
         ("Generator", s["generator"]),
         ("Part of code space", _PRIORS.get(s["prior"], s["prior"])),
         ("Neurons" if several else "Neuron", "; ".join(dict.fromkeys(run.names))),
+        *([("Goal", goal)] if goal != "range" else []),
         ("Ranges" if several or len(ranges) > 1 else "Range", ", ".join(ranges)),
         ("Diversity measured in", s["encoder"]),
         ("Sampler", f"{sampler}, {codes} codes at a time" if codes else sampler),

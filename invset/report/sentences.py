@@ -34,6 +34,8 @@ def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[
     saved = summary["counts"]["saved"]
     inside = summary["counts"]["in_range"]
     several = len(found.ranges) > 1
+    if found.goal != "range":
+        return _with_goal(problem, found, summary)
     wanted = f"{problem.names[0]} in {len(found.ranges)} ranges" if several else problem.question
     ended = found.status.sentence
     if found.status.value in ("reached", "unreachable") and inside < saved and not several:
@@ -48,9 +50,26 @@ def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[
     ]
     if found.status.value in ("unreachable", "budget") and not several:
         lines.append(_advice(problem, summary["reached"]))
-    lines += beyond_real(problem.names, found.ranges, summary["reached"])
+    return lines + _beside(problem, found, summary)
+
+
+def _with_goal(problem: Problem, found: Result, summary: dict[str, Any]) -> list[str]:
+    """The same of a run that aimed at no range."""
+    word = "large" if found.goal == "max" else "small"
+    ends = zip(problem.names, found.ranges[0], strict=True)
+    spans = " and ".join(f"{name} from {low:.4g} to {high:.4g}" for name, (low, high) in ends)
+    saved = summary["counts"]["saved"]
+    what = f" as {word} as found: {spans}" if saved else ""
+    ended = "" if found.status.value == "reached" else f" {found.status.sentence}"
+    line = f"{saved} of {found.asked} samples{what} (goal={found.goal}), in {found.seconds:.1f} s."
+    return [line + ended, *_beside(problem, found, summary)]
+
+
+def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[str]:
+    """How the samples compare with real images, and what else is to be said."""
+    lines = beyond_real(problem.names, found.ranges, summary["reached"])
     beside = summary["beside_real"]
-    if beside["real"] and saved > 1:
+    if beside["real"] and summary["counts"]["saved"] > 1:
         lines.append(_beside_real(beside))
     if "judge" in summary:
         lines.append(_judged(summary["judge"]))

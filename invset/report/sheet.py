@@ -66,7 +66,8 @@ def _title(problem: Problem, found: Result, inside: int) -> str:
     if found.cells is not None and len(found.ranges) > 1:
         return f"{problem.names[0]}: the same codes (columns) at rising activation (rows, upwards)"
     some = "" if inside == len(found) else f", {inside} of them in range"
-    return f"{problem.question}: {len(found)} samples{some}, from low to high"
+    goal = "" if found.goal == "range" else f", goal={found.goal}"
+    return f"{problem.question}{goal}: {len(found)} samples{some}, from low to high"
 
 
 def _footer(problem: Problem) -> str:

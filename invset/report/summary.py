@@ -34,9 +34,11 @@ def summarize(
         seed: of every random draw.
         records: of `invset.analysis.discover.measure`.
     """
+    asked = [neuron.range for neuron in problem.neurons]
+    ends = asked if found.goal == "range" else found.ranges[0]
     neurons = [
-        {"name": name, "z1": float(n.range[0]), "z2": float(n.range[1])}
-        for name, n in zip(problem.names, problem.neurons, strict=True)
+        {"name": name, "z1": float(z1), "z2": float(z2)}
+        for name, (z1, z2) in zip(problem.names, ends, strict=True)
     ]
     summary = {
         "status": found.status.value,
@@ -49,6 +51,7 @@ def summarize(
         "prior": region.name,
         "neurons": neurons,
         "ranges": found.ranges,
+        "goal": found.goal,
         "robust": None if problem.robust is None else asdict(problem.robust),
         # standard deviation of each neuron's activation between looks at one input
         "spread": None if found.spread is None else found.spread.tolist(),

@@ -19,7 +19,7 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from invset.core.checks import check_batch
+from invset.core.checks import check_batch, goal_of
 from invset.core.options import check_options, option
 from invset.core.target import Meter, Seen, Target
 
@@ -83,7 +83,8 @@ class Offer:
         seen: what the step's pass saw.
         chosen: the rows to keep, a boolean with shape (B,); None: none.
         parent: row of the batch, or number of the seed, that each came from, with shape (B,); None:
-            the row.
+            the row. With a goal other than a range: the number from 0 of the search of each, of
+            which the driver keeps the best code.
         log: the numbers of `Sampler.columns`, with shape (columns,); None where it has none.
         origin: number from 0 of the word in `Sampler.origins`.
     """
@@ -184,6 +185,11 @@ class Sampler(Generic[S]):
         check_batch(self.K, self.n)
 
     @property
+    def replacing(self) -> bool:
+        """Whether offers take each other's place: `replaces`, where no option changes it."""
+        return self.replaces
+
+    @property
     def holds_ends(self) -> bool:
         """Whether all samples were inside both ends of the range when they were taken."""
         return self.holds_range
@@ -205,7 +211,7 @@ class Sampler(Generic[S]):
 
     def accepts(self, target: Target, f: Tensor) -> Tensor:
         """Which activations, with shape (B, p), may be samples, a boolean with shape (B,)."""
-        if not self.holds_range:
+        if not self.holds_range or goal_of(self) != "range":
             return torch.ones(len(f), dtype=torch.bool, device=f.device)
         return target.inside(f)
 

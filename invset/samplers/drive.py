@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
+from invset.core.checks import goal_of
+from invset.core.goal import loss
 from invset.core.kept import Kept
 from invset.core.plain import from_plain, to_plain
 from invset.core.products import products
@@ -139,6 +141,7 @@ def _round(
     state = run.state
     kept = run.kept
     best = run.best_f
+    goal = goal_of(sampler)
     sound = []
     rows = []
     for number in range(sampler.stride(state, sampler.n - run.count)):
@@ -146,15 +149,15 @@ def _round(
         seen = offer.seen
         finite = torch.isfinite(seen.f).all(1) & torch.isfinite(seen.u).all(1)
         allowed = sampler.accepts(target, seen.f)
-        kept = _keep(sampler, kept, offer, finite & allowed, run.steps + number)
+        kept = _keep(sampler, target, kept, offer, finite & allowed, run.steps + number)
         if not seen.moving:  # an estimate reached nothing
-            best = closest(target, seen.f[0] if best is None else best, seen.f)
+            best = closest(target, seen.f[0] if best is None else best, seen.f, goal)
         sound.append(finite.all())
         inside = allowed if sampler.holds_range else target.range.contains(seen.f)
         if seen.moving:  # on a scale of its own
             inside = torch.zeros_like(inside)
         rows.append(_row(offer, inside, kept))
-    if not target.exact and not sampler.replaces and kept is not None:
+    if not target.exact and goal == "range" and not sampler.replacing and kept is not None:
         accepts = partial(sampler.accepts, target)
         kept = kept.confirmed(target, run.count, sampler.K, accepts)
     steps = run.steps + len(rows)
@@ -204,14 +207,24 @@ def _checked(sampler: Sampler[S], given: object) -> tuple[S, Offer]:
 
 
 def _keep(
-    sampler: Sampler[S], kept: Kept | None, offer: Offer, allowed: Tensor, step: int
+    sampler: Sampler[S],
+    target: Target,
+    kept: Kept | None,
+    offer: Offer,
+    allowed: Tensor,
+    step: int,
 ) -> Kept | None:
     """The samples after an offer."""
     if offer.chosen is None:
         return kept
-    before = Kept.empty(sampler.n, offer.seen) if kept is None or sampler.replaces else kept
-    after = before.add(offer.chosen & allowed, offer.seen, offer.rows(), step, offer.origin)
-    return after.or_more(kept) if sampler.replaces and kept is not None else after
+    goal = goal_of(sampler)
+    chosen = offer.chosen & allowed
+    before = Kept.empty(sampler.n, offer.seen) if kept is None or sampler.replacing else kept
+    if goal != "range" and not sampler.replacing:
+        losses = partial(loss, goal, target.range)
+        return before.best(chosen, offer.seen, offer.rows(), losses, step, offer.origin)
+    after = before.add(chosen, offer.seen, offer.rows(), step, offer.origin)
+    return after.or_more(kept) if sampler.replacing and kept is not None else after
 
 
 def _row(offer: Offer, inside: Tensor, kept: Kept | None) -> Tensor:
@@ -237,7 +250,7 @@ def _read(sampler: Sampler[S], run: Run[S], finite: Tensor) -> Run[S]:
     run = replace(run, count=found, arrived_at=arrived_at)
     if not sound:
         return replace(run, status=Status.NOT_FINITE)
-    if found >= sampler.n and not sampler.replaces:
+    if found >= sampler.n and goal_of(sampler) == "range" and not sampler.replacing:
         return replace(run, status=Status.REACHED)
     state = sampler.turn(run.state, ended, sampler.n - found)
     if state is None:
@@ -257,12 +270,12 @@ def _given_up(count: int) -> Status:
     return Status.BUDGET if count else Status.UNREACHABLE
 
 
-def closest(target: Target, best: Tensor, f: Tensor) -> Tensor:
+def closest(target: Target, best: Tensor, f: Tensor, goal: str = "range") -> Tensor:
     """Of `best`, with shape (p,), and the rows of f, with shape (B, p): the activations nearest to
-    the ranges, in their widths.
+    the goal; to the ranges, in their widths.
     """
     candidates = torch.cat([best.detach().unsqueeze(0), f.detach()])
-    distance = (target.range.violation(candidates) / target.range.width).square().sum(1)
+    distance = loss(goal, target.range, candidates)
     # one axis: indexing with a scalar waits for the device
     nearest = torch.nan_to_num(distance, nan=torch.inf).argmin(keepdim=True)
     return candidates[nearest][0]

@@ -34,6 +34,7 @@ class Found:
         meter: passes.
         seconds: time of sampling.
         held: whether all of them were in range when they were taken.
+        goal: what was aimed at: "range", "max" or "min".
     """
 
     asked: int
@@ -54,3 +55,4 @@ class Found:
     meter: Meter
     seconds: float
     held: bool = True
+    goal: str = "range"

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 
+from invset.core.checks import goal_of
 from invset.core.plain import from_plain, to_plain
 from invset.core.target import Target
 from invset.samplers.base import Column, Limits, S, Sampler, Status
@@ -97,6 +98,11 @@ class Sampling(Generic[S]):
         return self.sampler.K
 
     @property
+    def goal(self) -> str:
+        """What the sampler aims at."""
+        return goal_of(self.sampler)
+
+    @property
     def space(self) -> str:
         """Where the sampler moves."""
         return self.sampler.space
@@ -154,6 +160,7 @@ class Sampling(Generic[S]):
             meter=state.meter,
             seconds=state.seconds,
             held=self.sampler.holds_ends,
+            goal=self.goal,
         )
 
 
