@@ -133,6 +133,7 @@ class Target:
         layer: the layer of the neuron, if there is one neuron and it is a unit.
         moving: the neurons in moving views, if they are robust.
         passes: passes of the network that one code takes, of which robust neurons need several.
+        picture: (channels, H, W) where coordinates are the pixels of a picture; None elsewhere.
         meter: counts every pass.
     """
 
@@ -143,6 +144,7 @@ class Target:
     layer: Layer | None = None
     moving: Moving | None = None
     passes: int = 1
+    picture: tuple[int, int, int] | None = None
     meter: Meter = field(default_factory=Meter, compare=False)
 
     @property

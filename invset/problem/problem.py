@@ -264,6 +264,7 @@ class Problem:
             self.layer(),
             self._moving(),
             self.readout.passes,
+            self.generator.picture_of(region),
         )
 
     def _moving(self) -> Moving | None:
