@@ -238,7 +238,15 @@ def test_another_step_rule_has_its_own_options() -> None:
 
 # what is given at the top level
 
-GIVEN = {"K": 3, "n": 17, "mu0": 5, "alpha": 4, "inner_steps": 6, "constraint": "paper"}
+GIVEN = {
+    "K": 3,
+    "n": 17,
+    "goal": "max",
+    "mu0": 5,
+    "alpha": 4,
+    "inner_steps": 6,
+    "constraint": "paper",
+}
 
 
 @pytest.mark.parametrize("sampler", samplers())

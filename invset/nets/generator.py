@@ -120,7 +120,7 @@ class Generator:
         """(channels, H, W) where coordinates of a region are the pixels of a picture in [0, 1]:
         where codes are only given a shape, as by ``generator=pixels``.
         """
-        size = getattr(self.module, "unflattened_size", ())
+        size: tuple[int, ...] = getattr(self.module, "unflattened_size", ())
         if len(size) != 3 or not region.plain or self.pixel_range != (0.0, 1.0):
             return None
         channels, height, width = size
