@@ -17,9 +17,12 @@ from invset.core.ranges import ActivationRange
 from invset.core.space import Box, CodePrior, Region
 from invset.core.target import Layer, Target
 from invset.core.values import same
+from invset.samplers.activation_maximization import ActivationMaximization
 from invset.samplers.base import Sampler
+from invset.samplers.dgn_am import DGNAM
 from invset.samplers.drive import columns, drive
 from invset.samplers.full import Full
+from invset.samplers.plain_gradient import PlainGradient
 from invset.samplers.ppgn import PPGN
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage, TwoStageState
@@ -63,6 +66,13 @@ STEPS: dict[str, tuple[Sampler[Any], str]] = {
     ),
     "full": (Full(K=4, n=10, inner_steps=3), ""),
     "ppgn": (PPGN(K=4, n=20, reset_every=2, eps3=0.1), ""),
+    "gradient": (PlainGradient(K=4, n=20, steps=3), ""),
+    "gradient of a probability": (
+        PlainGradient(K=4, n=20, steps=3, goal="max", after_softmax=True),
+        "",
+    ),
+    "activation maximization": (ActivationMaximization(K=4, n=20, steps=3), ""),
+    "dgn-am": (DGNAM(K=4, n=20, steps=3, keep="best"), ""),
 }
 
 

@@ -152,6 +152,7 @@ class Target:
         passes: passes of the network that one code takes, of which robust neurons need several.
         products: how backward passes take products, as `invset.core.products` names it.
         whole: records steps, if the runtime says so.
+        picture: (channels, H, W) where coordinates are the pixels of a picture; None elsewhere.
         meter: counts every pass.
     """
 
@@ -164,6 +165,7 @@ class Target:
     passes: int = 1
     products: str = "float32"
     whole: Whole | None = None
+    picture: tuple[int, int, int] | None = None
     meter: Meter = field(default_factory=Meter, compare=False)
 
     @property

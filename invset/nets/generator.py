@@ -115,3 +115,13 @@ class Generator:
 
     def __call__(self, codes: Tensor) -> Tensor:
         return self.medium.clamp(self.unclamped(codes))
+
+    def picture_of(self, region: Region) -> tuple[int, int, int] | None:
+        """(channels, H, W) where coordinates of a region are the pixels of a picture in [0, 1]:
+        where codes are only given a shape, as by ``generator=pixels``.
+        """
+        size: tuple[int, ...] = getattr(self.module, "unflattened_size", ())
+        if len(size) != 3 or not region.plain or self.pixel_range != (0.0, 1.0):
+            return None
+        channels, height, width = size
+        return channels, height, width

@@ -261,6 +261,7 @@ class Problem:
             self.readout.passes,
             products=self.runtime.products,
             whole=self._passes.whole(),
+            picture=self.generator.picture_of(region),
         )
 
     def _moving(self) -> Moving | None:
