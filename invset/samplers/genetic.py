@@ -78,7 +78,7 @@ class Genetic(Sampler[Populations]):
 
     K: int = option(1, at_least=1)
     goal: str = option("range", words=GOALS)
-    starts: int = option(100, at_least=1)
+    starts: int = option(20, at_least=1)
     copies: int = option(5, at_least=1)
     encoding: str = option("binary", words=("binary", "float32", "real"))
     bits: int | None = option(None, at_least=2, at_most=32)
@@ -248,9 +248,8 @@ class Genetic(Sampler[Populations]):
         return low + genes.to(low) * width / (2**self.gene_bits - 1)
 
     def stride(self, state: Populations, wanted: int) -> int:
-        if self.goal == "range":
-            return super().stride(state, wanted)
-        return min(LOOK, self.iterations - state.age)
+        # a generation is many codes: in a range, one more may be many samples too many
+        return 1 if self.goal == "range" else min(LOOK, self.iterations - state.age)
 
     def done(self, state: Populations) -> bool:
         return self.goal != "range" and state.age >= self.iterations
