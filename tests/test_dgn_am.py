@@ -91,7 +91,16 @@ def test_a_code_without_a_slope_stays() -> None:
     ended = run(DGNAM(K=2, n=2, steps=5, goal="max"), flat)
     assert ended.status is Status.REACHED
     start = DGNAM(K=2, n=2).init(flat, torch.Generator().manual_seed(0)).u
-    assert torch.equal(ended.kept.trimmed()["u"], start)
+    assert torch.equal(ended.kept.trimmed()["u"], start.clamp(0, 30))
+
+
+def test_starts_outside_of_the_bounds_are_no_samples() -> None:
+    every = target(0.0, 4.0)
+    every = every.at(ActivationRange(every.range.z1 - 100, every.range.z2 + 100))
+    kept = run(DGNAM(K=3, n=9, steps=4), every).kept.trimmed()
+    assert ((kept["u"] >= 0) & (kept["u"] <= 4)).all()
+    best = run(DGNAM(K=3, n=3, steps=4, goal="min", keep="best"), free(4.0)).kept.trimmed()
+    assert ((best["u"] >= 0) & (best["u"] <= 4)).all()
 
 
 def test_it_needs_plain_codes() -> None:

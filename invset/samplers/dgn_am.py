@@ -48,6 +48,7 @@ class DGNAM(Climbing):
         start_at: "normal": codes drawn from N(0, I), as published; "region": starts of the region.
     """
 
+    steps: int = option(200, at_least=2)
     keep: str = option("last", words=("best", "last"))
     lr: float = option(8.0, above=0)
     lr_end: float = option(1e-10, at_least=0)
@@ -75,9 +76,17 @@ class DGNAM(Climbing):
         drawn = torch.randn(like.shape, generator=rng, device=rng.device, dtype=like.dtype)
         return send(drawn, like.device)
 
+    def _chosen(self, target: Target, state: Climbers, seen: Seen) -> Tensor | None:
+        chosen = super()._chosen(target, state, seen)
+        if chosen is None or self.start_at == "region":
+            return chosen
+        return chosen & (state.age[:, 0] > 0)  # a start from N(0, I) lies outside of the bounds
+
     def moved(self, target: Target, state: Climbers, seen: Seen, slope: Tensor) -> Climbers:
+        project = target.space.project
         rate = self.lr + (self.lr_end - self.lr) * state.age / self.steps
         moves = (slope != 0).any(1, keepdim=True)  # the authors' code ends where there is no slope
         length = slope.abs().mean(1, keepdim=True).clamp_min(torch.finfo(slope.dtype).tiny)
-        u = self.decay * target.space.project(state.u - rate / length * slope)
-        return replace(state, u=torch.where(moves, u, state.u))
+        # bounds that hold zero hold what decays, too; others need the outer projection
+        u = project(self.decay * project(state.u - rate / length * slope))
+        return replace(state, u=torch.where(moves, u, project(state.u)))
