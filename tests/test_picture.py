@@ -58,7 +58,12 @@ def floats(values: object, kind: str) -> Image.Image:
     ],
 )
 def test_every_mode_is_what_a_person_sees(image, kind, expected):
-    found = decode(encoded(image, kind, **({"lossless": True} if kind == "WEBP" else {})), None)
+    data = encoded(image, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    try:
+        Image.open(io.BytesIO(data)).load()
+    except OSError:
+        pytest.skip("Pillow before 13 can't read the TIFF in YCbCr that it writes")
+    found = decode(data, None)
     assert found.shape == (3, 4, 3)
     assert np.abs(found.astype(int) - expected).max() <= 3
 

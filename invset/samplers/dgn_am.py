@@ -45,7 +45,8 @@ class DGNAM(Climbing):
         lr: mean absolute step of a code's number in the first pass.
         lr_end: the same as the passes end.
         decay: factor of the code after every step; 1: none.
-        start_at: "normal": codes drawn from N(0, I), as published; "region": starts of the region.
+        start_at: "normal": codes drawn from N(0, I), as published, and moved into the bounds;
+            "region": starts of the region.
     """
 
     steps: int = option(200, at_least=2)
@@ -74,13 +75,8 @@ class DGNAM(Climbing):
         if self.start_at == "region":
             return like
         drawn = torch.randn(like.shape, generator=rng, device=rng.device, dtype=like.dtype)
-        return send(drawn, like.device)
-
-    def _chosen(self, target: Target, state: Climbers, seen: Seen) -> Tensor | None:
-        chosen = super()._chosen(target, state, seen)
-        if chosen is None or self.start_at == "region":
-            return chosen
-        return chosen & (state.age[:, 0] > 0)  # a start from N(0, I) lies outside of the bounds
+        # the authors' code keeps to the bounds from its first step on
+        return target.space.project(send(drawn, like.device))
 
     def moved(self, target: Target, state: Climbers, seen: Seen, slope: Tensor) -> Climbers:
         project = target.space.project
