@@ -137,7 +137,7 @@ def test_nothing_found_is_an_empty_result() -> None:
     ("message", "options"),
     [
         (
-            "ppgn, stream or two_stage, not 'strem'",
+            "ppgn, random, stream or two_stage, not 'strem'",
             {"sampler": "strem"},
         ),
         ("has no option 'max_ages'. Did you mean max_age", {"max_ages": 3}),

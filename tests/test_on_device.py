@@ -191,10 +191,21 @@ PROBE = ["probe", *HORSE, "codes=2", "starts=1", "steps=1", "images=pictures", "
 COMPARE = ["compare", "network=mini", "use=[stream]", "~fractions.low", "~fractions.top", "n=2"]
 COMPARE += ["neurons=[{layer: fc8, neuron: 8}]", "out=out"]
 FIT = ["network=mini", "data=pictures"]
+DATA = ["data.train=classes", "data.val=classes", "settings.batch_size=6", "settings.autocast=off"]
+CLASSIFIER = ["model.widths=[8,8,8,8,8]", "model.fc6=16", "model.fc7=16", "settings.epochs=1"]
+MAKER = ["network=mini", "model.hidden=[16]", "model.start=8", "model.widths=[[8,8],[8,8],[4,4]]"]
+MAKER += ["discriminator=[4,4,4]", "settings.steps=2"]
 
 
 def tensors(name: str) -> Callable[[Path], Any]:
     return lambda folder: load_file(folder / name)
+
+
+def logged(folder: Path) -> list[float]:
+    """The losses of a training, without its times."""
+    with (folder / "out" / "log.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [float(row[key]) for row in rows for key in row if key not in ("seconds", "step_ms")]
 
 
 def probed(folder: Path) -> list[float]:
@@ -213,6 +224,8 @@ def numbers(value: Any) -> list[float]:
 COMMANDS: dict[str, tuple[list[str], Callable[[Path], Any]]] = {
     "probe": (PROBE, probed),
     "fit prior": (["fit", "prior", *FIT, "out=p.safetensors"], tensors("p.safetensors")),
+    "train network": (["train", "network", *DATA, *CLASSIFIER, "out=out"], logged),
+    "train generator": (["train", "generator", *DATA, *MAKER, "out=out"], logged),
     "fit reference": (["fit", "reference", *FIT, "out=r.safetensors"], tensors("r.safetensors")),
 }
 
@@ -226,7 +239,8 @@ def test_commands(
     for device in ("cpu", "cuda"):
         folder = tmp_path / device
         folder.mkdir()
-        shutil.copytree(pictures, folder / "pictures")
+        for place in ("pictures", "classes/one", "classes/two"):
+            shutil.copytree(pictures, folder / place)
         monkeypatch.chdir(folder)
         with on(device):
             assert typed(monkeypatch, *words, f"device={device}") == 0
