@@ -18,15 +18,17 @@ import torch
 from conftest import study
 from fake_device import FakeCuda, on_host
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from toys import two_classes
 from typed import typed
 
 from invset import Generator, Network, Neuron, Problem
 from invset.core.space import CodePrior
+from invset.files.readers import read_weights
 from invset.nets.mini import LAYER_ALIASES, MiniNet
 from invset.nets.upconv import UpConv
+from invset.nets.weights import load_state
 from invset.problem.result import Result, finish
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
@@ -172,6 +174,28 @@ def test_training_of_a_generator(tmp_path: Path) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
+def plain_net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_that_are_read_go_to_the_device(suffix: str, tmp_path: Path) -> None:
+    net = plain_net()
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": net.state_dict()}, path)
+    else:
+        save_file(net.state_dict(), path)
+    held = read_weights(path)
+    x = torch.rand(2, 3, 8, 8)
+    with FakeCuda() as cuda:
+        network = Network(load_state(plain_net(), held, path), image_size=8, device="cuda")
+        found = on_host(network.taps(x.to("cuda"), ["3"]))
+    assert cuda.kernels["convolution"]
+    torch.testing.assert_close(found["3"], net(x).detach())
+
+
 # Commands
 
 
@@ -279,6 +303,8 @@ def test_a_run_goes_on_and_its_files_wait_for_nothing(
     found, wanted = (load_file(f"{name}/samples.safetensors") for name in ("cuda", "cpu"))
     # maps are laid out otherwise and summed in another order, so one pixel may be rounded otherwise
     torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-2, equal_nan=True)
+    with FakeCuda():
+        assert typed(monkeypatch, "list", "layers", "network=mini", "device=cuda") == 0
     # commands that compute nothing read what it wrote
     assert typed(monkeypatch, "report", "cuda") == 0
 
