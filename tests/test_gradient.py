@@ -20,6 +20,7 @@ from invset import (
     mini_generator,
 )
 from invset.core.gradient import gradient
+from invset.problem.runtime import Runtime
 
 
 class Severed(nn.Module):
@@ -70,9 +71,15 @@ def test_a_part_that_loses_the_gradient_is_named() -> None:
         InverseSetSampler(k=2, n=2).run(problem)
 
 
-def test_what_refuses_gradients_is_told_by_its_own_line() -> None:
+@pytest.mark.parametrize("graphs", [False, True])
+def test_what_refuses_gradients_is_told_by_its_own_line(
+    graphs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Runtime, "check_device", lambda *_: None)  # it ends before it is recorded
     network = Network(Severed(lambda net, x: net(torch.from_numpy(x.numpy()))), image_size=32)
-    problem = Problem(network, mini_generator(), neurons=[Neuron("net.2", 1, range=(50, 60))])
+    neurons = [Neuron("net.2", 1, range=(50, 60))]
+    runtime = Runtime(cuda_graphs=graphs)
+    problem = Problem(network, mini_generator(), neurons=neurons, runtime=runtime)
     with pytest.raises(InvsetError, match=r"Can't call numpy\(\).*\(test_gradient\.py, line"):
         InverseSetSampler(k=2, n=2).run(problem)
 

@@ -89,7 +89,7 @@ class Passes:
         if not self.runtime.cuda_graphs:
             return None
         inner = replace(self.runtime, cuda_graphs=False, micro_batch=None)
-        return Whole(Passes(self._plain, inner, self.device), WholeStep())
+        return Whole(Passes(self._plain, inner, self.device, flat=self._flat), WholeStep())
 
     def _with_precision(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """A pass with a step's precision; activations and encodings have the codes' type whatever
