@@ -58,10 +58,12 @@ class Judging:
             shape: channels, height and width.
         """
         judge = self.network
+        if judge is None:
+            return
         try:
-            self.look(torch.zeros(1, *shape, dtype=torch.uint8))
+            _seen(judge, torch.zeros(1, *shape, dtype=torch.uint8), quiet)
         except Exception as error:  # whatever a network raises
-            if judge is None or is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise
             sides = "x".join(map(str, shape[1:]))
             raise InvsetError(
@@ -81,13 +83,18 @@ class Judging:
         judge = self.network
         if judge is None or not len(inputs):
             return None
-        rgb = inputs.expand(-1, 3, -1, -1)
-        layers = [judge.encoder, judge.output]
-        batch = _ON_CPU if judge.device.type == "cpu" else _ELSEWHERE
-        seen = activations(judge, rgb, layers, layers, batch, progress)
+        seen = _seen(judge, inputs, progress)
         about = {"name": judge.name, "weights": _weights(judge), "layer": self.asked.output}
         known = classes_of(self.asked.labels or (), judge.labels or ())
         return Judged.of(about, seen[judge.encoder], seen[judge.output], known)
+
+
+def _seen(judge: Network, inputs: Tensor, progress: Progress) -> dict[str, Tensor]:
+    """Activations of a judge's last encoding and of its output; see `Judging.look`."""
+    rgb = inputs.expand(-1, 3, -1, -1)
+    layers = [judge.encoder, judge.output]
+    batch = _ON_CPU if judge.device.type == "cpu" else _ELSEWHERE
+    return activations(judge, rgb, layers, layers, batch, progress)
 
 
 def judging(cfg: DictConfig, asked: Network, encoder_network: Network | None = None) -> Judging:

@@ -186,8 +186,8 @@ class CMAES(Sampler[CMAState]):
         return after
 
     def _taken(self, search: Search) -> _Strategy | None:
-        """The strategy of a search, out of those at hand: whoever is interrupted with it in hand
-        makes it again.
+        """The strategy of a search, out of those at hand. After an interruption it may be missing,
+        and is made again.
         """
         for place, one in enumerate(self._strategies):
             if one.search is search:
