@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from invset.config import judging
 from invset.config.catalogue import sampler_class, sampler_names
+from invset.hub import made
 from invset.studies.study import Study, study_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -35,6 +37,18 @@ def study(name: str, **options: Any) -> Study:
     known = {field.name for field in fields(kind)}
     asked = {"K": 5, "n": 30, "ranges": RANGES, **options}
     return study_of(kind(**{key: value for key, value in asked.items() if key in known}))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What is trained on first use is kept for the tests alone, in one folder for all their
+    processes.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if base.name.startswith("popen-") else base) / "trained"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made, "cache_folder", lambda: folder)
+        yield folder
 
 
 @pytest.fixture(autouse=True)

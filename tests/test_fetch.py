@@ -592,7 +592,7 @@ def test_two_at_once_fetch_one_file(site: Site, monkeypatch: pytest.MonkeyPatch)
     gate = threading.Event()
     publish(monkeypatch, Source(site.add("/a", CONTENT, gate=gate), "a.caffemodel"))
     # the server answers when the second has found the door closed
-    monkeypatch.setattr(fetch, "say", lambda text: gate.set() if "waiting" in text else None)
+    monkeypatch.setattr(cache, "say", lambda text: gate.set() if "waiting" in text else None)
     got: list[bytes] = []
     threads = [
         threading.Thread(target=lambda: got.append(weights("net").read_bytes())) for _ in range(2)

@@ -71,9 +71,9 @@ class Judge:
 
 
 def judge(samples: SampleSet, reference: Reference | None) -> Judge | None:
-    """What the judge saw; None where none looked."""
+    """What the judge saw; None where none looked, or one that tells a number (`agreement`)."""
     seen = samples.judged
-    if seen is None:
+    if seen is None or seen.values is not None:
         return None
     rank = seen.rank(samples.units)
     kind, real = _real(samples, seen, reference)

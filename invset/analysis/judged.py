@@ -27,6 +27,7 @@ class Judged:
         ranks: of each unit's class among the judge's, 1 is first, with shape (n, units); 0 where
             the judge knows no such class.
         classes: how many of the judge's classes each unit means, with shape (units,).
+        values: what a judge of one real output tells, with shape (n,); None of one with classes.
     """
 
     name: str
@@ -35,6 +36,18 @@ class Judged:
     features: Tensor
     ranks: Tensor
     classes: Tensor
+    values: Tensor | None = None
+
+    @classmethod
+    def of_values(cls, about: Mapping[str, str], features: Tensor, values: Tensor) -> Judged:
+        """What a regression sees.
+
+        Args:
+            about: name, weights and layer.
+            features: with shape (n, d).
+            values: what it tells, with shape (n,).
+        """
+        return replace(cls.of(about, features, values.unsqueeze(1), []), values=values)
 
     @classmethod
     def of(
@@ -57,11 +70,16 @@ class Judged:
             torch.stack(columns, 1) if columns else torch.zeros(len(logits), 0, dtype=torch.int32)
         )
         counts = torch.tensor([len(one) for one in classes], dtype=torch.int32)
-        return cls(**about, features=features, ranks=held, classes=counts)
+        return cls(about["name"], about["weights"], about["layer"], features, held, counts)
 
     def __getitem__(self, rows: Tensor) -> Judged:
         """Some of the inputs, by their numbers from 0."""
-        return replace(self, features=self.features[rows], ranks=self.ranks[rows])
+        values = None if self.values is None else self.values[rows]
+        return replace(self, features=self.features[rows], ranks=self.ranks[rows], values=values)
+
+    def is_output(self, units: Sequence[tuple[str, int] | None]) -> bool:
+        """Whether what was asked is one unit of the network's output."""
+        return len(units) == 1 and units[0] is not None and units[0][0] == self.layer
 
     def rank(self, units: Sequence[tuple[str, int] | None]) -> Tensor | None:
         """Ranks of the class of what was asked, with shape (n,); None unless it is one unit with a
@@ -79,9 +97,9 @@ class Judged:
         """How many of the judge's classes what was asked means; None unless it is one unit of the
         output.
         """
-        if len(units) != 1 or units[0] is None or units[0][0] != self.layer:
+        if not self.is_output(units):
             return None
-        index = units[0][1]
+        [(_, index)] = [unit for unit in units if unit is not None]
         return int(self.classes[index]) if index < len(self.classes) else None
 
     def is_by(self, other: Judged) -> bool:
@@ -100,6 +118,7 @@ class Judged:
             "step": step,
             "ranks": self.ranks.to(torch.int16),
             "classes": self.classes.to(torch.int16),
+            **({} if self.values is None else {"values": self.values.float()}),
         }
         return tensors, {"name": self.name, "weights": self.weights, "layer": self.layer}
 
@@ -120,7 +139,8 @@ class Judged:
                 f"a reference lacks {error} of what the judge saw; make it anew with: invset fit"
                 " reference"
             ) from error
-        return cls(name, weights, layer, features * step + low, held.int(), classes.int())
+        seen = (features * step + low, held.int(), classes.int(), tensors.get("values"))
+        return cls(name, weights, layer, *seen)
 
 
 def ranks(logits: Tensor, classes: Sequence[int]) -> Tensor:

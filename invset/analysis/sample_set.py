@@ -60,6 +60,7 @@ class SampleSet:
         scales: activations in views and in the whole, where neurons are robust; else None.
         effort: what the whole set took; None for a part of it.
         judged: what another network sees in the samples; None where none looked.
+        goal: what was aimed at, as `invset.core.goal` names it.
     """
 
     codes: Tensor
@@ -76,6 +77,7 @@ class SampleSet:
     effort: Effort | None
     scales: Scales | None = None
     judged: Judged | None = None
+    goal: str = "range"
 
     @classmethod
     def of(
@@ -116,6 +118,7 @@ class SampleSet:
             effort=effort,
             scales=found.scales,
             judged=judged,
+            goal=found.goal,
         )
 
     def __len__(self) -> int:

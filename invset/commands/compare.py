@@ -106,6 +106,7 @@ class Parts:
             raise _no_reference(layer)
         judge = judging(cfg, network, other)
         judge.check(problem.input_shape)
+        reference = judge.beside(reference)
         shared = {
             "version": __version__,
             "device": str(device),

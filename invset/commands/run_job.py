@@ -78,6 +78,8 @@ class Job:
         self.reference = load_reference(cfg, self.problem)
         self.judging = judging(cfg, self.problem.network, self.problem.encoder_network)
         self.judging.check(self.problem.input_shape)
+        if self.reference is not None:
+            self.reference = self.judging.beside(self.reference)
         self.target = self.problem.target(self.region, goal_of(self.study))
         self.study.check(self.target)
         # a run that is resumed may be older than the option

@@ -4,7 +4,7 @@ network that was optimised.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import hydra
@@ -13,8 +13,11 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from invset.analysis.judged import Judged
+from invset.analysis.reference import Reference
 from invset.errors import InvsetError, is_out_of_memory
 from invset.files.image8bit import Image8Bit
+from invset.files.medium import Medium
+from invset.files.tabular import Table
 from invset.nets.classes import classes_of
 from invset.nets.efficientnet_lite import efficientnet_lite
 from invset.nets.labels import labels
@@ -39,7 +42,7 @@ _ELSEWHERE = 100
 
 @dataclass(frozen=True)
 class Judging:
-    """Who looks at saved pictures, or why nobody does.
+    """Who looks at saved pictures or rows, or why nobody does.
 
     Attributes:
         network: the judge; None: nobody.
@@ -52,32 +55,38 @@ class Judging:
     why: str = ""
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise `InvsetError` where the judge can't take pictures of a shape, before any is made.
+        """Raise `InvsetError` where the judge can't take inputs of a shape, before any is made.
 
         Args:
-            shape: channels, height and width.
+            shape: of an input: channels, height and width of a picture.
         """
         judge = self.network
         if judge is None:
             return
         try:
-            _seen(judge, torch.zeros(1, *shape, dtype=torch.uint8), quiet)
+            _seen(judge, self._blank(shape), quiet)
         except Exception as error:  # whatever a network raises
             if is_out_of_memory(error):
                 raise
-            sides = "x".join(map(str, shape[1:]))
+            sides = "x".join(map(str, shape[1:] or shape))
             raise InvsetError(
-                f"judge={judge.name} can't look at pictures of {sides}: {told(error)}; type another"
-                " judge=, or judge=null"
+                f"judge={judge.name} can't look at {_called(self.asked.medium)} of {sides}:"
+                f" {told(error)}; type another judge=, or judge=null"
             ) from error
+
+    def _blank(self, shape: tuple[int, ...]) -> Tensor:
+        medium = self.asked.medium
+        if isinstance(medium, Image8Bit):
+            return torch.zeros(1, *shape, dtype=torch.uint8)
+        return medium.store(medium.blank())
 
     @torch.no_grad()
     def look(self, inputs: Tensor, progress: Progress = quiet) -> Judged | None:
         """What the judge sees; None where there is none, or nothing to see.
 
         Args:
-            inputs: uint8 pictures, with shape (n, 1 or 3, H, W), as they are saved. The judge
-                resizes them as its medium does: bilinear, free of aliasing.
+            inputs: in stored form: rows, or uint8 pictures, with shape (n, 1 or 3, H, W). The judge
+                resizes pictures as its medium does: bilinear, free of aliasing.
             progress: told how many were looked at.
         """
         judge = self.network
@@ -85,16 +94,34 @@ class Judging:
             return None
         seen = _seen(judge, inputs, progress)
         about = {"name": judge.name, "weights": _weights(judge), "layer": self.asked.output}
+        features = seen[judge.encoder]
+        told_of = seen[judge.output]
+        if told_of.shape[1] == self.asked.units(self.asked.output) == 1:
+            return Judged.of_values(about, features, told_of[:, 0])
         known = classes_of(self.asked.labels or (), judge.labels or ())
-        return Judged.of(about, seen[judge.encoder], seen[judge.output], known)
+        return Judged.of(about, features, told_of, known)
+
+    def beside(self, reference: Reference) -> Reference:
+        """A reference of the real inputs that the asked network brings along, with what the judge
+        sees in them; others as they are.
+        """
+        real = self.asked.real
+        if real is None or reference.about.get("own") is None:
+            return reference
+        return replace(reference, judged=self.look(real))
 
 
 def _seen(judge: Network, inputs: Tensor, progress: Progress) -> dict[str, Tensor]:
     """Activations of a judge's last encoding and of its output; see `Judging.look`."""
-    rgb = inputs.expand(-1, 3, -1, -1)
+    pictures = isinstance(judge.medium, Image8Bit)
     layers = [judge.encoder, judge.output]
-    batch = _ON_CPU if judge.device.type == "cpu" else _ELSEWHERE
-    return activations(judge, rgb, layers, layers, batch, progress)
+    batch = _ON_CPU if pictures and judge.device.type == "cpu" else _ELSEWHERE
+    inputs = inputs.expand(-1, 3, -1, -1) if pictures else inputs
+    return activations(judge, inputs, layers, layers, batch, progress)
+
+
+def _called(medium: Medium) -> str:
+    return "pictures" if isinstance(medium, Image8Bit) else f"{medium.noun}s"
 
 
 def judging(cfg: DictConfig, asked: Network, encoder_network: Network | None = None) -> Judging:
@@ -115,14 +142,15 @@ def judging(cfg: DictConfig, asked: Network, encoder_network: Network | None = N
     pictures = isinstance(medium, Image8Bit) and medium.channels in (1, 3)
     if given is None or (given == "auto" and not pictures):
         return Judging(None, asked)
-    if not pictures:
-        raise InvsetError(
-            f"a judge looks at pictures in grey or RGB, not at what {asked.name} takes; type"
-            " judge=null"
-        )
     if given == "auto":
         return _automatic(asked, encoder_network)
     judge = hydra.utils.instantiate(given, device=asked.device)
+    if not (pictures or _same_rows(judge.medium, medium)):
+        raise InvsetError(
+            f"a judge looks at pictures in grey or RGB, or at rows of the columns that it was made"
+            f" for, but judge={judge.name} can't look at what {asked.name} takes; type another"
+            " judge=, or judge=null"
+        )
     if _is_asked(judge, asked, encoder_network):
         raise InvsetError(
             f"judge={judge.name} is the network that is asked, which can't tell whether another one"
@@ -145,6 +173,13 @@ def _automatic(asked: Network, encoder_network: Network | None) -> Judging:
         why = f"{nobody} {DEFAULT}, which judges, is the one that is asked; type another judge=."
         return Judging(None, asked, why)
     return Judging(judge, asked)
+
+
+def _same_rows(one: Medium, other: Medium) -> bool:
+    """Whether both are tables of the same columns and categories."""
+    if not (isinstance(one, Table) and isinstance(other, Table)):
+        return False
+    return (one.names, one.words) == (other.names, other.words)
 
 
 def _is_asked(judge: Network, asked: Network, encoder_network: Network | None) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from omegaconf import DictConfig
+from torch import Tensor
 
 from invset.analysis.reference import Reference
 from invset.errors import InvsetError
 from invset.nets.embedded import ASSETS
+from invset.problem.encode import activations
 from invset.problem.problem import Problem
 
 
@@ -27,6 +30,8 @@ def load_reference(cfg: DictConfig, problem: Problem) -> Reference | None:
 def _load(cfg: DictConfig, problem: Problem) -> Reference | None:
     if cfg.reference is None:
         return None
+    if cfg.reference == "auto" and problem.network.real is not None:
+        return _of_its_own(problem, problem.network.real)
     if cfg.reference == "auto":
         return (
             Reference.load(ASSETS / f"{problem.network.name}-reference.safetensors")
@@ -43,6 +48,23 @@ def _load(cfg: DictConfig, problem: Problem) -> Reference | None:
             " reference=null"
         )
     return reference
+
+
+@torch.no_grad()
+def _of_its_own(problem: Problem, real: Tensor) -> Reference:
+    """Of the few real inputs that a network brings along, which are looked at each time."""
+    layers = sorted({problem.network.output, *(neuron.layer for neuron in problem.neurons)})
+    seen = activations(problem.network, real, layers)
+    encoder = problem.encoder
+    e = activations(problem.encoder_network, real, [encoder], flatten=[encoder])[encoder]
+    about = {
+        "network": problem.encoder_network.name,
+        "encoder": encoder,
+        "data": f"that of {problem.network.name}",
+        "images": len(real),
+        "own": True,
+    }
+    return Reference.fit(e, seen, layers, 1.0, about)
 
 
 def _own(cfg: DictConfig) -> bool:

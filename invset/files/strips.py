@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -31,9 +31,11 @@ class Strips:
 
     Attributes:
         columns: names; with more than 40 of them, bars are thin and have no text.
+        units: name -> unit behind its values, of the columns that have one.
     """
 
     columns: Sequence[str]
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def named(self) -> bool:
@@ -66,7 +68,9 @@ class Strips:
 
     def _write(self, draw: ImageDraw.ImageDraw, name: str, text: str, top: int) -> None:
         small = font(10)
-        value = _cut(draw, one_line(_short(text)), WIDTH // 2)
+        unit = self.units.get(name)
+        value = _short(text) if unit is None else f"{_short(text)} {unit}"
+        value = _cut(draw, one_line(value), WIDTH * 5 // 8)
         room = WIDTH - 10 - draw.textlength(value, font=small)
         middle = top + _TALL / 2
         draw.text((3, middle), _cut(draw, one_line(name), room), fill=_INK, font=small, anchor="lm")

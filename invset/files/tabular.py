@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from invset.core.rounding import Snap
-from invset.errors import InvsetError, did_you_mean
+from invset.errors import InvsetError
+from invset.files.columns import check_columns, check_known
 from invset.files.medium import File, evenly
 from invset.files.reading import read_rows
 from invset.files.strips import WIDTH, Strips
@@ -39,6 +40,7 @@ class Table:
         integers: names of the columns that hold whole numbers; None: none does.
         categories: name -> names of its categories, of the columns that are categorical; None: none
             is.
+        units: name -> unit that is shown behind a column's numbers; None: none is.
 
     Raises:
         InvsetError: a column without bounds, bounds of no column, or bounds that are none.
@@ -48,56 +50,15 @@ class Table:
     bounds: Mapping[str, Sequence[float]] | None = None
     integers: Sequence[str] | None = None
     categories: Mapping[str, Sequence[str]] | None = None
+    units: Mapping[str, str] | None = None
     noun: ClassVar[str] = "row"
     saved: ClassVar[str] = "row"
     hint: ClassVar[str] = "network.medium.columns= says which columns it takes"
     rounding: ClassVar[str] = "rounding"
 
     def __post_init__(self) -> None:
-        names = self.names
-        if not names or len(set(names)) < len(names):
-            raise InvsetError(
-                f"columns= names every column once, not {list(names)}; for example"
-                " 'network.medium.columns=[age,income]'"
-            )
-        self._check_known("bounds", self.ends)
-        self._check_known("integers", self.counted)
-        self._check_known("categories", self.words)
-        for name, words in self.words.items():
-            if len(words) < 2 or len(set(words)) < len(words) or self._has_numbers(name):
-                raise InvsetError(
-                    "a categorical column has two categories at least, of different names, and no"
-                    f" bounds; {name} has {list(words)}"
-                )
-        for name in names:
-            if name not in self.words:
-                self._check_bounds(name)
-
-    def _check_known(self, key: str, names: Iterable[str]) -> None:
-        for name in map(str, names):
-            if name not in self.names:
-                raise InvsetError(
-                    f"{key}= names {name!r}, which is no column.{did_you_mean(name, self.names)}"
-                    f" Columns: {', '.join(self.names)}"
-                )
-
-    def _has_numbers(self, name: str) -> bool:
-        return name in self.ends or name in self.counted
-
-    def _check_bounds(self, name: str) -> None:
-        pair = self.ends.get(name, ())
-        whole = name in self.counted
-        if (
-            len(pair) != 2
-            or not all(isinstance(end, (int, float)) and math.isfinite(end) for end in pair)
-            or not np.float32(pair[0]) < np.float32(pair[1])
-            or (whole and any(end != int(end) or abs(end) > 2**24 for end in pair))
-        ):
-            numbers = "whole numbers up to 2^24" if whole else "numbers"
-            raise InvsetError(
-                f"column {name} needs its lowest and highest value, two {numbers}, not"
-                f" {list(pair)}; for example 'network.medium.bounds={{{name}: [0,100]}}'"
-            )
+        check_columns(self.names, self.ends, self.counted, self.words)
+        check_known("units", self.measured, self.names)
 
     # plain types, whatever a configuration's were
 
@@ -121,6 +82,11 @@ class Table:
     def counted(self) -> frozenset[str]:
         """Names of the columns that hold whole numbers."""
         return frozenset(map(str, self.integers or ()))
+
+    @cached_property
+    def measured(self) -> dict[str, str]:
+        """Units of the columns that have one."""
+        return {str(name): str(unit) for name, unit in (self.units or {}).items()}
 
     @cached_property
     def low(self) -> Tensor:
@@ -168,6 +134,7 @@ class Table:
             {"name": name, "categories": list(self.words[name])}
             if name in self.words
             else {"name": name, "low": low, "high": high, "integer": name in self.counted}
+            | ({"unit": self.measured[name]} if name in self.measured else {})
             for name, low, high in ends
         ]
         return {
@@ -181,7 +148,10 @@ class Table:
 
     @property
     def legend(self) -> str:
-        numbers = [f"{n} {low:g} to {high:g}" for n, (low, high) in self.ends.items()]
+        units = {name: f" {unit}" for name, unit in self.measured.items()}
+        numbers = [
+            f"{n} {low:g} to {high:g}{units.get(n, '')}" for n, (low, high) in self.ends.items()
+        ]
         words = [f"{name} {', '.join(words)}" for name, words in self.words.items()]
         return f"bars: {'; '.join([*numbers, *words])}"
 
@@ -290,4 +260,4 @@ class Table:
 
     @cached_property
     def _strips(self) -> Strips:
-        return Strips(self.names)
+        return Strips(self.names, self.measured)

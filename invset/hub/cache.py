@@ -10,14 +10,17 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from invset.files.reading import read_json, reading
 from invset.hub.cards import Source
+from invset.progress import say
 from invset.whole import write_whole
 
 
@@ -129,3 +132,23 @@ def _hashes(file: Path, algorithms: set[str]) -> dict[str, str]:
             for digest in hashes.values():
                 digest.update(block)
     return {name: digest.hexdigest() for name, digest in hashes.items()}
+
+
+@contextlib.contextmanager
+def alone(lock_file: Path, doing: str) -> Iterator[None]:
+    """One process at a time: the others wait, and find the file.
+
+    Args:
+        lock_file: made where it is missing; the system frees it where its process ends.
+        doing: what the other process does, for who waits: "fetching this file".
+    """
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"another process is {doing}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

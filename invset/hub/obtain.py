@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
-
 from invset.errors import InvsetError
 from invset.hub.archives import unpack
-from invset.hub.cache import Mismatch, cache_folder, check, recorded, remember, unchanged
+from invset.hub.cache import (
+    Mismatch,
+    alone,
+    cache_folder,
+    check,
+    recorded,
+    remember,
+    unchanged,
+)
 from invset.hub.cards import Source, Weights, find_weights
 from invset.hub.download import Unavailable, discard, download, unreachable
 from invset.progress import bar, say
@@ -91,7 +96,7 @@ def _get(name: str, entry: Weights, down: dict[str, str]) -> Path:
         if path is not None:
             return path
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder / f".{name}.lock"):
+        with alone(folder / f".{name}.lock", "fetching this file"):
             # another process may have fetched it while we waited
             return _cached(name, entry) or _unpacked(name, entry) or _download(name, entry, down)
     except OSError as error:
@@ -197,18 +202,3 @@ def _admit(file: Path, path: Path, entry: Weights, source: Source, origin: str) 
             f"no checksum of {path.name} was published; its sha256 is recorded, and checked from"
             f" now on: {sha256}"
         )
-
-
-@contextmanager
-def _alone(lock_file: Path) -> Iterator[None]:
-    """One process at a time: the others wait, and find the file."""
-    lock = FileLock(lock_file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say("another process is fetching this file; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

@@ -47,6 +47,8 @@ class Network:
         medium: what its inputs are; None: RGB pictures.
         view_size: side in pixels of smaller pictures that it sees well enough for the steps of
             robust neurons (`invset.problem.robust`); None: its own size.
+        real: real inputs in stored form that come with it, beside which samples are read; None:
+            there are none.
         device: where the weights go.
         in_place: work with the module itself, which stays frozen and in evaluation mode; False:
             with a copy that has the hooks that the module has now, and the same weights in memory
@@ -78,6 +80,7 @@ class Network:
         axes: Mapping[str, str] | None = None,
         medium: Medium | None = None,
         view_size: int | None = None,
+        real: Tensor | None = None,
         device: str | torch.device = "cpu",
         in_place: bool = False,
     ) -> None:
@@ -98,6 +101,7 @@ class Network:
         self.labels = list(labels) if labels is not None else None
         self.prefix_tokens = prefix_tokens
         self.view_size = view_size
+        self.real = real
         self.device = torch.device(device)
         self._modules = dict(module.named_modules())
         self._order = [path for path in self._modules if path]

@@ -73,6 +73,8 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
         lines.append(_beside_real(beside))
     if "judge" in summary:
         lines.append(_judged(summary["judge"]))
+    if summary.get("agreement", {}).get("samples"):
+        lines.append(_agrees(summary["agreement"]))
     if found.spread is not None:
         lines.append(_spread(problem.names, found.spread.tolist(), problem.medium.noun))
     return lines + problem.notes
@@ -114,6 +116,19 @@ def _beside_real(beside: dict[str, Any]) -> str:
         f" pairwise distance {ours['mean_pairwise_distance']:.1f}"
         f" ({real['mean_pairwise_distance']:.1f}), {beside['distinct']} distinct"
     )
+
+
+def _agrees(agreement: dict[str, Any]) -> str:
+    """What another regression tells of the samples, and of real inputs in brackets."""
+    ours = agreement["samples"]
+    real = agreement["real"]
+    line = (
+        f"{agreement['network']}, which took no part, tells {ours['mean']:.4g} of them on average"
+    )
+    if ours["in_range"] is None:
+        return f"{line}, {ours['apart']:.3g} from what was told by the network that was asked."
+    beside = f" (real inputs {agreement['kind']}: {real['in_range']:.0%})" if real else ""
+    return f"{line}, and a number in the range of {ours['in_range']:.0%}{beside}."
 
 
 def beyond_real(
