@@ -60,6 +60,11 @@ class SampleSet:
         scales: activations in views and in the whole, where neurons are robust; else None.
         effort: what the whole set took; None for a part of it.
         judged: what another network sees in the samples; None where none looked.
+        logits: activations of all units of the network's output, with shape (n, units), of samples
+            that were taken for units of it and for no range; else None.
+        meant: number from 0 of the unit of the neuron's layer that each is for, where these differ,
+            with shape (n,); else None.
+        labels: names of the output's units; None where there are none.
     """
 
     codes: Tensor
@@ -76,6 +81,9 @@ class SampleSet:
     effort: Effort | None
     scales: Scales | None = None
     judged: Judged | None = None
+    logits: Tensor | None = None
+    meant: Tensor | None = None
+    labels: Sequence[str] | None = None
 
     @classmethod
     def of(
@@ -116,6 +124,9 @@ class SampleSet:
             effort=effort,
             scales=found.scales,
             judged=judged,
+            logits=found.units,
+            meant=found.parent if found.niches else None,
+            labels=problem.network.labels,
         )
 
     def __len__(self) -> int:
@@ -155,4 +166,6 @@ class SampleSet:
             effort=None,
             scales=None if self.scales is None else self.scales.rows(here),
             judged=None if self.judged is None else self.judged[here],
+            logits=None if self.logits is None else self.logits[here],
+            meant=None if self.meant is None else self.meant[here],
         )
