@@ -61,6 +61,11 @@ class SampleSet:
         effort: what the whole set took; None for a part of it.
         judged: what another network sees in the samples; None where none looked.
         goal: what was aimed at, as `invset.core.goal` names it.
+        logits: activations of all units of the network's output, with shape (n, units), of samples
+            that were taken for units of it and for no range; else None.
+        meant: number from 0 of the unit of the neuron's layer that each is for, where these differ,
+            with shape (n,); else None.
+        labels: names of the output's units; None where there are none.
     """
 
     codes: Tensor
@@ -78,6 +83,9 @@ class SampleSet:
     scales: Scales | None = None
     judged: Judged | None = None
     goal: str = "range"
+    logits: Tensor | None = None
+    meant: Tensor | None = None
+    labels: Sequence[str] | None = None
 
     @classmethod
     def of(
@@ -119,6 +127,9 @@ class SampleSet:
             scales=found.scales,
             judged=judged,
             goal=found.goal,
+            logits=found.units,
+            meant=found.parent if found.niches else None,
+            labels=problem.network.labels,
         )
 
     def __len__(self) -> int:
@@ -158,4 +169,6 @@ class SampleSet:
             effort=None,
             scales=None if self.scales is None else self.scales.rows(here),
             judged=None if self.judged is None else self.judged[here],
+            logits=None if self.logits is None else self.logits[here],
+            meant=None if self.meant is None else self.meant[here],
         )
