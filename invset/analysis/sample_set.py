@@ -16,6 +16,7 @@ from invset.core.space import Region
 
 if TYPE_CHECKING:
     from invset.problem.in_views import Scales
+    from invset.problem.perturbing import Perturbed
     from invset.problem.problem import Problem
     from invset.problem.result import Result
 
@@ -60,6 +61,8 @@ class SampleSet:
         scales: activations in views and in the whole, where neurons are robust; else None.
         effort: what the whole set took; None for a part of it.
         judged: what another network sees in the samples; None where none looked.
+        perturbed: activations around the samples; None where none were measured.
+        goal: what was aimed at: "range", "max" or "min".
     """
 
     codes: Tensor
@@ -76,10 +79,17 @@ class SampleSet:
     effort: Effort | None
     scales: Scales | None = None
     judged: Judged | None = None
+    perturbed: Perturbed | None = None
+    goal: str = "range"
 
     @classmethod
     def of(
-        cls, problem: Problem, region: Region, found: Result, judged: Judged | None = None
+        cls,
+        problem: Problem,
+        region: Region,
+        found: Result,
+        judged: Judged | None = None,
+        perturbed: Perturbed | None = None,
     ) -> SampleSet:
         """The samples of a result.
 
@@ -88,6 +98,7 @@ class SampleSet:
             region: where codes might lie.
             found: the result.
             judged: what another network sees in its inputs.
+            perturbed: activations around its codes.
         """
         held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
         effort = Effort(
@@ -116,6 +127,8 @@ class SampleSet:
             effort=effort,
             scales=found.scales,
             judged=judged,
+            perturbed=perturbed,
+            goal=found.goal,
         )
 
     def __len__(self) -> int:
@@ -155,4 +168,5 @@ class SampleSet:
             effort=None,
             scales=None if self.scales is None else self.scales.rows(here),
             judged=None if self.judged is None else self.judged[here],
+            perturbed=None if self.perturbed is None else self.perturbed.rows(here),
         )

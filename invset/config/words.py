@@ -5,6 +5,9 @@ from __future__ import annotations
 #: Commands that a generator can be typed for.
 WITH_GENERATOR = ("run", "probe")
 
+#: Part with several options -> the one that a number behind its name is.
+_SHORT = {"robust": "M", "perturbed": "count"}
+
 
 def meant(command: str | None, words: list[str]) -> list[str]:
     """The words of a command as its configuration has them."""
@@ -13,13 +16,13 @@ def meant(command: str | None, words: list[str]) -> list[str]:
 
 
 def spelled_out(word: str) -> str:
-    """``robust=8`` is short for ``robust.M=8``, and ``comparator=mini64``, which names a network,
-    for ``+network@comparator=mini64``.
+    """``robust=8`` is short for ``robust.M=8``, ``perturbed=200`` for ``perturbed.count=200``, and
+    ``comparator=mini64``, which names a network, for ``+network@comparator=mini64``.
     """
     key, equals, value = word.partition("=")
     if key == "comparator" and value not in ("", "null"):
         return f"+network@{word}"
-    return f"{key}.M{equals}{value}" if key == "robust" else word
+    return f"{key}.{_SHORT[key]}{equals}{value}" if key in _SHORT else word
 
 
 def with_spectrum(words: list[str]) -> list[str]:
