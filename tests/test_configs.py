@@ -146,6 +146,7 @@ def test_the_default_run() -> None:
             "code_steps": None,
             "patience": None,
             "seconds": None,
+            "forwards": None,
         },
         "perturbed": {
             "_target_": "invset.problem.perturbing.Perturbing",

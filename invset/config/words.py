@@ -12,6 +12,8 @@ _SHORT = {"robust": "M", "perturbed": "count"}
 def meant(command: str | None, words: list[str]) -> list[str]:
     """The words of a command as its configuration has them."""
     words = [spelled_out(word) for word in words]
+    if command == "compare":
+        return with_ranges(words)
     return with_spectrum(words) if command in WITH_GENERATOR else words
 
 
@@ -23,6 +25,19 @@ def spelled_out(word: str) -> str:
     if key == "comparator" and value not in ("", "null"):
         return f"+network@{word}"
     return f"{key}.{_SHORT[key]}{equals}{value}" if key in _SHORT else word
+
+
+def with_ranges(words: list[str]) -> list[str]:
+    """A whole ``fractions=`` replaces those that are there, to which Hydra would add it. They are
+    left out where ranges are given in another way and fractions are not typed.
+    """
+    keys = [word.partition("=")[0] for word in words]
+    if "fractions" in keys:
+        first = keys.index("fractions")
+        return [*words[:first], "fractions=null", *words[first:]]
+    own = any(key.lstrip("+~").split(".")[0] == "fractions" for key in keys)
+    others = {key.split(".")[0] for key in keys} & {"ranges", "quantiles", "goals"}
+    return [*words, "fractions=null"] if others and not own else words
 
 
 def with_spectrum(words: list[str]) -> list[str]:
