@@ -146,6 +146,15 @@ def test_the_default_run() -> None:
             "code_steps": None,
             "patience": None,
             "seconds": None,
+            "forwards": None,
+        },
+        "perturbed": {
+            "_target_": "invset.problem.perturbing.Perturbing",
+            "count": 0,
+            "sd": 0.1,
+            "quantile": 0.1,
+            "scale": "both",
+            "seed": 0,
         },
         "robust": {
             "_target_": "invset.problem.robust.Robust",

@@ -28,7 +28,7 @@ from invset.samplers.found import Found
 from invset.samplers.full import Full
 from invset.samplers.stream import Stream
 from invset.samplers.two_stage import TwoStage
-from invset.studies.study import Study, loaded, saved
+from invset.studies.study import Sampling, Study, loaded, saved
 
 
 def with_layer(target: Target, units: Callable[[Tensor], Tensor]) -> Target:
@@ -221,11 +221,41 @@ def test_a_budget_of_code_steps(sampler_name: str) -> None:
     assert all(spent < limit for spent in seen[:-1])
 
 
+@pytest.mark.parametrize("kind", ["code_steps", "forwards"])
+@pytest.mark.parametrize("share", [0.05, 0.4])
+def test_no_budget_is_exceeded_by_more_than_a_batch(
+    sampler_name: str, kind: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of any two samplers under one budget none spends more than its last step beyond it."""
+    one = study(sampler_name)
+    if not isinstance(one, Sampling):
+        pytest.skip("a study of several sets")
+    limit = share * getattr(found(one, slab()).meter, kind)
+    plain = type(one.sampler).step
+    costs: list[float] = []
+
+    def step(self: Any, target: Target, state: Any, rng: torch.Generator) -> Any:
+        before = getattr(target.meter, kind)
+        made = plain(self, target, state, rng)
+        costs.append(getattr(target.meter, kind) - before)
+        return made
+
+    monkeypatch.setattr(type(one.sampler), "step", step)
+    spent = getattr(found(one, slab(), limits=Limits(**{kind: limit})).meter, kind)
+    begun = spent - sum(costs)  # before the first step
+    assert spent - costs[-1] < max(limit, begun + 1e-9)
+    assert spent >= limit
+
+
 def test_what_is_left_of_limits() -> None:
     left = Limits(code_steps=10, patience=3, seconds=2).less(Meter(3, 6), 0.5)
     assert left == Limits(code_steps=5, patience=3, seconds=1.5)
     # a run that goes on with smaller limits than before has nothing left
     assert Limits(code_steps=4, seconds=0.1).less(Meter(3, 6), 0.5) == Limits(0, None, 0)
+    assert Limits(forwards=5).less(Meter(3, 6), 0.5) == Limits(forwards=2)
+    assert Limits(forwards=5).tightened(Limits(seconds=1)) == Limits(forwards=5, seconds=1)
+    assert not Limits(forwards=4, code_steps=6).spent(Meter(3, 6))
+    assert Limits(forwards=3, code_steps=6).spent(Meter(3, 6))
 
 
 def test_a_budget_of_seconds(sampler_name: str) -> None:

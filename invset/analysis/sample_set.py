@@ -16,6 +16,7 @@ from invset.core.space import Region
 
 if TYPE_CHECKING:
     from invset.problem.in_views import Scales
+    from invset.problem.perturbing import Perturbed
     from invset.problem.problem import Problem
     from invset.problem.result import Result
 
@@ -66,6 +67,7 @@ class SampleSet:
         meant: number from 0 of the unit of the neuron's layer that each is for, where these differ,
             with shape (n,); else None.
         labels: names of the output's units; None where there are none.
+        perturbed: activations around the samples; None where none were measured.
     """
 
     codes: Tensor
@@ -86,10 +88,16 @@ class SampleSet:
     logits: Tensor | None = None
     meant: Tensor | None = None
     labels: Sequence[str] | None = None
+    perturbed: Perturbed | None = None
 
     @classmethod
     def of(
-        cls, problem: Problem, region: Region, found: Result, judged: Judged | None = None
+        cls,
+        problem: Problem,
+        region: Region,
+        found: Result,
+        judged: Judged | None = None,
+        perturbed: Perturbed | None = None,
     ) -> SampleSet:
         """The samples of a result.
 
@@ -98,6 +106,7 @@ class SampleSet:
             region: where codes might lie.
             found: the result.
             judged: what another network sees in its inputs.
+            perturbed: activations around its codes.
         """
         held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
         effort = Effort(
@@ -130,6 +139,7 @@ class SampleSet:
             logits=found.units,
             meant=found.parent if found.niches else None,
             labels=problem.network.labels,
+            perturbed=perturbed,
         )
 
     def __len__(self) -> int:
@@ -171,4 +181,5 @@ class SampleSet:
             judged=None if self.judged is None else self.judged[here],
             logits=None if self.logits is None else self.logits[here],
             meant=None if self.meant is None else self.meant[here],
+            perturbed=None if self.perturbed is None else self.perturbed.rows(here),
         )

@@ -9,10 +9,13 @@ from torch import Tensor
 
 from invset.analysis.judged import Judged
 from invset.config.judging import Judging
+from invset.core.space import Region
 from invset.files.images import ImageSet, load_images
 from invset.files.medium import Medium
 from invset.nets.network import Network
 from invset.problem.encode import activations
+from invset.problem.perturbing import Perturbed, Perturbing
+from invset.problem.problem import Problem
 from invset.progress import bar, quiet
 
 
@@ -47,3 +50,13 @@ def judged(judging: Judging, inputs: Tensor) -> Judged | None:
         return None
     with bar(f"{judging.network.name} looks at images", "image") as progress:
         return judging.look(inputs, progress)
+
+
+def perturbed(
+    perturbing: Perturbing, problem: Problem, region: Region, codes: Tensor
+) -> Perturbed | None:
+    """`Perturbing.look` with a bar."""
+    if not perturbing.count or not len(codes):
+        return perturbing.look(problem, region, codes)
+    with bar("perturbing samples", "pass") as progress:
+        return perturbing.look(problem, region, codes, progress)

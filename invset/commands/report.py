@@ -1,5 +1,5 @@
-"""``invset report``: make the page of runs and sweeps anew, from their folders and without
-sampling.
+"""``invset report``: make the page of runs, sweeps and comparisons anew, from their folders and
+without sampling.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from invset.errors import InvsetError
 
 USAGE = """usage: invset report FOLDER ...
 
-  Writes report.html into the folder of a run (outputs/DATE/TIME), or of a sweep and each of its
-  jobs, from what the folder holds.
+  Writes report.html into the folder of a run (outputs/DATE/TIME), of a sweep and each of its jobs,
+  or of a comparison (outputs/compare), from what the folder holds.
 """
 
 
@@ -22,7 +22,8 @@ def main(words: list[str]) -> int:
         words: what was typed behind ``invset report``.
 
     Raises:
-        InvsetError: no folder was named, one holds neither a run nor a sweep, or a run works in it.
+        InvsetError: no folder was named, one holds no run, sweep or comparison, or a process works
+            in it.
     """
     if "--help" in words or "-h" in words:
         print(USAGE, end="")
@@ -33,7 +34,9 @@ def main(words: list[str]) -> int:
         )
     from invset.commands.sweep import join
     from invset.files.job_list import jobs_of
-    from invset.files.owner import at_rest
+    from invset.files.owner import at_rest, locked
+    from invset.files.rundir import RunDir
+    from invset.report.compare_folder import RUNS, write_comparison
     from invset.report.run_page import write_report
 
     for folder in map(Path, words):
@@ -49,6 +52,10 @@ def main(words: list[str]) -> int:
                         print(write_report(job))
             if folders:
                 join(folder, report=True)
+            elif (folder / RUNS).is_file():
+                with locked(folder, "and type the command again"):
+                    write_comparison(RunDir(folder))
+                print(folder / "report.html")
             else:
                 print(write_report(folder))
     return 0

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from invset import interrupt
 from invset.commands.outcome import exit_code
 from invset.commands.own_folder import begin_in
-from invset.commands.pictures import judged
+from invset.commands.pictures import judged, perturbed
 from invset.commands.run_surroundings import surroundings
 from invset.config import build
 from invset.config.foreign import foreign, go_on
@@ -30,6 +30,7 @@ from invset.config.real_images import load_reference
 from invset.core.checks import as_words, goal_of
 from invset.files.rundir import RunDir
 from invset.problem.enough_memory import OutOfMemory, enough_memory
+from invset.problem.perturbing import Perturbing
 from invset.problem.result import Result, finish
 from invset.progress import bar
 from invset.report.run_folder import Ended, keeping, write_run
@@ -80,6 +81,8 @@ class Job:
         self.judging.check(self.problem.input_shape)
         if self.reference is not None:
             self.reference = self.judging.beside(self.reference)
+        # a run that is resumed may be older than the option
+        self.perturbing = hydra.utils.instantiate(cfg.get("perturbed")) or Perturbing()
         self.target = self.problem.target(self.region, goal_of(self.study))
         self.study.check(self.target)
         # a run that is resumed may be older than the option
@@ -217,6 +220,7 @@ class Job:
                 self.cfg.animation,
                 judged(self.judging, result.inputs),
                 self.judging.why,
+                perturbed(self.perturbing, self.problem, self.region, result.codes),
                 self.around.changed,
             )
             write_run(self.rundir, ended)

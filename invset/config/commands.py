@@ -84,6 +84,10 @@ class CompareOptions:
 
     out: str = "outputs/compare"
     use: Sequence[str] = field(default_factory=lambda: ["stream", "two_stage"])
+    baseline: str | None = None
+    goals: Sequence[str] = field(default_factory=list)
+    budget: str | None = None
+    pictures: int = option(24, at_least=0, at_most=200)
     n: int = option(100, at_least=1, at_most=10**9)
     seeds: Sequence[int] = field(default_factory=lambda: [0])
     reference: str | None = "auto"

@@ -9,10 +9,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from invset.config.cells import cells_of
 from invset.config.compose import compose, own_dir
 from invset.config.validate import check_components, several
-from invset.core.checks import check_range, is_whole
+from invset.core.checks import is_whole
 from invset.errors import InvsetError, did_you_mean
+
+#: What a budget may count, as `Limits` calls it.
+BUDGETS = ("code_steps", "forwards", "seconds")
 
 
 def check_compare(cfg: DictConfig) -> None:
@@ -20,46 +24,75 @@ def check_compare(cfg: DictConfig) -> None:
     _listed(cfg, "use", "samplers", "'use=[stream,two_stage]'", lambda one: isinstance(one, str))
     whole = "whole numbers from 0, below 2^63"
     _listed(cfg, "seeds", whole, "'seeds=[0,1]'", lambda one: is_whole(one) and one < 2**63)
-    form = "fractions= holds ranges by name: 'fractions={low: [0.25, 0.4], top: [0.95, 1.1]}'"
-    if not isinstance(cfg.fractions, DictConfig) or not len(cfg.fractions):
-        raise InvsetError(f"{form}, not {cfg.fractions}")
-    for name, pair in _plain(cfg.fractions).items():
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise InvsetError(
-                f"fractions.{name} must be two numbers, the lower first, not {pair}; for example"
-                f" 'fractions.{name}=[0.25,0.4]'"
-            )
-        try:
-            check_range(*pair)
-        except InvsetError as error:
-            raise InvsetError(f"fractions.{name} is no range: {error}") from error
+    cells_of(cfg)
     neurons_of(cfg)
+    budget_of(cfg)
+    if baseline_of(cfg) not in cfg.use:
+        raise InvsetError(
+            f"baseline={cfg.baseline} is not in use=.{did_you_mean(str(cfg.baseline), cfg.use)} It"
+            f" has {', '.join(cfg.use)}"
+        )
     _check_options(cfg)
 
 
-def neurons_of(cfg: DictConfig) -> list[tuple[str, int | str]]:
-    """Layer, and number or name, of each neuron."""
+def budget_of(cfg: DictConfig) -> dict[str, float]:
+    """Limits of every run, by the names of `Limits`; none without a budget. Under a budget a
+    sampler's own limit of code-steps is lifted.
+
+    Raises:
+        InvsetError: it is no budget.
+    """
+    if cfg.budget is None:
+        return {}
+    kind, _, amount = str(cfg.budget).partition(":")
+    try:
+        number = float(amount)
+    except ValueError:
+        number = math.nan
+    if kind not in BUDGETS or not 0 < number < math.inf:
+        raise InvsetError(
+            f"budget= is a kind and a number above 0, such as budget=code_steps:5000, not"
+            f" {cfg.budget}.{did_you_mean(kind, BUDGETS)} Kinds: {', '.join(BUDGETS)}"
+        )
+    return {"code_steps": math.inf, kind: number}
+
+
+def baseline_of(cfg: DictConfig) -> str:
+    """The sampler that others are set beside."""
+    return str(cfg.use[0] if cfg.baseline is None else cfg.baseline)
+
+
+def neurons_of(cfg: DictConfig) -> list[tuple[str | None, int | str]]:
+    """Layer (None: the network's output), and number or name, of each neuron."""
     names = ("layer", "neuron")
     example = "'neurons=[{layer: fc8, neuron: [1,2]}, {layer: conv5, neuron: 20}]'"
     form = f"neurons= is a list of layers, each with one neuron or several: {example}"
     found = []
     for one in several(cfg, names, form):
-        if set(one) != {*names} or one["layer"] is None:
+        if "neuron" not in one:
             raise InvsetError(form)
         some = one["neuron"] if isinstance(one["neuron"], list) else [one["neuron"]]
         if not some or not all(isinstance(neuron, str) or is_whole(neuron) for neuron in some):
             raise InvsetError(f"{form}; a neuron is a number from 1 or a name, not {one['neuron']}")
-        found += [(str(one["layer"]), neuron) for neuron in some]
+        layer = one.get("layer")
+        found += [(None if layer is None else str(layer), neuron) for neuron in some]
     if not found:
         raise InvsetError(form)
     return found
 
 
-def method_of(cfg: DictConfig, name: str) -> DictConfig:
-    """``invset run sampler=NAME`` as it would be, with what `cfg` says of n and of its options."""
+def method_of(cfg: DictConfig, name: str, goal: str = "range") -> DictConfig | None:
+    """``invset run sampler=NAME goal=GOAL`` as it would be, with what `cfg` says of n and of its
+    options; None where the sampler has no such goal.
+    """
     given = given_options(cfg, name)
     words = [f"sampler.{key}={_word(value)}" for key, value in given.items()]
-    method = compose("run", [f"sampler={name}", f"n={cfg.n}", *words], more=own_dir())
+    typed = [f"sampler={name}", f"n={cfg.n}", *words]
+    method = compose("run", typed, more=own_dir())
+    check_components(method)
+    if "goal" not in method.sampler:
+        return method if goal == "range" else None
+    method = compose("run", [*typed, f"sampler.goal={goal}"], more=own_dir())
     check_components(method)
     return method
 
@@ -108,4 +141,9 @@ def _check_options(cfg: DictConfig) -> None:
         if "n" in options:
             raise InvsetError(
                 f"options= gives {name} an n, but all samplers have the same; type n={options.n}"
+            )
+        if "goal" in options:
+            raise InvsetError(
+                f"options= gives {name} a goal, but all samplers have the same; type for example"
+                " 'goals=[max]'"
             )

@@ -5,21 +5,39 @@ from __future__ import annotations
 #: Commands that a generator can be typed for.
 WITH_GENERATOR = ("run", "probe")
 
+#: Part with several options -> the one that a number behind its name is.
+_SHORT = {"robust": "M", "perturbed": "count"}
+
 
 def meant(command: str | None, words: list[str]) -> list[str]:
     """The words of a command as its configuration has them."""
     words = [spelled_out(word) for word in words]
+    if command == "compare":
+        return with_ranges(words)
     return with_spectrum(words) if command in WITH_GENERATOR else words
 
 
 def spelled_out(word: str) -> str:
-    """``robust=8`` is short for ``robust.M=8``, and ``comparator=mini64``, which names a network,
-    for ``+network@comparator=mini64``.
+    """``robust=8`` is short for ``robust.M=8``, ``perturbed=200`` for ``perturbed.count=200``, and
+    ``comparator=mini64``, which names a network, for ``+network@comparator=mini64``.
     """
     key, equals, value = word.partition("=")
     if key == "comparator" and value not in ("", "null"):
         return f"+network@{word}"
-    return f"{key}.M{equals}{value}" if key == "robust" else word
+    return f"{key}.{_SHORT[key]}{equals}{value}" if key in _SHORT else word
+
+
+def with_ranges(words: list[str]) -> list[str]:
+    """A whole ``fractions=`` replaces those that are there, to which Hydra would add it. They are
+    left out where ranges are given in another way and fractions are not typed.
+    """
+    keys = [word.partition("=")[0] for word in words]
+    if "fractions" in keys:
+        first = keys.index("fractions")
+        return [*words[:first], "fractions=null", *words[first:]]
+    own = any(key.lstrip("+~").split(".")[0] == "fractions" for key in keys)
+    others = {key.split(".")[0] for key in keys} & {"ranges", "quantiles", "goals"}
+    return [*words, "fractions=null"] if others and not own else words
 
 
 def with_spectrum(words: list[str]) -> list[str]:

@@ -1,52 +1,21 @@
-"""Charts of a page as inline SVG by matplotlib; text stays text, and colours are the page's, so
-that they follow dark and light.
-"""
+"""Charts of a run's page as inline SVG: see `invset.report.drawing`."""
 
 from __future__ import annotations
 
-import hashlib
-import html
-import io
 import itertools
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")  # no screen is needed to write a file
-
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from invset.files.font import any_letters
+from invset.report.drawing import ACCENT, BAND, FAINT, SECOND, STYLE, figure_of, svg_of
 from invset.terminal import one_line
 
-# colours that matplotlib draws with -> the page's
-_INK, _FAINT, _ACCENT, _BAND, _SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
-_COLOURS = {
-    _INK: "var(--ink)",
-    _FAINT: "var(--faint)",
-    _ACCENT: "var(--accent)",
-    _BAND: "var(--band)",
-    _SECOND: "var(--second)",
-}
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "svg.hashsalt": "invset",  # the same chart, the same bytes
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), _FAINT),
-    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor", "axes.labelcolor"), _INK),
-    **dict.fromkeys(("text.color", "axes.titlecolor"), _INK),
-}
 #: Columns of ``optimization.csv`` that have the activations of the codes in flight.
 _ACTIVATIONS = re.compile(r"f\d*_(min|mean|max)")
 
@@ -83,16 +52,16 @@ def histogram(
         bins = np.linspace(low, high, min(40, max(10, round(2 * len(values) ** 0.5))) + 1)
     else:  # a ladder's: no bin lies across the end of a range
         bins = np.unique(np.r_[low, np.concatenate([np.linspace(*r, 6) for r in ranges]), high])
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(width, height)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_of(width, height)
         for z1, z2 in ranges:
-            axes.axvspan(z1, z2, color=_BAND, linewidth=0)
-        axes.hist(values, bins.tolist(), color=_ACCENT, rwidth=0.92)
+            axes.axvspan(z1, z2, color=BAND, linewidth=0)
+        axes.hist(values, bins.tolist(), color=ACCENT, rwidth=0.92)
         axes.set_xlim(low - margin, high + margin)
         axes.set_xlabel(f"activation of {one_line(label, 60)}")
         axes.set_ylabel("samples")
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        return _svg(
+        return svg_of(
             figure,
             f"histogram of the activations of {label}: {len(values)} samples from"
             f" {values.min():.4g} to {values.max():.4g}",
@@ -101,14 +70,14 @@ def histogram(
 
 def small_histogram(values: np.ndarray, low: float, high: float, title: str) -> str:
     """Histogram of a group's activations, on the axis that all groups share."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(2.4, 1.0, left=0.1, right=0.1, bottom=0.28, top=0.05)
-        axes.hist(values, np.linspace(low, high, 17).tolist(), color=_ACCENT, rwidth=0.9)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_of(2.4, 1.0, left=0.1, right=0.1, bottom=0.28, top=0.05)
+        axes.hist(values, np.linspace(low, high, 17).tolist(), color=ACCENT, rwidth=0.9)
         axes.set_xlim(low, high)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        return _svg(
+        return svg_of(
             figure, f"histogram of activations of {title}: {values.min():.4g} to {values.max():.4g}"
         )
 
@@ -138,7 +107,7 @@ def optimisation(
     for name in other:
         what, _, line = titles[name].rpartition(": ")
         panels.setdefault(what or line, {})[line] = curves[name]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         charts = [
             _activations(curves, j if len(names) > 1 else None, name, bands)
             for j, (name, bands) in enumerate(zip(names, ranges, strict=True), start=1)
@@ -161,14 +130,14 @@ def _activations(
     step = curves["step"]
     prefix = "f" if neuron is None else f"f{neuron}"
     low, mean, high = (curves[f"{prefix}_{what}"] for what in ("min", "mean", "max"))
-    figure, axes = _figure(6.4, 2.6)
+    figure, axes = figure_of(6.4, 2.6)
     for z1, z2 in bands:
-        axes.axhspan(z1, z2, color=_BAND, linewidth=0)
-    axes.fill_between(step, low, high, color=_SECOND, alpha=0.25, linewidth=0)
-    _lines(axes, step, [("min", low, _SECOND), ("mean", mean, _ACCENT), ("max", high, _SECOND)])
+        axes.axhspan(z1, z2, color=BAND, linewidth=0)
+    axes.fill_between(step, low, high, color=SECOND, alpha=0.25, linewidth=0)
+    _lines(axes, step, [("min", low, SECOND), ("mean", mean, ACCENT), ("max", high, SECOND)])
     axes.set_ylabel("activation" if neuron is None else f"activation of\n{one_line(name, 40)}")
     axes.set_xlabel("gradient step")
-    return _svg(
+    return svg_of(
         figure,
         f"smallest, mean and largest activation of {name} of the codes in flight over the gradient"
         " steps",
@@ -177,13 +146,13 @@ def _activations(
 
 def _panel(step: np.ndarray, drawn: Mapping[str, np.ndarray], title: str) -> str:
     """Lines with one axis; more than a factor of 100 is drawn on a logarithmic one."""
-    figure, axes = _figure(6.4, 2.0)
+    figure, axes = figure_of(6.4, 2.0)
     known = np.concatenate([values[np.isfinite(values)] for values in drawn.values()])
     if known.min() >= 0 and known.max() > 100 and known.max() > 100 * np.median(known):
         axes.set_yscale("symlog", linthresh=1)
     elif (known == known.round()).all():
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    colours = itertools.cycle((_ACCENT, _SECOND, _FAINT))
+    colours = itertools.cycle((ACCENT, SECOND, FAINT))
     lines = zip(drawn.items(), colours, strict=False)
     # the line of a chart with one needs no name: the axis has it
     named = [(text if len(drawn) > 1 else "", y, colour) for (text, y), colour in lines]
@@ -191,7 +160,7 @@ def _panel(step: np.ndarray, drawn: Mapping[str, np.ndarray], title: str) -> str
     only = next(iter(drawn)) if len(drawn) == 1 else title
     axes.set_ylabel(textwrap.fill(title if only == title else f"{title}: {only}", 18))
     axes.set_xlabel("gradient step")
-    return _svg(figure, f"{' and '.join(drawn)} over the gradient steps")
+    return svg_of(figure, f"{' and '.join(drawn)} over the gradient steps")
 
 
 def _lines(axes: Axes, x: np.ndarray, lines: Sequence[tuple[str, np.ndarray, str]]) -> None:
@@ -224,8 +193,8 @@ def encodings_map(points: np.ndarray, explained: tuple[float, float], encoder: s
     """
     spread = np.ptp(points, axis=0)
     ratio = float(np.clip(spread[1] / max(spread[0], 1e-12), 0.45, 1.0))
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_of(
             9.0,
             9.0 * ratio + 0.6,
             left=0.07,
@@ -233,7 +202,7 @@ def encodings_map(points: np.ndarray, explained: tuple[float, float], encoder: s
             bottom=0.55 / (9.0 * ratio + 0.6),
             top=0.02,
         )
-        axes.scatter(points[:, 0], points[:, 1], s=9, color=_SECOND, linewidth=0)
+        axes.scatter(points[:, 0], points[:, 1], s=9, color=SECOND, linewidth=0)
         axes.margins(0.06)
         axes.set_aspect("equal", adjustable="datalim")
         axes.set_xlabel(
@@ -249,47 +218,8 @@ def encodings_map(points: np.ndarray, explained: tuple[float, float], encoder: s
         places[:, 1] = 1 - places[:, 1]
         width, height = figure.get_size_inches()
         return Map(
-            _svg(figure, f"map of {len(points)} encodings on their first two principal components"),
+            svg_of(figure, f"map of {len(points)} encodings on two principal components"),
             width,
             height,
             places,
         )
-
-
-def _figure(
-    width: float,
-    height: float,
-    left: float = 0.105,
-    right: float = 0.16,
-    bottom: float | None = None,
-    top: float = 0.06,
-) -> tuple[Figure, Axes]:
-    """A figure of inches; margins are shares of it."""
-    figure = Figure(figsize=(width, height))
-    figure.patch.set_visible(False)
-    axes = figure.add_axes(
-        (left, 0.48 / height if bottom is None else bottom, 1 - left - right, 0.0)
-    )
-    box = axes.get_position()
-    axes.set_position((box.x0, box.y0, box.width, 1 - top - box.y0))
-    axes.patch.set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Figure, alt: str) -> str:
-    """Inline SVG with a text that says what it shows."""
-    file = io.StringIO()
-    alt = one_line(alt, 1000)
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with any_letters():
-        figure.savefig(file, format="svg", metadata=nothing)
-    svg = file.getvalue()
-    svg = " ".join(svg[svg.index("<svg") :].split())
-    # a page holds many charts: ids that nothing refers to are dropped, the others made unique
-    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
-    prefix = "c" + hashlib.sha256((alt + svg).encode()).hexdigest()[:8]
-    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
-    svg = re.sub(r'(url\(#|href="#)', rf"\1{prefix}-", svg)
-    for drawn, shown in _COLOURS.items():
-        svg = svg.replace(drawn, shown)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)

@@ -20,6 +20,7 @@ from invset.core.products import products
 from invset.core.space import Region
 from invset.errors import InvsetError, first_lines
 from invset.files.rundir import RunDir
+from invset.problem.perturbing import Perturbed
 from invset.problem.problem import Problem
 from invset.report.sentences import probe_command, sentences
 from invset.report.sheet import write_sheet
@@ -41,6 +42,7 @@ class Ended:
         animation: whether the samples are written as an animation, too.
         judged: what another network sees in the samples; None where none looked.
         unjudged: a sentence that says why none looked.
+        perturbed: activations around the samples; None where none were measured.
         changed: what changed around the run while it was interrupted, a few words for each.
     """
 
@@ -53,6 +55,7 @@ class Ended:
     animation: bool
     judged: Judged | None = None
     unjudged: str = ""
+    perturbed: Perturbed | None = None
     changed: Sequence[str] = ()
 
 
@@ -96,7 +99,7 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     """Write every file of the run but its state and page."""
     problem = run.problem
     found = as_shown(problem, run.found)
-    samples = SampleSet.of(problem, run.region, found, run.judged)
+    samples = SampleSet.of(problem, run.region, found, run.judged, run.perturbed)
     measured = measure(samples, run.reference)
     rundir.write_samples(problem.medium, found.inputs)
     rundir.write_tensors("samples.safetensors", _tensors(found, measured.tensors))

@@ -1,7 +1,7 @@
 """``runs.csv`` of ``invset compare``: a row a run, with the whole question that the run answered.
 
-A run is found again by its question. Runs of other questions stay in the table, and the summary
-tells them apart.
+A run is found again by its question. Runs of other questions stay in the table, and what is made of
+it (`invset.report.compare_table`) tells them apart.
 """
 
 from __future__ import annotations
@@ -15,28 +15,38 @@ from typing import Any
 from invset.analysis.discover import figures
 from invset.errors import InvsetError
 from invset.files.reading import reading, regular_file
-from invset.report.table import Line, markdown
 
 #: Which run it is, as it was typed; ``unit`` is the neuron by its layer's path and its number.
-KEY = ("method", "layer", "neuron", "unit", "range", "seed")
+KEY = ("method", "layer", "neuron", "unit", "range", "goal", "seed")
 
 #: What all runs of a command have alike.
-SHARED = ("version", "device", "network", "generator", "encoder", "reference", "judge", "n")
+SHARED = (
+    "version",
+    "device",
+    "network",
+    "generator",
+    "encoder",
+    "reference",
+    "judge",
+    "perturbed",
+    "budget",
+    "n",
+)
 
 #: What a method and a range stand for, by the column that names them.
-NAMED = {"sampler": "method", "fractions": "range"}
+NAMED = {"sampler": "method", "asked": "range"}
 
 #: The question of a run. Layers and neurons have several names, so ``unit`` stands for both.
-QUESTION = ("method", "unit", "range", "seed", *SHARED, *NAMED)
+QUESTION = ("method", "unit", "range", "goal", "seed", *SHARED, *NAMED)
 
 _HINT = "no run can be added to it. Repair it, move it elsewhere, or type out= and another folder"
 
-_TEXTS = {*KEY, *SHARED, *NAMED, "status"} - {"seed", "n"}
+_TEXTS = {*KEY, *SHARED, *NAMED, "status", "why"} - {"seed", "n"}
 
 
 def columns() -> list[str]:
     """The header of the table."""
-    return [*KEY, *SHARED, *NAMED, "z1", "z2", "status", *(one.key for one in figures())]
+    return [*KEY, *SHARED, *NAMED, "z1", "z2", "status", "why", *(one.key for one in figures())]
 
 
 def question(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -102,29 +112,3 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def summarize(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Markdown: a line for each method, layer and range; figures are means ± standard deviations
-    over the runs that ended ``reached``. Where runs had different questions, each has its line.
-    """
-    head = ["method", "layer", "range", *_differing(rows)]
-    groups: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[column] for column in head), []).append(row)
-    lines = []
-    for key, runs in groups.items():
-        ended = [row for row in runs if row["status"] == "reached"]
-        lines.append(Line([*key, f"{len(ended)} of {len(runs)}"], ended))
-    return markdown([*head, "reached"], lines, figures())
-
-
-def _differing(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Columns in which questions differ; what a method or range stands for may differ by name."""
-    shared = [column for column in SHARED if len({row[column] for row in rows}) > 1]
-    named = [
-        column
-        for column, name in NAMED.items()
-        if len({(row[name], row[column]) for row in rows}) > len({row[name] for row in rows})
-    ]
-    return shared + named

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from invset.analysis.record import number
 from invset.core.checks import as_words
 from invset.problem.problem import Problem
 
@@ -75,6 +76,8 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
         lines.append(_judged(summary["judge"]))
     if summary.get("agreement", {}).get("samples"):
         lines.append(_agrees(summary["agreement"]))
+    if "perturbed" in summary:
+        lines.append(_perturbed(summary["perturbed"], found.goal))
     if found.spread is not None:
         lines.append(_spread(problem.names, found.spread.tolist(), problem.medium.noun))
     return lines + problem.notes
@@ -84,6 +87,18 @@ def _spread(names: Sequence[str], spread: Sequence[float], noun: str) -> str:
     """How far apart activations of one input are."""
     each = ", ".join(f"{name} by {s:.2g}" for name, s in zip(names, spread, strict=True))
     return f"stochastic=true: looks at the same {noun} differ, {each} (standard deviation)."
+
+
+def _perturbed(perturbed: dict[str, Any], goal: str) -> str:
+    """The quantile of f around the samples, in both units."""
+    level = perturbed["quantile"] if goal != "min" else 1 - perturbed["quantile"]
+    named = (("codes", "of codes"), ("region", "of the region"))
+    known = [(word, perturbed[key]) for key, word in named if perturbed[key]]
+    each = [f"{number(part['metric'])} in units {word}" for word, part in known]
+    return (
+        f"Of {perturbed['count']} perturbations of each sample (standard deviation"
+        f" {perturbed['sd']:g}), quantile {level:.2g} of f: {', '.join(each)}."
+    )
 
 
 def _judged(judge: dict[str, Any]) -> str:

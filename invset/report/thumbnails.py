@@ -59,7 +59,7 @@ class Thumbnails:
         return (
             self.pictures[place]
             if self.pixelated
-            else _webp(_shrunk(open_picture(self.files[place]), ICON), 70)
+            else webp(_shrunk(open_picture(self.files[place]), ICON), 70)
         )
 
 
@@ -70,7 +70,7 @@ def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
         return Thumbnails([], [], 1, 1, False, False)
     width, height = images[0].size
     if max(width, height) <= SMALL:
-        pictures = [_webp(image) for image in images]
+        pictures = [webp(image) for image in images]
         if sum(map(len, pictures)) <= budget:
             return Thumbnails(files, pictures, width, height, True, False)
     some = images[:: max(1, len(images) // 16)]
@@ -80,9 +80,9 @@ def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
     whole = [(longest, _LOSSY[0][1])] if longest <= _LOSSY[0][0] else []
     for side, quality in [*whole, *smaller]:
         # a few tell whether all would fit
-        sample = sum(len(_webp(_shrunk(image, side), quality)) for image in some) / len(some)
+        sample = sum(len(webp(_shrunk(image, side), quality)) for image in some) / len(some)
         if sample * len(images) <= budget or side == _LOSSY[-1][0]:
-            pictures = [_webp(_shrunk(image, side), quality) for image in images]
+            pictures = [webp(_shrunk(image, side), quality) for image in images]
             if sum(map(len, pictures)) <= 1.1 * budget or side == _LOSSY[-1][0]:
                 break
     return Thumbnails(files, pictures, width, height, False, side < longest)
@@ -98,7 +98,7 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
     )
 
 
-def _webp(image: Image.Image, quality: int | None = None) -> str:
+def webp(image: Image.Image, quality: int | None = None) -> str:
     """A data URI; without loss unless a quality is given."""
     buffer = io.BytesIO()
     if quality is None:

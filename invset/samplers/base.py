@@ -108,29 +108,35 @@ class Offer:
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run gives up. It looks at its limits every few steps, so it may end a little later.
+    """When a run gives up: after the step that reaches a limit of passes; the others are looked at
+    every few steps.
 
     Attributes:
         code_steps: forward-and-backward passes of one code, of the whole run; None: the sampler's
             own limit, if it has one.
         patience: steps in a row without a new sample; None: the sampler's own limit, if it has one.
         seconds: time of sampling; None: no limit.
+        forwards: forward passes of one code, of the whole run; None: no limit.
     """
 
     code_steps: float | None = option(None, at_least=0)
     patience: int | None = option(None, at_least=1)
     seconds: float | None = option(None, at_least=0)
+    forwards: float | None = option(None, at_least=0)
 
     def __post_init__(self) -> None:
         check_options(self, "limits")
 
     def past(self, meter: Meter, waited: int, seconds: float) -> bool:
         """Whether one of the limits is reached, `waited` steps after the latest new sample."""
-        pairs = (
-            (meter.code_steps, self.code_steps),
-            (waited, self.patience),
-            (seconds, self.seconds),
+        pairs = ((waited, self.patience), (seconds, self.seconds))
+        return self.spent(meter) or any(
+            limit is not None and spent >= limit for spent, limit in pairs
         )
+
+    def spent(self, meter: Meter) -> bool:
+        """Whether a limit of passes is reached."""
+        pairs = ((meter.code_steps, self.code_steps), (meter.forwards, self.forwards))
         return any(limit is not None and spent >= limit for spent, limit in pairs)
 
     def times(self, passes: int) -> Limits:
@@ -140,9 +146,12 @@ class Limits:
 
     def less(self, meter: Meter, seconds: float) -> Limits:
         """What is left of these after some passes and some time."""
-        code_steps = None if self.code_steps is None else self.code_steps - meter.code_steps
-        left = None if self.seconds is None else self.seconds - seconds
-        return Limits(_at_least_0(code_steps), self.patience, _at_least_0(left))
+        return Limits(
+            _left(self.code_steps, meter.code_steps),
+            self.patience,
+            _left(self.seconds, seconds),
+            _left(self.forwards, meter.forwards),
+        )
 
     def tightened(self, other: Limits) -> Limits:
         """These, where `other` says nothing."""
@@ -150,11 +159,12 @@ class Limits:
             self.code_steps if other.code_steps is None else other.code_steps,
             self.patience if other.patience is None else other.patience,
             self.seconds if other.seconds is None else other.seconds,
+            self.forwards if other.forwards is None else other.forwards,
         )
 
 
-def _at_least_0(left: float | None) -> float | None:
-    return None if left is None else max(0.0, left)
+def _left(limit: float | None, spent: float) -> float | None:
+    return None if limit is None else max(0.0, limit - spent)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def drive(
             target.meter.set(run.meter)
         started = time.monotonic() - run.seconds
         while run.status is Status.RUNNING:
-            run, rows = _round(sampler, target, rng, run)
+            run, rows = _round(sampler, target, rng, run, stop)
             run = _judged(replace(run, seconds=time.monotonic() - started), stop)
             if on_look is not None:
                 on_look(run, rows.tolist())
@@ -135,9 +135,11 @@ def _begun(sampler: Sampler[S], target: Target, rng: torch.Generator) -> Run[S]:
 
 
 def _round(
-    sampler: Sampler[S], target: Target, rng: torch.Generator, run: Run[S]
+    sampler: Sampler[S], target: Target, rng: torch.Generator, run: Run[S], stop: Limits
 ) -> tuple[Run[S], Tensor]:
-    """Some steps without reading anything back from the device, then one look at it."""
+    """Some steps without reading anything back from the device, then one look at it; no step more
+    where a limit of passes is reached, which is known without the device.
+    """
     state = run.state
     kept = run.kept
     best = run.best_f
@@ -157,6 +159,8 @@ def _round(
         if seen.moving:  # on a scale of its own
             inside = torch.zeros_like(inside)
         rows.append(_row(offer, inside, kept))
+        if stop.spent(target.meter):
+            break
     if not target.exact and goal == "range" and not sampler.replacing and kept is not None:
         accepts = partial(sampler.accepts, target)
         kept = kept.confirmed(target, run.count, sampler.K, accepts)
