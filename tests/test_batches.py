@@ -30,6 +30,14 @@ def test_the_peak_by_hand() -> None:
         assert peak.bytes == count * 8000  # weights, their transpose and x were there before
 
 
+def test_weights_that_onednn_packed_have_no_storage() -> None:
+    x = torch.ones(3, 250)
+    with Peak() as peak, torch.no_grad():
+        found = x.to_mkldnn().to_dense()
+    assert peak.bytes == 3000
+    assert found.equal(x)
+
+
 @pytest.mark.parametrize(
     ("free", "expected"),
     [(None, 20), (2 * 20 * 8000, 20), (2 * 20 * 8000 - 1, 16), (2 * 5 * 8000, 4), (0, 1)],

@@ -258,6 +258,8 @@ def test_the_custom_and_trained_options_instantiate(
         "table",
         "torchvision",
         *LITE,
+        "diabetes",
+        "diabetes_trees",
         *CAFFE["network"],
     }
     assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
@@ -269,6 +271,7 @@ def test_the_custom_and_trained_options_instantiate(
         "fourier",
         "spectrum",
         "phase",
+        "table_vae",
         *CAFFE["generator"],
         *OF_A_NETWORK,
     }
@@ -281,6 +284,8 @@ OF_A_NETWORK = {
     "places205": "ppgn_generator",
     "alexnet": "ppgn_generator",
     "torchvision": "spectrum",
+    "diabetes": "diabetes",
+    "diabetes_trees": "diabetes",
     "efficientnet_lite0": "spectrum",
     "efficientnet_lite1": "spectrum",
 }

@@ -82,9 +82,11 @@ def folded(state: Mapping[str, Tensor], path: str | Path) -> dict[str, Tensor]:
             norms = [f"{place}{norm}.{part}" for part in _NORM]
             if not state.keys() >= set(norms):
                 raise InvsetError(f"the weights in {path} do not fit: they lack {norms[0]}")
-            gamma, beta, mean, variance = (state[one] for one in norms)
+            # in float64: in float32 the last digit, and with it the checksum, depends on whether
+            # the processor rounds products before it adds them
+            gamma, beta, mean, variance = (state[one].double() for one in norms)
             factor = gamma / (variance + EPSILON).sqrt()
             prefix = "" if here[1] is None else f"block{int(here[1]) + 1}."
-            found[f"{prefix}{layer}.weight"] = weight * factor.view(-1, 1, 1, 1)
-            found[f"{prefix}{layer}.bias"] = beta - mean * factor
+            found[f"{prefix}{layer}.weight"] = (weight * factor.view(-1, 1, 1, 1)).float()
+            found[f"{prefix}{layer}.bias"] = (beta - mean * factor).float()
     return found

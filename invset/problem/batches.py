@@ -46,7 +46,9 @@ class Peak(TorchDispatchMode):
 
 
 def _storages(held: object) -> list[torch.UntypedStorage]:
-    return [one.untyped_storage() for one in tree_leaves(held) if isinstance(one, Tensor)]
+    # weights that oneDNN packed have no storage to ask for; they stay between passes anyway
+    tensors = [one for one in tree_leaves(held) if isinstance(one, Tensor) and not one.is_mkldnn]
+    return [one.untyped_storage() for one in tensors]
 
 
 @torch.no_grad()
