@@ -16,7 +16,7 @@ from invset.problem.enough_memory import OutOfMemory
 from invset.problem.problem import Problem
 from invset.problem.result import Result, finish
 from invset.samplers.base import Limits, Status
-from invset.studies.study import Study
+from invset.studies.study import Study, check_real
 
 #: Natural codes whose activations tell quantiles where no reference does.
 DRAWS = 1000
@@ -59,6 +59,7 @@ def compete(
     rng = torch.Generator().manual_seed(seed)
     try:
         study = made()
+        check_real(study, False, "invset run images=FOLDER")
         region = problem.region(prior, rng, plain=study.space == "codes")
         target = problem.target(region, goal_of(study))
         study.check(target)
