@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from invset.config.catalogue import sampler_class, sampler_names
 from invset.core.checks import check_choice, check_kind, goal_of, plain
@@ -23,7 +24,7 @@ from invset.problem.problem import Problem
 from invset.problem.repeatable import repeatable
 from invset.problem.result import Result, finish
 from invset.samplers.base import Limits, Sampler
-from invset.studies.study import OnLook, Study, codes_at_once, study_of
+from invset.studies.study import OnLook, Study, check_real, codes_at_once, study_of
 
 
 def _count(key: str, value: Any) -> int:
@@ -92,7 +93,13 @@ class InverseSetSampler:
         self.sampler = kind(**{k: v for k, v in counts.items() if k in known}, **options)
 
     @own_context()
-    def run(self, problem: Problem, seed: int = 0, on_look: OnLook | None = None) -> Result:
+    def run(
+        self,
+        problem: Problem,
+        seed: int = 0,
+        on_look: OnLook | None = None,
+        real: Tensor | None = None,
+    ) -> Result:
         """Sample; the same seed gives the same bytes on the same machine with as many threads, on a
         GPU with `Runtime(deterministic=True)`.
 
@@ -100,6 +107,8 @@ class InverseSetSampler:
             problem: what to sample.
             seed: of every random draw.
             on_look: called after every look at the device; see `OnLook`.
+            real: real inputs in stored form, such as uint8 pictures, with shape (N, 3, H, W), for
+                samplers that need some.
 
         Raises:
             InvsetError: arguments of another type, or what can't be sampled.
@@ -109,7 +118,8 @@ class InverseSetSampler:
         rng = torch.Generator().manual_seed(plain(seed))
         study = study_of(self.sampler)
         region = problem.region(self.prior, rng, plain=study.space == "codes")
-        target = problem.target(region, goal_of(study))
+        check_real(study, real is not None, "InverseSetSampler.run(real=…)")
+        target = problem.target(region, goal_of(study), real)
         with repeatable(problem.runtime), enough_memory(problem, codes_at_once(study), study.n):
             state = study.run(target, rng, on_look=on_look, limits=self.limits)
             return finish(problem, region, study.found(target, state))

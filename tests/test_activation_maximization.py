@@ -138,6 +138,78 @@ def test_a_step_with_jitter_is_deepdreams() -> None:
     np.testing.assert_allclose(found.numpy(), np.stack(expected), rtol=0, atol=1e-12)
 
 
+def test_pixels_with_a_small_norm_or_effect_become_grey() -> None:
+    """Yosinski et al. 2015, in the NumPy of their toolbox (optimize/gradient_optimizer.py)."""
+    stepped = (U + STEP * W[:, 0]).unflatten(1, SIZE).numpy() - 0.5
+    expected = []
+    for x in stepped:
+        norms = np.linalg.norm(x, axis=0)
+        x = x - x * (norms < np.percentile(norms, 30))
+        effect = np.abs((W.numpy()[:, 0].reshape(SIZE) * -x).sum(0))
+        expected.append(x - x * (effect < np.percentile(effect, 50)))
+    found = moved(U, small_norm=0.3, small_effect=0.5)
+    close(found.unflatten(1, SIZE), torch.from_numpy(np.stack(expected) + 0.5).clamp(0, 1))
+    grey = (found.unflatten(1, SIZE) == 0.5).all(1).flatten(1).double().mean(1)
+    assert ((grey >= 0.45) & (grey <= 0.55)).all()  # pixels that are grey already have no effect
+
+
+def test_octaves_step_in_small_pictures_first() -> None:
+    sampler = upwards(octaves=3, octave_scale=2.0, steps=6)
+    factors = [sampler._octave(at(U, number)) for number in range(6)]
+    assert factors == [4, 4, 2, 2, 1, 1]
+    # a picture of 4 x 4 and half of it: means of four, and what lies between them in the middle
+    x = torch.arange(16.0).view(1, 1, 4, 4)
+    rows = torch.tensor([2.5, 4.5, 8.5, 10.5])  # of the means 2.5 and 10.5 down, a quarter apart
+    across = torch.tensor([0.0, 0.5, 1.5, 2.0])
+    close(priors.coarse(x, 2.0), (rows[:, None] + across)[None, None])
+    assert priors.coarse(x, 1.0) is x
+    step = STEP * priors.coarse(W[:, 0].unflatten(0, SIZE)[None], 2.0).flatten()
+    close(moved(U, number=2, octaves=3, octave_scale=2.0, steps=6), (U + step).clamp(0, 1))
+
+
+def test_patches_are_compared_with_the_nearest_known_ones() -> None:
+    x = torch.tensor([[[[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [6.0, 7.0, 8.0]]]])
+    known = torch.tensor([[0.0, 1.0, 3.0, 4.0], [5.0, 5.0, 7.0, 7.0]])
+    # patches 2 wide, 1 apart: 0134, 1245, 3467, 4578
+    expected = 0 + (1 + 1 + 1 + 1) + (4 + 1 + 1 + 0) + (1 + 0 + 0 + 1)
+    assert priors.patch_distance(x, known, 2).tolist() == [expected]
+    assert priors.patch_distance(x, x.new_tensor([[0, 1, 3, 4]]), 2).tolist() == [0 + 4 + 36 + 64]
+
+
+def test_known_patches_are_parts_of_real_pictures() -> None:
+    real = torch.arange(3 * 2 * 5 * 7).view(3, 2, 5, 7)
+    found = priors.patches(real, 3, 7)
+    assert found.shape == (7, 2 * 9)
+    every = real.double().unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 2, 3, 1, 4, 5)
+    rows = {tuple(row) for row in every.flatten(3).flatten(0, 2).tolist()}
+    assert all(tuple(row) in rows for row in found.tolist())
+    assert len({tuple(row) for row in found.tolist()}) == 7
+    pictures = found[:, 0] // 70
+    assert pictures.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert (priors.patches(real, 3, 2)[:, 0] // 70).tolist() == [0, 1]
+
+
+def test_the_patch_prior_has_the_slope_of_its_distance() -> None:
+    target = replace(pictures(), real=uniform(9, DIM, seed=8))
+    sampler = upwards(patch=0.5, patch_size=3)
+    assert sampler.needs_real
+    _, slope = sampler.slope(target, at(U), seeded())
+    assert target.real is not None
+    known = priors.patches(target.real.unflatten(1, SIZE), 3, 1000)
+    u = U.clone().requires_grad_()
+    (0.5 * priors.patch_distance(u.unflatten(1, SIZE), known, 3).sum() - (u @ W).sum()).backward()
+    assert u.grad is not None
+    close(slope, u.grad)
+    # so strong a prior makes a picture of known patches, as far as they overlap alike
+    strong = upwards(patch=50.0, patch_size=5, steps=200, keep="last", step_rule=Plain(0.002))
+    kept = run(strong, target).kept.trimmed()
+    known = priors.patches(target.real.unflatten(1, SIZE), 5, 1000)
+    far, near = (
+        priors.patch_distance(v.unflatten(1, SIZE), known, 5).mean() for v in (U, kept["u"])
+    )
+    assert near < 0.2 * far
+
+
 def test_samples_are_pictures_that_are_not_shifted() -> None:
     sampler = upwards(jitter=3, steps=6, shown_every=4)
     assert [sampler.shows(at(U, number)) for number in (0, 1, 4, 5)] == [True, False, True, False]
@@ -168,7 +240,9 @@ def test_starts_about_grey() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"blur": 1.0}, {"jitter": 2}, {"decay": 0.1}, {"start_sd": 0.0}], ids=str
+    "options",
+    [{"blur": 1.0}, {"jitter": 2}, {"decay": 0.1}, {"start_sd": 0.0}, {"octaves": 2}],
+    ids=str,
 )
 def test_priors_of_codes_that_are_no_pixels_are_refused(options: dict[str, Any]) -> None:
     (name,) = options

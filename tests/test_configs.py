@@ -133,6 +133,8 @@ def test_the_default_run() -> None:
         "stochastic": False,
         "seed": 0,
         "device": "auto",
+        "images": None,
+        "limit": 2000,
         "reference": "auto",
         "judge": "auto",
         "animation": True,

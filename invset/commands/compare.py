@@ -35,7 +35,7 @@ from invset.problem.neuron import find
 from invset.problem.problem import Neuron, Problem
 from invset.problem.result import finish
 from invset.report.runs_table import question, read_runs, summarize, text
-from invset.studies.study import study_of
+from invset.studies.study import check_real, study_of
 
 
 def main(cfg: DictConfig) -> None:
@@ -198,6 +198,7 @@ def _run(problem: Problem, parts: Parts, method: DictConfig, seed: int) -> dict[
     rng = torch.Generator().manual_seed(seed)
     region = problem.region(method.prior, rng)
     study = study_of(hydra.utils.instantiate(method.sampler))
+    check_real(study, False, "invset run images=FOLDER")
     target = problem.target(region, goal_of(study))
     result = finish(problem, region, study.found(target, study.run(target, rng)))
     samples = SampleSet.of(problem, region, result, parts.judge.look(result.inputs))

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from invset.analysis.judged import Judged
 from invset.config.judging import Judging
+from invset.files.image8bit import of_size
 from invset.files.images import ImageSet, load_images
 from invset.files.medium import Medium
 from invset.nets.network import Network
 from invset.problem.encode import activations
+from invset.problem.problem import Problem
 from invset.progress import bar, quiet
 
 
@@ -30,6 +32,20 @@ def read_inputs(
         return medium.load(path, limit, quiet)
     with bar(f"reading {Path(path).name}", medium.noun) as progress:
         return medium.load(path, limit, progress)
+
+
+def real_inputs(
+    problem: Problem, path: str | None, limit: int | None, shown: bool = True
+) -> Tensor | None:
+    """Real inputs of a person's own as the problem takes them, in stored form; None where no path
+    was named.
+    """
+    if path is None:
+        return None
+    medium = problem.medium
+    if medium.shape is None:  # as large as the generator's
+        medium = of_size(medium, problem.input_shape[1:])
+    return read_inputs(medium, path, limit, shown)
 
 
 def look_at(

@@ -10,17 +10,14 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
 
 from invset.commands.own_folder import begin_in, job_folder
-from invset.commands.pictures import read_inputs
+from invset.commands.pictures import real_inputs
 from invset.config import build
 from invset.config.published import prepare
 from invset.config.real_images import load_reference
 from invset.config.validate import asked, check_probe
 from invset.core.space import Region
-from invset.files.image8bit import of_size
-from invset.files.medium import Medium
 from invset.files.rundir import RunDir
 from invset.problem.problem import Problem
 from invset.report.probe_folder import Told, write_probe
@@ -70,12 +67,12 @@ def main(cfg: DictConfig) -> None:
         cfg.seconds,
         cfg.progress,
     )
-    medium, inputs = _inputs(cfg, problem)
+    inputs = real_inputs(problem, cfg.images, cfg.limit, cfg.progress)
     with probing.spending(problem, 0 if inputs is None else len(inputs)) as spending:
         if inputs is None:
             real = of_reference(problem, load_reference(cfg, problem))
         else:
-            real = of_inputs(problem, region, medium, inputs, probing, spending)
+            real = of_inputs(problem, region, problem.medium, inputs, probing, spending)
         found = probe(problem, region, rng, probing, spending, real)
     rundir = RunDir(job_folder(), listed=True)
     begin_in(rundir, cfg)
@@ -92,16 +89,6 @@ def main(cfg: DictConfig) -> None:
         print(cut)
     write_probe(rundir, {**about, "cut": cut, "code_steps": round(spending.spent, 2)}, told)
     print(rundir / "probe.png")
-
-
-def _inputs(cfg: DictConfig, problem: Problem) -> tuple[Medium, Tensor | None]:
-    """Real images of a person's own, in stored form; None where none were named."""
-    medium = problem.medium
-    if cfg.images is None:
-        return medium, None
-    if medium.shape is None:  # as large as the generator's
-        medium = of_size(medium, problem.input_shape[1:])
-    return medium, read_inputs(medium, cfg.images, cfg.limit, cfg.progress)
 
 
 def _cut(cfg: DictConfig, spending: Spending) -> str | None:

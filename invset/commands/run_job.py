@@ -21,7 +21,7 @@ from tqdm import tqdm
 from invset import interrupt
 from invset.commands.outcome import exit_code
 from invset.commands.own_folder import begin_in
-from invset.commands.pictures import judged
+from invset.commands.pictures import judged, real_inputs
 from invset.commands.run_surroundings import surroundings
 from invset.config import build
 from invset.config.foreign import foreign, go_on
@@ -36,7 +36,7 @@ from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
 from invset.samplers.base import Status
 from invset.streams import tell
-from invset.studies.study import codes_at_once, loaded, saved, study_of
+from invset.studies.study import check_real, codes_at_once, loaded, saved, study_of
 
 #: Numbers in all pictures from which on writing them takes seconds, so that it is announced.
 _MUCH = 20_000_000
@@ -80,7 +80,9 @@ class Job:
         self.judging.check(self.problem.input_shape)
         if self.reference is not None:
             self.reference = self.judging.beside(self.reference)
-        self.target = self.problem.target(self.region, goal_of(self.study))
+        check_real(self.study, cfg.get("images") is not None, "images=FOLDER")
+        real = real_inputs(self.problem, cfg.get("images"), cfg.get("limit"), cfg.progress)
+        self.target = self.problem.target(self.region, goal_of(self.study), real)
         self.study.check(self.target)
         # a run that is resumed may be older than the option
         self.limits = hydra.utils.instantiate(cfg.get("limits"))

@@ -49,6 +49,8 @@ class Question:
 class RunOptions(Question):
     """Of ``configs/run.yaml``."""
 
+    images: str | None = None
+    limit: int | None = option(2000, at_least=1)
     animation: bool = True
     report: bool = True
     checkpoint_seconds: float = option(30, at_least=0)

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+#: The plastic number: its powers spread points evenly over a square.
+PLASTIC = 1.324717957244746
+
 #: Reach of a Gaussian, in standard deviations.
 REACH = 4.0
 
@@ -61,6 +64,70 @@ def blurred(x: Tensor, sd: float) -> Tensor:
     wide = functional.pad(x, (reach, reach, reach, reach), mode="replicate")
     rows = functional.conv2d(wide, each, groups=channels)
     return functional.conv2d(rows, each.transpose(2, 3), groups=channels)
+
+
+def smallest(value: Tensor, share: float) -> Tensor:
+    """Which pixels have the smallest values of their picture, with the shape of `value`.
+
+    Args:
+        value: of each pixel, with shape (B, 1, H, W).
+        share: of a picture's pixels, in [0, 1]; between two ranks the limit is interpolated, as
+            NumPy's percentiles are.
+    """
+    limit = torch.quantile(value.flatten(1), share, dim=1)
+    return value < limit.view(-1, 1, 1, 1)
+
+
+def coarse(x: Tensor, scale: float) -> Tensor:
+    """Pictures, with shape (B, channels, H, W), made smaller by a factor of at least 1 and as large
+    as before again: what a step in a small picture does to the large one.
+    """
+    height, width = x.shape[2:]
+    size = (max(1, round(height / scale)), max(1, round(width / scale)))
+    if size == (height, width):
+        return x
+    small = functional.interpolate(x, size, mode="area")
+    return functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)
+
+
+def patches(x: Tensor, size: int, count: int) -> Tensor:
+    """Patches of pictures, spread evenly over pictures and places, with shape (count, channels *
+    size²).
+
+    Args:
+        x: pictures, with shape (N, channels, H, W).
+        size: side of a patch, pixels.
+        count: patches.
+    """
+    number = torch.arange(count, device=x.device)
+    row = number * len(x) // count if count < len(x) else number % len(x)
+    step = torch.arange(size, device=x.device)
+    top, left = (
+        (number.double() * PLASTIC**-power % 1 * (side - size + 1)).long()
+        for power, side in zip((1, 2), x.shape[2:], strict=True)
+    )
+    down = (top[:, None] + step)[:, None, :, None]
+    right = (left[:, None] + step)[:, None, None, :]
+    channel = torch.arange(x.shape[1], device=x.device)[None, :, None, None]
+    return x[row[:, None, None, None], channel, down, right].flatten(1)
+
+
+def patch_distance(x: Tensor, known: Tensor, size: int) -> Tensor:
+    """Σ_p min_q |x_p - q|² over patches of each picture, half a patch apart (after Wei et al. 2015,
+    Understanding intra-class knowledge inside CNN).
+
+    Args:
+        x: pictures, with shape (B, channels, H, W).
+        known: natural patches q, with shape (M, channels * size²).
+        size: side of a patch, pixels.
+
+    Returns:
+        At least 0, with shape (B,).
+    """
+    parts = functional.unfold(x, size, stride=max(1, size // 2)).transpose(1, 2)
+    with torch.no_grad():
+        nearest = known[torch.cdist(parts, known).argmin(2)]
+    return (parts - nearest).square().sum((1, 2))
 
 
 def centre_window(height: int, width: int, share: float, like: Tensor) -> Tensor:

@@ -153,6 +153,8 @@ class Target:
         products: how backward passes take products, as `invset.core.products` names it.
         whole: records steps, if the runtime says so.
         picture: (channels, H, W) where coordinates are the pixels of a picture; None elsewhere.
+        real: coordinates of real inputs, with shape (N, dim), for samplers whose `needs_real` says
+            that they need them; None where none were given.
         meter: counts every pass.
     """
 
@@ -166,6 +168,7 @@ class Target:
     products: str = "float32"
     whole: Whole | None = None
     picture: tuple[int, int, int] | None = None
+    real: Tensor | None = None
     meter: Meter = field(default_factory=Meter, compare=False)
 
     @property

@@ -24,6 +24,7 @@ from invset.problem.intersection import asked_of, check_goal, check_meeting, sev
 from invset.problem.neuron import Neuron, find
 from invset.problem.passes import Passes, lay_out, layout_of, portions_of
 from invset.problem.readout import Readout
+from invset.problem.real_codes import coordinates
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
 from invset.problem.slopes import slopes_fault
@@ -238,12 +239,13 @@ class Problem:
         return Box(low, high, start)
 
     @own_context()
-    def target(self, region: Region, goal: str = "range") -> Target:
+    def target(self, region: Region, goal: str = "range", real: Tensor | None = None) -> Target:
         """What a sampler samples.
 
         Args:
             region: where codes may lie.
             goal: what the sampler aims at: see `invset.core.goal`.
+            real: real inputs in stored form, such as uint8 pictures, for samplers that need some.
 
         Raises:
             InvsetError: a neuron without a range, or one that has a range beside another goal.
@@ -262,6 +264,7 @@ class Problem:
             products=self.runtime.products,
             whole=self._passes.whole(),
             picture=self.generator.picture_of(region),
+            real=coordinates(self.generator, self.encoder_network, self.encoder, region, real),
         )
 
     def _moving(self) -> Moving | None:

@@ -190,6 +190,11 @@ class Sampler(Generic[S]):
         return self.replaces
 
     @property
+    def needs_real(self) -> bool:
+        """Whether it needs real inputs, `Target.real`."""
+        return False
+
+    @property
     def holds_ends(self) -> bool:
         """Whether all samples were inside both ends of the range when they were taken."""
         return self.holds_range

@@ -178,12 +178,12 @@ class Climbing(Sampler[Climbers]):
             name: torch.where(ended.view(-1, *[1] * (value.ndim - 1)), 0, value)
             for name, value in state.memory.items()
         }
-        return Climbers(
+        return replace(
+            state,
             u=torch.where(column, fresh, state.u),
             age=torch.where(column, 0, state.age),
             parent=torch.where(ended, parent, state.parent),
             starts=state.starts + ended.sum(),
-            number=state.number,
             memory=memory,
         )
 

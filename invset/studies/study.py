@@ -15,6 +15,7 @@ import torch
 from invset.core.checks import goal_of
 from invset.core.plain import from_plain, to_plain
 from invset.core.target import Target
+from invset.errors import InvsetError
 from invset.samplers.base import Column, Limits, S, Sampler, Status
 from invset.samplers.drive import Run, columns, drive, state_type
 from invset.samplers.found import Found
@@ -197,3 +198,23 @@ def running(state: T) -> T:
     if current is not None:
         changes["current"] = running(current)
     return replace(state, **changes) if changes else state  # type: ignore[type-var]
+
+
+def check_real(study: Study, given: bool, how: str) -> None:
+    """Raise `InvsetError` where real inputs are missing, or given to a sampler that takes none.
+
+    Args:
+        study: what is run.
+        given: whether there are some.
+        how: what gives them.
+    """
+    sampler = getattr(study, "sampler", study)
+    needed = getattr(sampler, "needs_real", False)
+    if needed and not given:
+        raise InvsetError(
+            f"{type(sampler).__name__} with these options needs real inputs; give them by {how}"
+        )
+    if given and not needed:
+        raise InvsetError(
+            f"{type(sampler).__name__} with these options looks at no real inputs; leave {how} out"
+        )
