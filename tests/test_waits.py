@@ -18,6 +18,7 @@ from invset.core.space import Box, CodePrior, Region
 from invset.core.target import Layer, Target
 from invset.core.values import same
 from invset.samplers.activation_maximization import ActivationMaximization
+from invset.samplers.amortized import Amortized
 from invset.samplers.base import Sampler
 from invset.samplers.dgn_am import DGNAM
 from invset.samplers.drive import columns, drive
@@ -69,6 +70,8 @@ STEPS: dict[str, tuple[Sampler[Any], str]] = {
     "full": (Full(K=4, n=10, inner_steps=3), ""),
     "ppgn": (PPGN(K=4, n=20, reset_every=2, eps3=0.1), ""),
     "gradient": (PlainGradient(K=4, n=20, steps=3), ""),
+    "amortized": (Amortized(K=4, n=20, steps=6), ""),
+    "amortized, for an optimum": (Amortized(K=4, n=20, steps=6, goal="max"), ""),
     "gradient of a probability": (
         PlainGradient(K=4, n=20, steps=3, goal="max", after_softmax=True),
         "",
