@@ -63,6 +63,7 @@ class SampleSet:
         judged: what another network sees in the samples; None where none looked.
         perturbed: activations around the samples; None where none were measured.
         goal: what was aimed at: "range", "max" or "min".
+        inputs: in stored form, n of them; None where they are not at hand.
     """
 
     codes: Tensor
@@ -81,6 +82,7 @@ class SampleSet:
     judged: Judged | None = None
     perturbed: Perturbed | None = None
     goal: str = "range"
+    inputs: Tensor | None = None
 
     @classmethod
     def of(
@@ -129,6 +131,7 @@ class SampleSet:
             judged=judged,
             perturbed=perturbed,
             goal=found.goal,
+            inputs=found.inputs,
         )
 
     def __len__(self) -> int:
@@ -169,4 +172,5 @@ class SampleSet:
             scales=None if self.scales is None else self.scales.rows(here),
             judged=None if self.judged is None else self.judged[here],
             perturbed=None if self.perturbed is None else self.perturbed.rows(here),
+            inputs=None if self.inputs is None else self.inputs[here],
         )
