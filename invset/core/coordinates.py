@@ -29,3 +29,6 @@ class Coordinates:
 
     def pace(self, age: Tensor) -> Tensor:
         return torch.ones_like(age)
+
+    def principal(self, count: int) -> Tensor | None:
+        return None

@@ -106,6 +106,12 @@ class Region(Protocol):
         """
         ...
 
+    def principal(self, count: int) -> Tensor | None:
+        """The directions along which codes spread most, orthonormal rows with shape (count, dim);
+        None where no direction is known to differ from the others.
+        """
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class CodePrior(ByValue, InBall):
@@ -186,6 +192,10 @@ class CodePrior(ByValue, InBall):
     def encode(self, codes: Tensor) -> Tensor:
         return (codes - self.mean.to(codes)) @ self.basis.to(codes) / self.deviation.to(codes)
 
+    def principal(self, count: int) -> Tensor:
+        order = self.deviation.argsort(descending=True, stable=True)[:count]
+        return torch.eye(self.dim, device=order.device)[order]
+
 
 @dataclass(frozen=True, eq=False)
 class Box(ByValue, Coordinates):
@@ -229,6 +239,11 @@ class Box(ByValue, Coordinates):
         return u.clamp(min=low).clamp(
             max=high
         )  # in two calls, as one end may be a number and the other a tensor
+
+    def principal(self, count: int) -> Tensor | None:
+        if len(self.start) <= count:  # so few codes span no such directions
+            return None
+        return principal_components(self.start).directions.T[:count]
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         # without replacement: two equal codes would move together for ever
