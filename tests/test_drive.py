@@ -486,6 +486,7 @@ def test_coordinates_of_the_natural_region_stay_in_it(sampler_name: str) -> None
     if one.space == "codes":
         pytest.skip("it moves in plain codes")
     target = plain_set(lambda c: c @ w, [(0.5, 1.0)], prior)
+    target = with_layer(target, lambda c: torch.cat([c @ w, c[:, :2]], 1))
     result = found(one, target)
     assert len(result.u)
     assert (result.u.norm(dim=1) <= float(prior.radius) * (1 + 1e-5)).all()

@@ -21,7 +21,9 @@ from invset.samplers.activation_maximization import ActivationMaximization
 from invset.samplers.base import Sampler
 from invset.samplers.dgn_am import DGNAM
 from invset.samplers.drive import columns, drive
+from invset.samplers.fooling import Fooling
 from invset.samplers.full import Full
+from invset.samplers.map_elites import MapElites
 from invset.samplers.plain_gradient import PlainGradient
 from invset.samplers.ppgn import PPGN
 from invset.samplers.stream import Stream
@@ -73,6 +75,9 @@ STEPS: dict[str, tuple[Sampler[Any], str]] = {
     ),
     "activation maximization": (ActivationMaximization(K=4, n=20, steps=3), ""),
     "dgn-am": (DGNAM(K=4, n=20, steps=3, keep="best"), ""),
+    "map-elites": (MapElites(K=2, n=5, batch=4, goal="max"), ""),
+    "map-elites of networks": (MapElites(K=2, n=5, batch=4, goal="max", encoding="cppn"), ""),
+    "fooling": (Fooling(K=4, n=20, steps=3), ""),
 }
 
 
@@ -87,7 +92,9 @@ def made(name: str, region: str, device: str) -> Target:
 
     ends = [(0.5, 0.6), (0.0, 0.1)][: w.shape[1]]
     layer = Layer(lambda c: (c[:, :3], c), 1)
-    return Target(evaluate, ActivationRange.of(ends, w), regions(device)[region], True, layer)
+    picture = (1, 2, 4) if region != "prior" else None
+    range_ = ActivationRange.of(ends, w)
+    return Target(evaluate, range_, regions(device)[region], True, layer, picture=picture)
 
 
 def stepped(name: str, target: Target, state: Any, steps: int) -> tuple[Any, list[Any]]:
@@ -107,6 +114,8 @@ def test_steps_do_not_wait(name: str, region: str) -> None:
     sampler, stage = STEPS[name]
     if sampler.space == "codes" and region == "prior":
         pytest.skip("it moves in plain codes")
+    if region == "prior" and "networks" in name:
+        pytest.skip("it is of pixels")
     target = made(name, region, "cpu")
     begun = sampler.init(target, seeded())
     if isinstance(begun, TwoStageState):

@@ -75,7 +75,7 @@ def judge(samples: SampleSet, reference: Reference | None) -> Judge | None:
     seen = samples.judged
     if seen is None:
         return None
-    rank = seen.rank(samples.units)
+    rank = _ranks(samples, seen)
     kind, real = _real(samples, seen, reference)
     return Judge(
         seen.name,
@@ -87,6 +87,14 @@ def judge(samples: SampleSet, reference: Reference | None) -> Judge | None:
         None if real is None else 1000 * kid(seen.features, real.features),
         rank,
     )
+
+
+def _ranks(samples: SampleSet, seen: Judged) -> Tensor | None:
+    """Of the neuron's class, or of the class that each sample is for."""
+    [asked, *others] = samples.units
+    if samples.meant is None or asked is None or others:
+        return seen.rank(samples.units)
+    return seen.rank_of(samples.meant, asked[0])
 
 
 def _real(

@@ -75,6 +75,19 @@ class Judged:
         [(_, index)] = [unit for unit in units if unit is not None]
         return self.ranks[:, index]
 
+    def rank_of(self, meant: Tensor, layer: str) -> Tensor | None:
+        """Ranks of the class that each input is for, with shape (n,); None without classes.
+
+        A rank is 0 where the judge knows no such class.
+
+        Args:
+            meant: number from 0 of a unit of the layer, with shape (n,).
+            layer: their layer.
+        """
+        if layer != self.layer or not self.ranks.shape[1]:
+            return None
+        return self.ranks.gather(1, meant.unsqueeze(1)).squeeze(1)
+
     def count(self, units: Sequence[tuple[str, int] | None]) -> int | None:
         """How many of the judge's classes what was asked means; None unless it is one unit of the
         output.

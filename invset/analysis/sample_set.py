@@ -64,6 +64,11 @@ class SampleSet:
         perturbed: activations around the samples; None where none were measured.
         goal: what was aimed at: "range", "max" or "min".
         inputs: in stored form, n of them; None where they are not at hand.
+        logits: activations of all units of the network's output, with shape (n, units), of samples
+            that were taken for units of it and for no range; else None.
+        meant: number from 0 of the unit of the neuron's layer that each is for, where these differ,
+            with shape (n,); else None.
+        labels: names of the output's units; None where there are none.
     """
 
     codes: Tensor
@@ -83,6 +88,9 @@ class SampleSet:
     perturbed: Perturbed | None = None
     goal: str = "range"
     inputs: Tensor | None = None
+    logits: Tensor | None = None
+    meant: Tensor | None = None
+    labels: Sequence[str] | None = None
 
     @classmethod
     def of(
@@ -132,6 +140,9 @@ class SampleSet:
             perturbed=perturbed,
             goal=found.goal,
             inputs=found.inputs,
+            logits=found.units,
+            meant=found.parent if found.niches else None,
+            labels=problem.network.labels,
         )
 
     def __len__(self) -> int:
@@ -173,4 +184,6 @@ class SampleSet:
             judged=None if self.judged is None else self.judged[here],
             perturbed=None if self.perturbed is None else self.perturbed.rows(here),
             inputs=None if self.inputs is None else self.inputs[here],
+            logits=None if self.logits is None else self.logits[here],
+            meant=None if self.meant is None else self.meant[here],
         )

@@ -56,6 +56,10 @@ class Result(ByValue):
             samples span: they were taken for no range.
         spread: standard deviation of each activation between looks at one stored input beside
             others, mean over the inputs, with shape (p,); None where it is a function of the input.
+        niches: whether samples are each for one unit of the neuron's layer, whose number from 0 is
+            `parent`.
+        units: activations of all units of the network's output, with shape (n, units), of samples
+            that were taken for one of them, and for no range; None of others.
     """
 
     asked: int
@@ -82,6 +86,8 @@ class Result(ByValue):
     held: bool = True
     goal: str = "range"
     spread: Tensor | None = None
+    niches: bool = False
+    units: Tensor | None = None
 
     @property
     def images(self) -> Tensor:
@@ -160,7 +166,20 @@ def finish(
         held=found.held,
         goal=found.goal,
         spread=_spread(problem, stored, batch_size) if problem.stochastic else None,
+        niches=found.niches,
+        units=_units(problem, found, stored, batch_size),
     )
+
+
+def _units(problem: Problem, found: Found, stored: Tensor, batch_size: int) -> Tensor | None:
+    """See `Result.units`."""
+    asked = {neuron.layer for neuron in problem.neurons}
+    ranged = found.goal == "range" and not found.niches
+    if ranged or asked != {problem.network.output} or problem.layer() is None or not len(stored):
+        return None
+    parts = stored.split(problem.portions.at_a_time(batch_size))
+    restored = (problem.medium.restore(part.to(problem.network.device)) for part in parts)
+    return torch.cat([problem.readout.units(x)[0].cpu() for x in restored])
 
 
 def _spread(problem: Problem, stored: Tensor, batch_size: int) -> Tensor | None:

@@ -42,18 +42,28 @@ def write_sheet(
     """
     images = problem.medium.pictures(found.inputs)
     side = problem.medium.cell or _side(found, images)
-    captions = [" ".join(f"{v:.2f}" for v in row) for row in found.activations.tolist()]
+    captions = _captions(problem, found)
     title = f"{problem.network.name}  {_title(problem, found, inside)}"
     if found.cells is not None and len(found.ranges) > 1:
         rows = _grid(found, found.cells, images, captions)
     else:
         rows = _from_low_to_high(found, images, captions, side)
-    sheet = label_grid(rows, title, side, _footer(problem))
+    sheet = label_grid(rows, title, side, _footer(problem, found))
     rundir.write("samples.png", sheet.save)
     if animation and len(found) > 1:
         rundir.write("animation.gif", lambda path: save_gif(path, images, captions))
         if has_encoder():
             rundir.write("animation.mp4", lambda path: save_mp4(path, images, captions))
+
+
+def _captions(problem: Problem, found: Result) -> list[str]:
+    """Activations, or of samples that are for units of the output these and their probabilities."""
+    if not found.niches or found.units is None:
+        return [" ".join(f"{v:.2f}" for v in row) for row in found.activations.tolist()]
+    p = found.units.double().softmax(1).gather(1, found.parent.unsqueeze(1)).squeeze(1)
+    names = problem.network.labels
+    pairs = zip(found.parent.tolist(), p.tolist(), strict=True)
+    return [f"{unit + 1 if names is None else names[unit]} {share:.2%}" for unit, share in pairs]
 
 
 def _side(found: Result, images: Tensor) -> int:
@@ -65,17 +75,21 @@ def _side(found: Result, images: Tensor) -> int:
 def _title(problem: Problem, found: Result, inside: int) -> str:
     if found.cells is not None and len(found.ranges) > 1:
         return f"{problem.names[0]}: the same codes (columns) at rising activation (rows, upwards)"
+    if found.niches:
+        return f"{len(found)} elites, each for a unit of {problem.neurons[0].layer}"
     some = "" if inside == len(found) else f", {inside} of them in range"
     goal = "" if found.goal == "range" else f", goal={found.goal}"
     return f"{problem.question}{goal}: {len(found)} samples{some}, from low to high"
 
 
-def _footer(problem: Problem) -> str:
+def _footer(problem: Problem, found: Result) -> str:
     measured = (
         f"saved {problem.medium.saved}"
         if problem.generator.display is None
         else "8-bit image that the network sees, not on this display of it"
     )
+    if found.niches and found.units is not None:
+        return f"below each {problem.medium.noun}: the unit that it is for, and its probability"
     what = (
         "activation"
         if len(problem.names) == 1
@@ -98,7 +112,9 @@ def _grid(found: Result, cells: Tensor, images: Tensor, captions: list[str]) -> 
 
 
 def _from_low_to_high(found: Result, images: Tensor, captions: list[str], side: int) -> list[Row]:
-    index = spread(found.activations[:, 0].numpy(), MOST)
+    # elites in the order of their units
+    by = found.parent if found.niches else found.activations[:, 0]
+    index = spread(by.numpy(), MOST)
     _, columns = grid_shape(len(index), enlarge(images[0], side).width)
     parts = [index[i : i + columns] for i in range(0, len(index), columns)]
     return [("", images[part], [captions[i] for i in part]) for part in parts]

@@ -185,6 +185,9 @@ class Sampler(Generic[S]):
     holds_range: ClassVar[bool] = True
     #: True: each offer takes the place of an earlier one that had no more samples, until `done`.
     replaces: ClassVar[bool] = False
+    #: True: samples are each for one unit of the neuron's layer, whose number from 0 is
+    #: `Offer.parent`.
+    niches: ClassVar[bool] = False
     #: What a sample may come from, as ``activations.csv`` says it.
     origins: ClassVar[tuple[str, ...]] = ("sample",)
     #: What `Offer.log` holds.
@@ -218,6 +221,10 @@ class Sampler(Generic[S]):
     def done(self, state: S) -> Tensor | bool:
         """Whether nothing more will come: see `turn`."""
         return False
+
+    def asked(self, state: S) -> int:
+        """Samples that there are to be: n, or fewer where there are no more."""
+        return self.n
 
     def accepts(self, target: Target, f: Tensor) -> Tensor:
         """Which activations, with shape (B, p), may be samples, a boolean with shape (B,)."""

@@ -258,7 +258,8 @@ def _read(sampler: Sampler[S], run: Run[S], finite: Tensor) -> Run[S]:
         return replace(run, status=Status.REACHED)
     state = sampler.turn(run.state, ended, sampler.n - found)
     if state is None:
-        return replace(run, status=Status.REACHED if found >= sampler.n else _given_up(found))
+        enough = found >= sampler.asked(run.state)
+        return replace(run, status=Status.REACHED if enough else _given_up(found))
     return replace(run, state=state)
 
 

@@ -35,6 +35,8 @@ class Found:
         seconds: time of sampling.
         held: whether all of them were in range when they were taken.
         goal: what was aimed at: "range", "max" or "min".
+        niches: whether samples are each for one unit of the neuron's layer, whose number from 0 is
+            `parent`.
     """
 
     asked: int
@@ -56,3 +58,4 @@ class Found:
     seconds: float
     held: bool = True
     goal: str = "range"
+    niches: bool = False

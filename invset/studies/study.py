@@ -147,7 +147,7 @@ class Sampling(Generic[S]):
             kept = state.kept.trimmed()
         best = torch.full((target.p,), torch.nan) if state.best_f is None else state.best_f
         return Found(
-            asked=self.n,
+            asked=self.sampler.asked(state.state),
             **kept,
             origins=self.sampler.origins,
             row=torch.zeros(len(kept["u"]), dtype=torch.long),
@@ -161,6 +161,7 @@ class Sampling(Generic[S]):
             seconds=state.seconds,
             held=self.sampler.holds_ends,
             goal=self.goal,
+            niches=self.sampler.niches,
         )
 
 

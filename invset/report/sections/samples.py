@@ -21,7 +21,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
         "cards": shown.cards,
         "rows": _rows(shown) if run.is_grid else None,
         "orders": _orders(shown),
-        "cell": _cell(shown),
+        "cell": cell_width(shown),
         "saved": run.medium.get("saved", "8-bit file") + "s",
         "legend": run.medium.get("legend"),
         "noun": run.medium.get("noun"),
@@ -34,7 +34,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
     }
 
 
-def _cell(shown: Shown) -> int:
+def cell_width(shown: Shown) -> int:
     """Width of a picture on the page, in pixels."""
     width = shown.thumbs.width
     if shown.thumbs.pixelated:
