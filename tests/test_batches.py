@@ -77,3 +77,11 @@ def test_real_images_are_looked_at_in_parts_that_fit(monkeypatch: pytest.MonkeyP
     few = seen(2**17)[network.encoder]
     assert max(sizes) < 30
     torch.testing.assert_close(few, whole)
+
+
+def test_packed_weights_have_no_storage_and_do_not_count() -> None:
+    x = torch.ones(8, 8)
+    packed = torch.ones(8, 8).to_mkldnn()
+    with Peak() as peak, torch.no_grad():
+        packed.to_dense() @ x
+    assert peak.bytes == 2 * 8 * 8 * 4  # what was unpacked, and the product

@@ -71,6 +71,9 @@ class Reference(ByValue):
             units); empty where none were measured.
         whole: layer -> activations in the whole of each image, where `activations` are others.
         judged: what another network, the judge, sees in the images; None where none looked.
+        basis: orthonormal directions of `encodings` in E as columns, with shape (d, k); None in
+            files of earlier versions.
+        inputs: the images in stored form, where they are small; else None.
     """
 
     encodings: Tensor
@@ -80,6 +83,8 @@ class Reference(ByValue):
     judged: Judged | None = None
     views: dict[str, Tensor] = field(default_factory=dict)
     whole: dict[str, Tensor] = field(default_factory=dict)
+    basis: Tensor | None = None
+    inputs: Tensor | None = None
 
     def in_views(self, robust: dict[str, Any]) -> Reference:
         """The same images for robust neurons, whose activations are those in views.
@@ -106,6 +111,7 @@ class Reference(ByValue):
         variance: float,
         about: dict[str, Any],
         views: dict[str, Tensor] | None = None,
+        inputs: Tensor | None = None,
     ) -> Reference:
         """Summarise real images.
 
@@ -115,7 +121,7 @@ class Reference(ByValue):
             keep: layers whose activations are stored image by image; of the others only quantiles
                 are.
             variance: share of the encodings' variance to keep.
-            about, views: see `Reference`.
+            about, views, inputs: see `Reference`.
         """
         if len(encodings) < 2 or not (encodings != encodings[0]).any():
             raise InvsetError(
@@ -125,7 +131,9 @@ class Reference(ByValue):
         basis = principal_components(encodings).holding(variance).directions.float()
         quantiles = {layer: _quantiles(f) for layer, f in activations.items()}
         kept = {layer: activations[layer] for layer in keep}
-        return cls(encodings @ basis, kept, quantiles, about, views=views or {})
+        rotated = encodings @ basis
+        held = cls(rotated, kept, quantiles, about, basis=basis, inputs=inputs)
+        return replace(held, views=views or {})
 
     @classmethod
     def load(cls, path: str | Path) -> Reference:
@@ -146,6 +154,7 @@ class Reference(ByValue):
     @classmethod
     def _unpacked(cls, stored: dict[str, Tensor], held: dict[str, Any]) -> Reference:
         """The inverse of what `save` packs."""
+        inputs = stored.pop("inputs", None)
         tensors = {name: tensor.float() for name, tensor in stored.items()}
         kinds = ("activations", "quantiles", "views", "judge")
         parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in kinds}
@@ -161,6 +170,8 @@ class Reference(ByValue):
             held,
             None if judge is None else Judged.unpacked(parts["judge"], judge),
             parts["views"],
+            basis=tensors.get("basis"),
+            inputs=inputs,
         )
         found._check()
         return found
@@ -170,8 +181,13 @@ class Reference(ByValue):
         images = [self.encodings, *self.activations.values(), *self.views.values()]
         if self.judged is not None:
             images += [self.judged.features, self.judged.ranks]
-        if any(f.ndim != 2 or len(f) != len(self.encodings) for f in images):
+        count = len(self.encodings)
+        if any(f.ndim != 2 or len(f) != count for f in images) or (
+            self.inputs is not None and len(self.inputs) != count
+        ):
             raise ValueError("its parts are not of the same images")
+        if self.basis is not None and self.basis.shape[1:] != self.encodings.shape[1:]:
+            raise ValueError("its basis is of other directions")
         if any(f.ndim != 2 or len(f) != len(LEVELS) for f in self.quantiles.values()):
             raise ValueError(f"its quantiles are not of {len(LEVELS)} levels")
 
@@ -185,11 +201,23 @@ class Reference(ByValue):
             tensors |= {f"{kind}/{layer}": f for layer, f in getattr(self, kind).items()}
         small = {k: v.half() for k, v in tensors.items()}
         small |= {"encodings": (self.encodings / scale).round().to(torch.int8), "scale": scale}
+        if self.basis is not None:
+            small["basis"] = self.basis.half()
+        if self.inputs is not None:
+            small["inputs"] = self.inputs
         about = dict(self.about)
         if self.judged is not None:
             packed, about["judge"] = self.judged.packed()
             small |= {f"judge/{name}": tensor for name, tensor in packed.items()}
         write_tensors(path, small, {"reference": json.dumps(about)})
+
+    def brought(self, e: Tensor) -> Tensor | None:
+        """Encodings, with shape (n, d), in the principal components of `encodings`, with shape
+        (n, k); None where the basis is not known, or is of another E.
+        """
+        if self.basis is None or len(self.basis) != e.shape[1]:
+            return None
+        return e.to(self.basis) @ self.basis
 
     def knows(self, layer: str) -> bool:
         """Whether the activations of `layer` are stored image by image."""

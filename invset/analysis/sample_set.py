@@ -62,6 +62,7 @@ class SampleSet:
         effort: what the whole set took; None for a part of it.
         judged: what another network sees in the samples; None where none looked.
         goal: what was aimed at, as `invset.core.goal` names it.
+        inputs: in stored form, n of them; None where they are not at hand.
         logits: activations of all units of the network's output, with shape (n, units), of samples
             that were taken for units of it and for no range; else None.
         meant: number from 0 of the unit of the neuron's layer that each is for, where these differ,
@@ -89,6 +90,7 @@ class SampleSet:
     meant: Tensor | None = None
     labels: Sequence[str] | None = None
     perturbed: Perturbed | None = None
+    inputs: Tensor | None = None
 
     @classmethod
     def of(
@@ -140,6 +142,7 @@ class SampleSet:
             meant=found.parent if found.niches else None,
             labels=problem.network.labels,
             perturbed=perturbed,
+            inputs=found.inputs,
         )
 
     def __len__(self) -> int:
@@ -182,4 +185,5 @@ class SampleSet:
             logits=None if self.logits is None else self.logits[here],
             meant=None if self.meant is None else self.meant[here],
             perturbed=None if self.perturbed is None else self.perturbed.rows(here),
+            inputs=None if self.inputs is None else self.inputs[here],
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig
-from torch import nn
+from torch import Tensor, nn
 
 from invset.analysis.reference import Reference
 from invset.commands.pictures import judged, look_at, read_inputs
@@ -21,6 +21,9 @@ from invset.files.rundir import folder_of
 from invset.nets.network import Network
 from invset.problem.encode import in_views
 from invset.progress import bar
+
+#: Numbers in an input up to which the inputs are stored, if nothing else is said.
+SMALL = 1024
 
 
 def main(cfg: DictConfig) -> None:
@@ -49,7 +52,8 @@ def main(cfg: DictConfig) -> None:
         about["robust"] = robust.about()
         with bar(f"{network.name} looks at views", network.medium.noun) as progress:
             views = in_views(network, data, keep, robust, progress=progress)
-    reference = Reference.fit(encodings, seen, keep, cfg.variance, about, views)
+    inputs = data if _kept(cfg.inputs, data) else None
+    reference = Reference.fit(encodings, seen, keep, cfg.variance, about, views, inputs)
     reference = replace(reference, judged=judged(judge, data))
     folder.write(out.name, reference.save)
     print(
@@ -58,6 +62,11 @@ def main(cfg: DictConfig) -> None:
     )
     if judge.why:
         print(judge.why)
+
+
+def _kept(asked: bool | None, data: Tensor) -> bool:
+    """Whether the inputs themselves are stored."""
+    return data[0].numel() <= SMALL if asked is None else asked
 
 
 def _has_views(network: Network) -> bool:

@@ -128,6 +128,7 @@ class ReferenceOptions(SpectrumOptions):
     encoder: str | None = None
     layers: Sequence[str] | None = None
     keep: Sequence[str] | None = None
+    inputs: bool | None = None
     variance: float = option(0.98, above=0, at_most=1)
 
 
