@@ -104,7 +104,8 @@ def test_every_job_of_a_figure_composes(name: str) -> None:
     for option in values(jobs, "sampler"):
         job = next(job for job in jobs if f"sampler={option}" in job)
         cfg = config(f"experiment=figures/{name}", *job)
-        assert hydra.utils.instantiate(cfg.sampler).n == (100 if figure == "fig9" else 500)
+        n = {"fig7": 10, "fig8": 10, "fig9": 100}.get(figure, 500)
+        assert hydra.utils.instantiate(cfg.sampler).n == n
         assert cfg.hydra.sweep.dir == f"outputs/figures/{name}"  # where the Makefile looks for it
         assert cfg.network.name == ("mini64" if name == "mini/fig6" else network)
     for question in values(jobs, "neurons") or values(jobs, "range"):
@@ -114,6 +115,42 @@ def test_every_job_of_a_figure_composes(name: str) -> None:
                 next(word for job in jobs for word in job if word.endswith(f"={question}")),
             )
         )
+
+
+#: Experiments of the paper, and ours in their place: the networks of neuron, E and generator.
+PROTOCOL = {
+    "caffenet": ("caffenet", "caffenet", "ppgn_generator"),
+    "places205": ("places205", "caffenet", "ppgn_generator"),
+    "mini": ("mini", "mini", "mini"),
+    "mini64": ("mini64", "mini64", "mini64"),
+}
+PLACES = {"paper/gas_station", "paper/phone_booth"}
+EXPERIMENTS = [
+    *(f"figures/{name}" for name in FIGURES),
+    *(
+        f"paper/{path.stem}"
+        for path in sorted((CONFIGS / "experiment/paper").glob("*.yaml"))
+        if path.stem not in ("base", "both")  # of any network
+    ),
+]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_the_papers_protocol(name: str) -> None:
+    """Section 4: E is CaffeNet's fc6 in all experiments, and G inverts it; section 3.4: the
+    published sampler starts at E of random pictures, in all of code space, and knows z1 alone.
+    """
+    of = "mini64" if name == "figures/mini/fig6" else name.split("/")[1]
+    of = of if name.startswith("figures/") else "places205" if name in PLACES else "caffenet"
+    sampler = [] if name.endswith("/ladder") else ["sampler=paper"]
+    cfg = config(f"experiment={name}", *sampler)
+    e = cfg.network if cfg.encoder_network is None else cfg.encoder_network
+    assert (cfg.network.name, e.name, cfg.generator.name) == PROTOCOL[of]
+    assert cfg.encoder == "fc6"
+    if sampler:
+        assert (cfg.prior, cfg.sampler.constraint, cfg.sampler.units) == ("none", "paper", "raw")
+        assert cfg.eight_bit == compose("run", ["sampler=paper"]).eight_bit
+        assert cfg.generator.get("prior") is None
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -486,7 +523,7 @@ def test_what_is_no_figure(case: str, tmp_path: Path) -> None:
     said = {
         "no section": "is no figure's",
         "a section of other keys": (
-            "takes title, labels, picked and columns, but holds title, labels, rows"
+            "takes title, labels, picked, columns, order, chains, but holds title, labels, rows"
         ),
         "no job ended": "has ended",
     }

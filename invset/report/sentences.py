@@ -22,6 +22,7 @@ _KEPT = (
     "prior",
     "clip",
     "eight_bit",
+    "clamp",
     "stochastic",
     "device",
     "position",
