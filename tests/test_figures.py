@@ -16,18 +16,21 @@ from typing import Any
 import hydra
 import numpy as np
 import pytest
+import torch
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
-from report_folders import write_run
+from report_folders import write_pictures, write_run
 from safetensors.numpy import load_file
 from typed import typed
 
 from invset.commands.figure import main
+from invset.commands.real_row import real_rows
 from invset.config.compose import compose, config_dir
 from invset.config.validate import check_config
 from invset.errors import InvsetError
+from invset.files.images import to_float
 from invset.nets.embedded import mini_network
 from invset.nets.labels import find_neuron, labels
 from invset.report.paper_figure import Composition, label, rows, table
@@ -347,12 +350,44 @@ def test_a_figure_is_sampled_and_drawn(
     with Image.open(folder / "figure.png") as picture:
         assert picture.height > len(jobs) * 96
 
+    if figure == "fig3":
+        real = real_pictures(folder, tmp_path / "photographs", capsys)
+        with Image.open(real) as picture:
+            assert picture.height > (len(jobs) + 1) * 96
+        assert main([str(folder)]) == 0
+
     # once more, without sampling: the same bytes
     names = ("figure.png", "figure.csv", "figure.md")
     first = [(folder / name).read_bytes() for name in names]
     monkeypatch.setattr("invset.samplers.drive.drive", None)
     assert main([str(folder)]) == 0
     assert first == [(folder / name).read_bytes() for name in names]
+
+
+def real_pictures(folder: Path, photographs: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The figure with a row of real pictures, whose label says how many are in range."""
+    write_pictures(photographs, 12, 32, np.random.default_rng(0))
+    jobs = [read_job(path) for path in folder.iterdir() if path.name.isdigit()]
+    section = Composition.of(jobs, folder)
+    (row,) = real_rows(section, jobs, photographs)
+    stored = mini_network().medium.load(photographs)
+    with torch.no_grad():
+        maps = mini_network().taps(to_float(stored), ["conv5"])["conv5"]
+        f = maps[:, 79, maps.shape[2] // 2, maps.shape[3] // 2]
+    inside = ((f >= 1) & (f <= 2)).sum().item()
+    assert row.label.split("\n") == [
+        "real images",
+        "conv5:80 in [1, 2]",
+        f"{inside} of 12 in range",
+    ]
+    away = torch.maximum(1 - f, f - 2).clamp_min(0)
+    nearest = away.argsort(stable=True)[:10]
+    expected = nearest[f[nearest].argsort(stable=True)]
+    assert row.captions == [f"{f[i]:.1f}" + ("" if away[i] == 0 else "*") for i in expected]
+    assert row.images.equal(stored[expected])
+    capsys.readouterr()
+    assert main([str(folder), f"real={photographs}"]) == 0
+    return folder / "figure.png"
 
 
 SECTION = {"title": "Figure 0", "labels": {"paper": "as published", "stream": "ours"}}
@@ -617,3 +652,17 @@ def test_make_says_which_figures_a_network_has(checkout: Path, words: list[str])
         r" configs/experiment/figures",
         said[0],
     )
+
+
+def test_samples_as_they_were_taken_and_one_of_each_chain(tmp_path: Path) -> None:
+    write_job(tmp_path / "0", "ppgn", n=6)
+    job = read_job(tmp_path / "0")
+    assert job.run is not None
+    f = [sample.after[0] for sample in job.run.samples]
+    parents = [sample.parent for sample in job.run.samples]
+    section = {**SECTION, "picked": 4}
+    assert Composition(**section, order="taken").chosen(job, job.run) == [0, 1, 2, 3]  # type: ignore[arg-type]
+    chains = Composition(**section, chains=["ppgn"]).chosen(job, job.run)  # type: ignore[arg-type]
+    assert {parents[i] for i in chains} == set(parents)
+    assert [f[i] for i in chains] == sorted(f[i] for i in chains)
+    assert Composition(**section, chains=["stream"]).chosen(job, job.run) != chains  # type: ignore[arg-type]

@@ -155,5 +155,7 @@ def lay_out(modules: Iterable[nn.Module], layout: torch.memory_format | None) ->
     """Lay out the weights of convolutions; maps follow. Values stay the same; None leaves all as
     they are.
     """
-    for module in modules if layout is not None else ():
+    if layout is None:
+        return
+    for module in modules:
         module.to(memory_format=layout)  # type: ignore[call-overload]
