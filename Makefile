@@ -88,7 +88,7 @@ $(filter-out $(SWEEPS),$(PAPER)):
 	@echo "NETWORK=$(NETWORK) has no $@, it has $(or $(SWEEPS),none): see configs/experiment/figures"; exit 1
 
 $(FIGURES)/%/figure.png: $(FIGURES)/%/sweep.csv
-	$(BIN)/invset figure $(@D)
+	$(BIN)/invset figure $(@D)$(if $(REAL), real=$(REAL))
 
 $(FIGURES)/%/sweep.csv: configs/experiment/figures/$(NETWORK)/%.yaml | $(STAMP)
 	rm -rf $(@D)

@@ -136,6 +136,7 @@ def test_the_default_run() -> None:
             "z2": None,
         },
         "eight_bit": True,
+        "clamp": True,
         "stochastic": False,
         "seed": 0,
         "device": "auto",
@@ -499,7 +500,8 @@ def test_every_experiment_is_known() -> None:
     }  # those are in test_figures.py
     demos = {f"demo/{name}" for name in ("hidden", "intersection", "ladder")}
     imagenet = {f"imagenet/{name}" for name in ("volcano", "ladder", "hidden", "intersection")}
-    assert others == paper | demos | imagenet
+    on = {f"on/{name}" for name in ("caffenet", "places205", "mini", "mini64")}
+    assert others == paper | demos | imagenet | on
 
 
 @pytest.mark.parametrize("option", PAPER)

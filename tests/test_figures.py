@@ -16,18 +16,21 @@ from typing import Any
 import hydra
 import numpy as np
 import pytest
+import torch
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
-from report_folders import write_run
+from report_folders import write_pictures, write_run
 from safetensors.numpy import load_file
 from typed import typed
 
 from invset.commands.figure import main
+from invset.commands.real_row import real_rows
 from invset.config.compose import compose, config_dir
 from invset.config.validate import check_config
 from invset.errors import InvsetError
+from invset.files.images import to_float
 from invset.nets.embedded import mini_network
 from invset.nets.labels import find_neuron, labels
 from invset.report.paper_figure import Composition, label, rows, table
@@ -104,7 +107,8 @@ def test_every_job_of_a_figure_composes(name: str) -> None:
     for option in values(jobs, "sampler"):
         job = next(job for job in jobs if f"sampler={option}" in job)
         cfg = config(f"experiment=figures/{name}", *job)
-        assert hydra.utils.instantiate(cfg.sampler).n == (100 if figure == "fig9" else 500)
+        n = {"fig7": 10, "fig8": 10, "fig9": 100}.get(figure, 500)
+        assert hydra.utils.instantiate(cfg.sampler).n == n
         assert cfg.hydra.sweep.dir == f"outputs/figures/{name}"  # where the Makefile looks for it
         assert cfg.network.name == ("mini64" if name == "mini/fig6" else network)
     for question in values(jobs, "neurons") or values(jobs, "range"):
@@ -114,6 +118,42 @@ def test_every_job_of_a_figure_composes(name: str) -> None:
                 next(word for job in jobs for word in job if word.endswith(f"={question}")),
             )
         )
+
+
+#: Experiments of the paper, and ours in their place: the networks of neuron, E and generator.
+PROTOCOL = {
+    "caffenet": ("caffenet", "caffenet", "ppgn_generator"),
+    "places205": ("places205", "caffenet", "ppgn_generator"),
+    "mini": ("mini", "mini", "mini"),
+    "mini64": ("mini64", "mini64", "mini64"),
+}
+PLACES = {"paper/gas_station", "paper/phone_booth"}
+EXPERIMENTS = [
+    *(f"figures/{name}" for name in FIGURES),
+    *(
+        f"paper/{path.stem}"
+        for path in sorted((CONFIGS / "experiment/paper").glob("*.yaml"))
+        if path.stem not in ("base", "both")  # of any network
+    ),
+]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_the_papers_protocol(name: str) -> None:
+    """Section 4: E is CaffeNet's fc6 in all experiments, and G inverts it; section 3.4: the
+    published sampler starts at E of random pictures, in all of code space, and knows z1 alone.
+    """
+    of = "mini64" if name == "figures/mini/fig6" else name.split("/")[1]
+    of = of if name.startswith("figures/") else "places205" if name in PLACES else "caffenet"
+    sampler = [] if name.endswith("/ladder") else ["sampler=paper"]
+    cfg = config(f"experiment={name}", *sampler)
+    e = cfg.network if cfg.encoder_network is None else cfg.encoder_network
+    assert (cfg.network.name, e.name, cfg.generator.name) == PROTOCOL[of]
+    assert cfg.encoder == "fc6"
+    if sampler:
+        assert (cfg.prior, cfg.sampler.constraint, cfg.sampler.units) == ("none", "paper", "raw")
+        assert cfg.eight_bit == compose("run", ["sampler=paper"]).eight_bit
+        assert cfg.generator.get("prior") is None
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -310,12 +350,44 @@ def test_a_figure_is_sampled_and_drawn(
     with Image.open(folder / "figure.png") as picture:
         assert picture.height > len(jobs) * 96
 
+    if figure == "fig3":
+        real = real_pictures(folder, tmp_path / "photographs", capsys)
+        with Image.open(real) as picture:
+            assert picture.height > (len(jobs) + 1) * 96
+        assert main([str(folder)]) == 0
+
     # once more, without sampling: the same bytes
     names = ("figure.png", "figure.csv", "figure.md")
     first = [(folder / name).read_bytes() for name in names]
     monkeypatch.setattr("invset.samplers.drive.drive", None)
     assert main([str(folder)]) == 0
     assert first == [(folder / name).read_bytes() for name in names]
+
+
+def real_pictures(folder: Path, photographs: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The figure with a row of real pictures, whose label says how many are in range."""
+    write_pictures(photographs, 12, 32, np.random.default_rng(0))
+    jobs = [read_job(path) for path in folder.iterdir() if path.name.isdigit()]
+    section = Composition.of(jobs, folder)
+    (row,) = real_rows(section, jobs, photographs)
+    stored = mini_network().medium.load(photographs)
+    with torch.no_grad():
+        maps = mini_network().taps(to_float(stored), ["conv5"])["conv5"]
+        f = maps[:, 79, maps.shape[2] // 2, maps.shape[3] // 2]
+    inside = ((f >= 1) & (f <= 2)).sum().item()
+    assert row.label.split("\n") == [
+        "real images",
+        "conv5:80 in [1, 2]",
+        f"{inside} of 12 in range",
+    ]
+    away = torch.maximum(1 - f, f - 2).clamp_min(0)
+    nearest = away.argsort(stable=True)[:10]
+    expected = nearest[f[nearest].argsort(stable=True)]
+    assert row.captions == [f"{f[i]:.1f}" + ("" if away[i] == 0 else "*") for i in expected]
+    assert row.images.equal(stored[expected])
+    capsys.readouterr()
+    assert main([str(folder), f"real={photographs}"]) == 0
+    return folder / "figure.png"
 
 
 SECTION = {"title": "Figure 0", "labels": {"paper": "as published", "stream": "ours"}}
@@ -486,7 +558,7 @@ def test_what_is_no_figure(case: str, tmp_path: Path) -> None:
     said = {
         "no section": "is no figure's",
         "a section of other keys": (
-            "takes title, labels, picked and columns, but holds title, labels, rows"
+            "takes title, labels, picked, columns, order, chains, but holds title, labels, rows"
         ),
         "no job ended": "has ended",
     }
@@ -580,3 +652,17 @@ def test_make_says_which_figures_a_network_has(checkout: Path, words: list[str])
         r" configs/experiment/figures",
         said[0],
     )
+
+
+def test_samples_as_they_were_taken_and_one_of_each_chain(tmp_path: Path) -> None:
+    write_job(tmp_path / "0", "ppgn", n=6)
+    job = read_job(tmp_path / "0")
+    assert job.run is not None
+    f = [sample.after[0] for sample in job.run.samples]
+    parents = [sample.parent for sample in job.run.samples]
+    section = {**SECTION, "picked": 4}
+    assert Composition(**section, order="taken").chosen(job, job.run) == [0, 1, 2, 3]  # type: ignore[arg-type]
+    chains = Composition(**section, chains=["ppgn"]).chosen(job, job.run)  # type: ignore[arg-type]
+    assert {parents[i] for i in chains} == set(parents)
+    assert [f[i] for i in chains] == sorted(f[i] for i in chains)
+    assert Composition(**section, chains=["stream"]).chosen(job, job.run) != chains  # type: ignore[arg-type]

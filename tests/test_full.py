@@ -18,7 +18,7 @@ from invset.core.plain import to_plain
 from invset.core.ranges import ActivationRange
 from invset.core.space import CodePrior
 from invset.core.steps import Adam, Normalized, Plain, StepRule
-from invset.core.target import Target
+from invset.core.target import Inputs, Target
 from invset.errors import InvsetError
 from invset.samplers.base import Status
 from invset.samplers.drive import Run, drive
@@ -418,3 +418,22 @@ def test_interrupted_between_parts_leaves_the_state_before_whole(broken_at: int)
 def test_unknown_choices_are_refused() -> None:
     with pytest.raises(InvsetError, match=r"sampler\.until must be settled or inside, not .other"):
         Full(until="other")
+
+
+def test_distances_between_inputs_are_those_between_codes_where_g_is_the_identity() -> None:
+    """Eq. (5) for all n codes, in parts of K."""
+    w = linear()
+
+    def with_inputs(c: Tensor) -> tuple[Tensor, Tensor]:
+        return c @ w, torch.cat([c, torch.tanh(c)], 1)
+
+    found = {}
+    for objective in ("inputs", "codes"):
+        region = unit_cube()
+        range_ = ActivationRange.of([(0.0, 0.5)], region.sample(1, seeded()))
+        target = Target(
+            lambda c: (c @ w, torch.tanh(c)), range_, region, inputs=Inputs(with_inputs, 8)
+        )
+        sampler = Full(K=3, n=8, inner_steps=3, max_outer=4, objective=objective)
+        found[objective] = run(sampler, target).kept.trimmed()["u"]
+    assert found["inputs"].equal(found["codes"])

@@ -302,3 +302,48 @@ def test_a_neuron_given_twice_needs_ranges_that_meet(
         InvsetError, match=r"neuron 2 of layer conv can't be in \[0, 2\] and in \[5, 6\] at once"
     ):
         twice((0, 2), (5, 6))
+
+
+def test_pixels_may_be_cut_off_when_saved_alone() -> None:
+    """``clamp=false``: the network sees what the generator makes, with a gradient everywhere."""
+    glaring = Generator(nn.Unflatten(1, (3, 8, 8)), 192)
+    network = Network(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), image_size=8)
+    neuron = Neuron("1", 1, range=(-1, 1))
+    code = torch.linspace(-2, 3, 192).unsqueeze(0).requires_grad_()
+    linear = network.module[1]
+    free = Problem(network, glaring, "1", [neuron], eight_bit=False, clamp=False)
+    f = free.evaluate(code)[0]
+    torch.testing.assert_close(f, linear(code)[:, :1])
+    (slope,) = torch.autograd.grad(f.sum(), code)
+    torch.testing.assert_close(slope, linear.weight[:1])
+    cut = Problem(network, glaring, "1", [neuron], eight_bit=False)
+    f = cut.evaluate(code)[0]
+    torch.testing.assert_close(f, linear(code.clamp(0, 1))[:, :1])
+    (slope,) = torch.autograd.grad(f.sum(), code)
+    outside = (code < 0) | (code > 1)
+    torch.testing.assert_close(slope, linear.weight[:1].masked_fill(outside, 0))
+    with pytest.raises(InvsetError, match="eight_bit=false, too"):
+        Problem(network, glaring, "1", [neuron], clamp=False)
+
+
+def test_start_codes_by_another_network_than_the_generator_inverts_are_told() -> None:
+    network, other = (
+        Network(nn.Sequential(nn.Flatten(), nn.Linear(192, 4)), image_size=8, name=name)
+        for name in ("first", "second")
+    )
+    module = nn.Sequential(nn.Linear(4, 192), nn.Unflatten(1, (3, 8, 8)), nn.Sigmoid())
+    generator = Generator(module, 4, name="inverse", inverts="first")
+    neuron = Neuron("1", 1, range=(-1, 1))
+    told = Problem(other, generator, "1", [neuron])
+    told.region("none")
+    told.region("none")
+    assert [note for note in told.notes if "encodings by first" in note] == [
+        "inverse takes encodings by first, but starting codes are encodings by second; the paper"
+        " takes first for both: type +network@encoder_network=first"
+    ]
+    for quiet in (
+        Problem(network, generator, "1", [neuron]),
+        Problem(other, generator, "1", [neuron], network),
+    ):
+        quiet.region("none")
+        assert not any("encodings by" in note for note in quiet.notes)

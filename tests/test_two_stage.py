@@ -15,9 +15,10 @@ from looks import begun, counted, looks, steps
 from torch import Tensor
 
 from invset.core.moments import Moments
+from invset.core.ranges import ActivationRange
 from invset.core.space import Free
 from invset.core.steps import Adam, Plain
-from invset.core.target import Meter, Target
+from invset.core.target import Inputs, Meter, Target
 from invset.errors import InvsetError
 from invset.samplers.base import Status
 from invset.samplers.drive import Run, drive
@@ -164,6 +165,99 @@ def test_sampling_by_hand() -> None:
     np.testing.assert_allclose(one.state.lambda_[:, 0].numpy(), hand.lambda_, rtol=1e-8)
 
 
+def test_whole_iterations_by_hand() -> None:
+    """``tested=iteration``: the seeds end with an outer iteration, after its lambda and mu."""
+    w = np.array([0.6, -0.3, 0.2])
+    sampler = TwoStage(
+        K=4, n=4000, inner_steps=5, step_rule=Plain(0.01), tested="iteration", **PAPER
+    )
+    z1, z2 = 1.0, 1.6
+    target = plain_set(lambda c: (c @ torch.tensor(w)).unsqueeze(1), [(z1, z2)], unit_free(3))
+    first = sampler.init(target, seeded(3))
+    hand = ByHand(first.u.numpy().copy(), w, z1, z2, 0.01)
+    passed = 0  # iterations after whose first step all were inside once, but not at the end
+    outer = 0
+    while not hand.inside.all() or not outer:
+        outer += 1
+        s = hand.s
+        for _ in range(5):
+            hand.step(s, hand.c[:0])
+            passed += hand.inside.all()
+        hand.update()
+    assert passed > 1  # a test at each step would have ended sooner
+    seeds = [one for one, _ in looks(sampler, target, 60, begun(target, first)) if one.kept is None]
+    state = seeds[-1].state
+    assert (state.stage, state.outer) == ("sampling", outer)
+    np.testing.assert_allclose(state.u.numpy(), hand.c, rtol=1e-8)
+    np.testing.assert_allclose(state.lambda_[:, 0].numpy(), hand.lambda_, rtol=1e-8)
+    assert state.mu.item() == pytest.approx(hand.mu)
+
+
+def test_sampling_without_constraint_is_the_objective_alone() -> None:
+    """End of section 3.4: all codes leave the range soon, and stay outside."""
+    w = np.array([0.6, -0.3, 0.2])
+    options = {**PAPER, "inner_steps": 2, "step_rule": Plain(0.01), "walk_constraint": False}
+    sampler = TwoStage(K=4, n=4000, **options)
+    z1, z2 = 1.0, 1.6
+    target = plain_set(lambda c: (c @ torch.tensor(w)).unsqueeze(1), [(z1, z2)], unit_free(3))
+    found = [
+        one for one, _ in looks(sampler, target, 40, begun(target, sampler.init(target, seeded(3))))
+    ]
+    seeds = [one for one in found if one.kept is None][-1]
+    c = seeds.state.u.numpy().copy()
+    earlier = c
+    for _ in range(6):  # one pass that keeps the seeds, then five
+        inside = c[c @ w >= z1]
+        earlier = inside if len(inside) else earlier
+        gradient = np.zeros_like(c)
+        for i, code in enumerate(c):
+            gradient[i] -= 4 * (code - c).sum(0) + 2 * (code - earlier).sum(0)
+        c = c - 0.01 * gradient
+    later = next(one for one in found if one.steps == seeds.steps + 6)
+    np.testing.assert_allclose(later.state.u.numpy(), c, rtol=1e-7)
+
+
+def test_memory_is_carried_into_the_sampling_or_begins_anew() -> None:
+    target = plain_set(lambda c: c[:, :1], [(1.0, 1.6)], unit_free(3))
+    sampler = TwoStage(K=4, n=8, inner_steps=2, step_rule=Adam(0.1), **PAPER)
+    state = sampler.init(target, seeded(3))
+    for _ in range(3):
+        state, _ = sampler.step(target, state, seeded())
+    carried = sampler.turn(state, True, 8)
+    anew = replace(sampler, carried=False).turn(state, True, 8)
+    assert carried is not None
+    assert anew is not None
+    assert carried.memory["age"].tolist() == [[3.0]] * 4
+    assert anew.memory == {}
+
+
+def test_distances_between_inputs_are_those_between_codes_where_g_is_the_identity() -> None:
+    """Eq. (5) is eq. (14) there, and eq. (6) is not, as E is another thing."""
+    w = linear(3)
+    region = unit_free(3)
+    like = region.sample(1, seeded())
+
+    def f_and_e(c: Tensor) -> tuple[Tensor, Tensor]:
+        return c @ w, torch.tanh(c)
+
+    def with_inputs(c: Tensor) -> tuple[Tensor, Tensor]:
+        f, e = f_and_e(c)
+        return f, torch.cat([c, e], 1)
+
+    range_ = ActivationRange.of([(1.0, 1.6)], like)
+    target = Target(f_and_e, range_, region, inputs=Inputs(with_inputs, 3))
+    options = {**PAPER, "inner_steps": 2, "step_rule": Plain(0.01)}
+    found = {}
+    for objective in ("inputs", "codes", "encodings"):
+        sampler = TwoStage(K=4, n=40, **{**options, "objective": objective})
+        found[objective] = run(sampler, target).kept.trimmed()
+    assert found["inputs"]["u"].equal(found["codes"]["u"])
+    assert not found["inputs"]["u"].equal(found["encodings"]["u"])
+    assert found["inputs"]["e"].shape[1] == 3  # E, not inputs and E
+    with pytest.raises(InvsetError, match="codes and no inputs"):
+        run(TwoStage(K=4, n=4, objective="inputs"), plain_set(lambda c: c @ w, [(1, 2)], region))
+
+
 def test_c0_stays_as_it_was_when_no_code_is_inside() -> None:
     sampler, e = TwoStage(), normal(4, 3)
     earlier, nobody = Moments.of(normal(5, 3, seed=1)), torch.zeros(4, dtype=torch.bool)
@@ -191,8 +285,8 @@ def test_relative_diversity_is_a_mean_over_partners() -> None:
     to_old = sum(((a - b) ** 2).sum() for a in e for b in old) / len(old)
     size = 2 * (e**2).sum(1).mean()
     sampler = TwoStage(diversity=0.3)
-    torch.testing.assert_close(sampler._objective(e, None), 0.3 * among / size)
-    both = sampler._objective(e, Moments.of(old))
+    torch.testing.assert_close(sampler.objective_of(e, None), 0.3 * among / size)
+    both = sampler.objective_of(e, Moments.of(old))
     torch.testing.assert_close(both, 0.3 * (among + to_old) / size)
 
 

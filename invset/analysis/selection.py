@@ -24,3 +24,9 @@ def spread(values: Sequence[float] | np.ndarray, count: int) -> list[int]:
 def shown(values: Sequence[float] | np.ndarray, most: int = MOST) -> list[int]:
     """Places of the samples of a page, in order: all, or `most` of them by `spread`."""
     return sorted(spread(values, most)) if len(values) > most else list(range(len(values)))
+
+
+def one_of_each(groups: Sequence[int], values: Sequence[float]) -> list[int]:
+    """Places of the last value of each group, such as a chain, in order of the values."""
+    last = {group: place for place, group in enumerate(groups)}
+    return sorted(last.values(), key=lambda place: values[place])

@@ -8,35 +8,41 @@ from pathlib import Path
 
 from invset.errors import InvsetError
 
+_REAL = "real="
+
 
 def main(words: list[str]) -> int:
     """Write ``figure.png``, ``figure.csv`` and ``figure.md`` into each folder.
 
     Args:
-        words: folders of sweeps ``invset run -m experiment=figures/…``.
+        words: folders of sweeps ``invset run -m experiment=figures/…``, and ``real=PATH``, real
+            inputs of which a row is shown.
 
     Raises:
         InvsetError: no folder, one that holds no such sweep, or a run works in it.
     """
     if not words or any(word.startswith("-") for word in words):
         print(
-            "usage: invset figure outputs/figures/mini/fig1 …    (folders of invset run -m"
-            " experiment=figures/NETWORK/FIGURE)"
+            "usage: invset figure outputs/figures/mini/fig1 … [real=PATH]    (folders of invset run"
+            " -m experiment=figures/NETWORK/FIGURE; real inputs, a folder, zip or tar, to show"
+            " those in range in a first row)"
         )
         return 0 if set(words) & {"-h", "--help"} else 2
     from invset.files.job_list import jobs_of
     from invset.files.owner import at_rest
 
-    for folder in map(Path, words):
+    real = [Path(word[len(_REAL) :]) for word in words if word.startswith(_REAL)]
+    for folder in (Path(word) for word in words if not word.startswith(_REAL)):
         with at_rest(folder):
             for job in jobs_of(folder):
                 with at_rest(job):  # who works there now is told
                     pass
-            _compose(folder)
+            _compose(folder, real)
     return 0
 
 
-def _compose(folder: Path) -> None:
+def _compose(folder: Path, real: list[Path]) -> None:
+    from invset.commands.real_row import real_rows
     from invset.files.reading import reading
     from invset.files.rundir import RunDir
     from invset.report.folder import ANEW
@@ -51,7 +57,9 @@ def _compose(folder: Path) -> None:
         )
     with reading(folder, "a sweep's folder", ANEW):  # what it holds may be anything
         figure = Composition.of(jobs, folder)
-        picture = draw(figure, jobs)
+    found = [row for path in real for row in real_rows(figure, jobs, path)]
+    with reading(folder, "a sweep's folder", ANEW):
+        picture = draw(figure, jobs, found)
         figures = rows(figure, jobs)
         text = "\n".join(table(figure, jobs)) + "\n"
     out = RunDir(folder, listed=True)

@@ -164,4 +164,5 @@ def problem(cfg: DictConfig, ranged: bool = True) -> Problem:
         Runtime.of(cfg.get("runtime")),
         hydra.utils.instantiate(cfg.get("robust")),
         cfg.get("stochastic", False),  # a run that is resumed may be older than the option
+        cfg.get("clamp", True),
     )

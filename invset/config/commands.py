@@ -39,6 +39,7 @@ class Question:
     reference: str | None = "auto"
     prior: str = option("auto", words=PRIORS)
     eight_bit: bool = True
+    clamp: bool = True
     stochastic: bool = False
     seed: int = option(0, at_least=0, below=2**63)
     progress: bool = True

@@ -45,6 +45,20 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """The inputs G(c) themselves, for distances between them (paper, eq. 5).
+
+    Attributes:
+        evaluate: codes, with shape (B, code_dim), to activations, with shape (B, p), and inputs and
+            encodings side by side, with shape (B, values + d), differentiable.
+        values: numbers of one input.
+    """
+
+    evaluate: Evaluate
+    values: int
+
+
+@dataclass(frozen=True)
 class Moving:
     """Robust neurons in views that move: an estimate of f that no code can please for long.
 
@@ -121,6 +135,7 @@ class Seen:
         units: activations of all units of the neuron's layer, with shape (B, units), if asked for.
         moving: whether f is an estimate in moving views.
         passes: passes of the network that each code took.
+        inputs: what the generator made, with shape (B, values), if asked for.
     """
 
     u: Tensor
@@ -129,11 +144,14 @@ class Seen:
     units: Tensor | None = None
     moving: bool = False
     passes: int = 1
+    inputs: Tensor | None = None
 
     def detached(self) -> Seen:
         """The same without a graph."""
         units = None if self.units is None else self.units.detach()
-        return replace(self, u=self.u.detach(), f=self.f.detach(), e=self.e.detach(), units=units)
+        inputs = None if self.inputs is None else self.inputs.detach()
+        plain = (self.u.detach(), self.f.detach(), self.e.detach(), units)
+        return Seen(*plain, self.moving, self.passes, inputs)
 
 
 @dataclass(frozen=True)
@@ -149,6 +167,8 @@ class Target:
             (`invset.core.kept.Kept.confirmed`).
         layer: the layer of the neuron, if there is one neuron and it is a unit.
         moving: the neurons in moving views, if they are robust.
+        inputs: what the generator makes of codes; None: there are codes alone.
+        inputs: what the generator makes of codes.
         passes: passes of the network that one code takes, of which robust neurons need several.
         products: how backward passes take products, as `invset.core.products` names it.
         whole: records steps, if the runtime says so.
@@ -164,6 +184,7 @@ class Target:
     exact: bool = True
     layer: Layer | None = None
     moving: Moving | None = None
+    inputs: Inputs | None = None
     passes: int = 1
     products: str = "float32"
     whole: Whole | None = None
@@ -201,11 +222,13 @@ class Target:
         Args:
             u: coordinates, with shape (B, dim).
             grad: whether gradients will be pulled.
-            also: ("units",) for the activations of all units of the neuron's layer.
+            also: "units": the activations of all units of the neuron's layer, too; "inputs": what
+                the generator makes; one of them.
             moving: look at robust neurons in views drawn anew; others have none.
 
         Raises:
-            InvsetError: "units" of several neurons, or of a direction.
+            InvsetError: "units" of several neurons, or of a direction; "inputs" where there are no
+                inputs but codes.
         """
         u = u.detach().requires_grad_(grad)
         with torch.set_grad_enabled(grad):
@@ -217,6 +240,8 @@ class Target:
         codes = self.space.decode(u)
         if "units" in also:
             return self._look_at_units(u, codes)
+        if "inputs" in also:
+            return self._look_at_inputs(u, codes)
         if moving:
             assert self.moving is not None
             # what was counted so far tells looks apart, and a resumed run has it, too
@@ -235,6 +260,16 @@ class Target:
         unit = self.layer.unit
         # a slice: an index from a list would be copied to the device in each pass
         return Seen(u, units[:, unit : unit + 1], e, units, passes=self.passes)
+
+    def _look_at_inputs(self, u: Tensor, codes: Tensor) -> Seen:
+        if self.inputs is None:
+            raise InvsetError(
+                "this target has codes and no inputs, so there are no distances between inputs;"
+                " type sampler.objective=codes"
+            )
+        f, both = self.inputs.evaluate(codes)
+        values = self.inputs.values
+        return Seen(u, f, both[:, values:], passes=self.passes, inputs=both[:, :values])
 
     def pull(self, seen: Seen, scalar: Tensor, keep: bool = False) -> Tensor:
         """Gradient of a scalar in the coordinates, with shape (B, dim); one backward pass of each.

@@ -60,6 +60,8 @@ class Generator:
             excites a network and shows nothing, so neurons are robust by default there
             (`invset.problem.views`).
         pixel_range: the values that are black and white in its images, (-1, 1) behind a tanh.
+        inverts: name of the network whose encodings its codes are; None: of no network that is
+            known.
         device: where the weights go.
         in_place: work with the module itself, as in `Network`: where `display` is of it, too.
 
@@ -83,6 +85,7 @@ class Generator:
         medium: Medium | None = None,
         learnt: bool = True,
         pixel_range: Sequence[float] = (0.0, 1.0),
+        inverts: str | None = None,
         device: str | torch.device = "cpu",
         in_place: bool = False,
     ) -> None:
@@ -105,6 +108,7 @@ class Generator:
         self.display = display
         self.medium: Medium = medium or Image8Bit()
         self.learnt = learnt
+        self.inverts = inverts
         self.device = torch.device(device)
 
     def unclamped(self, codes: Tensor) -> Tensor:

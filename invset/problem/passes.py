@@ -8,6 +8,7 @@ plain modules, and it alone decides what is a sample.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -150,6 +151,11 @@ def layout_of(runtime: Runtime, device: torch.device, side: int) -> torch.memory
     return torch.channels_last if side >= WIDE else None
 
 
-def lay_out(module: nn.Module, layout: torch.memory_format) -> None:
-    """Lay out the weights of convolutions; maps follow. Values stay the same."""
-    module.to(memory_format=layout)  # type: ignore[call-overload]
+def lay_out(modules: Iterable[nn.Module], layout: torch.memory_format | None) -> None:
+    """Lay out the weights of convolutions; maps follow. Values stay the same; None leaves all as
+    they are.
+    """
+    if layout is None:
+        return
+    for module in modules:
+        module.to(memory_format=layout)  # type: ignore[call-overload]

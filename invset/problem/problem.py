@@ -1,17 +1,17 @@
-"""A question about a network: which inputs of a generator bring these neurons into these ranges?"""
+"""A question: which inputs of a generator bring these neurons into these ranges?"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from invset.core.checks import PRIORS, check_choice
 from invset.core.context import own_context
 from invset.core.ranges import ActivationRange
-from invset.core.space import Box, Free, Region
-from invset.core.target import Evaluate, Layer, Moving, Target
+from invset.core.space import Region
+from invset.core.target import Evaluate, Inputs, Layer, Moving, Target
 from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit
 from invset.nets.generator import Generator
@@ -21,14 +21,16 @@ from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.given import check_parts
 from invset.problem.in_views import InViews, Scales
 from invset.problem.intersection import asked_of, check_goal, check_meeting, several
+from invset.problem.made import Made
 from invset.problem.neuron import Neuron, find
 from invset.problem.passes import Passes, lay_out, layout_of, portions_of
 from invset.problem.readout import Readout
 from invset.problem.real_codes import coordinates
+from invset.problem.regions import region_of
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
 from invset.problem.slopes import slopes_fault
-from invset.problem.start_codes import ANY, Starts, begin
+from invset.problem.start_codes import ANY, Starts, begin, foreign
 
 
 class Problem:
@@ -47,6 +49,7 @@ class Problem:
             says by default.
         stochastic: allow networks and generators that give something else for the same input a
             second time, or beside others; `Result.spread` tells how far apart activations are.
+        clamp: let the network see inputs cut off at their bounds, as they are saved.
 
     Attributes:
         notes: sentences on what first passes showed, which a run tells.
@@ -70,6 +73,7 @@ class Problem:
         runtime: Runtime | None = None,
         robust: Robust | None = None,
         stochastic: bool = False,
+        clamp: bool = True,
     ) -> None:
         check_parts(network, generator, encoder_network, encoder, runtime, robust)
         self.network = network
@@ -82,16 +86,14 @@ class Problem:
         shapes = self._first_shapes()
         self.places = [find(network, neuron, shapes[neuron.layer]) for neuron in self.neurons]
         check_meeting(self.neurons, self.places)
-        self.eight_bit = eight_bit
+        self.made = Made(self.generator, self.medium, eight_bit, clamp)
         self.runtime = runtime or Runtime()
         self.notes += self.runtime.notes(network.device)
         self.portions = portions_of(self.runtime, network.device)
         self._passes = self._passes_of(self._evaluate)
         side = self.encoder_network.side or network.side
         layout = layout_of(self.runtime, network.device, side)
-        if layout is not None:
-            for module in self._modules():
-                lay_out(module, layout)
+        lay_out(self._modules(), layout)
         ends = torch.tensor([n.range for n in self.neurons], device=network.device)
         self.range = ActivationRange(*ends.float().unbind(1))
         pictures = isinstance(self.medium, Image8Bit)
@@ -174,16 +176,17 @@ class Problem:
         return self._passes(codes)
 
     def _evaluate(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        return self.look(self._inputs(codes))
+        return self.look(self.made(codes))
 
-    def _inputs(self, codes: Tensor) -> Tensor:
-        """G(codes), as the network sees them."""
-        # not in bfloat16: its steps are as wide as those of 8 bits
-        x = self.generator(codes)
-        return self.medium.round(x) if self.eight_bit else x
+    def _evaluate_inputs(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Activations of G(codes), and G(codes) and its encodings side by side."""
+        x = self.made(codes)
+        f, e = self.look(x)
+        return f, torch.cat([x.flatten(1), e], 1)
 
     def start_codes(self, count: int, rng: torch.Generator) -> Tensor:
         """Codes to begin at without a prior: see `begin`."""
+        self.notes += foreign(self.generator, self.encoder_network, self.notes)
         return begin(
             self.generator,
             self.encoder_network,
@@ -221,26 +224,12 @@ class Problem:
         """
         if not isinstance(prior, str):
             return prior
-        check_choice("prior", prior, PRIORS)
-        if prior == "auto":
-            # bounds that are given are meant
-            natural = self.generator.prior is not None and clip is None and not plain
-            prior = "natural" if natural else "clip" if clip or self.generator.clip else "none"
-        if prior == "natural":
-            if self.generator.prior is None:
-                raise InvsetError(
-                    f"{self.generator.name} has no natural region: make one with `invset fit prior`"
-                    " and give it as generator.prior=, or type prior=none or prior=clip"
-                )
-            starts.check_unused()
-            return self.generator.prior
-        rng = rng or torch.Generator().manual_seed(0)
-        start = starts.drawn(self.start_codes, self.evaluate, rng)
-        if prior == "none":
-            return Free(start)
-        ends = clip or self.generator.clip or (0.0, 30.0)
-        low, high = (end.to(start) if isinstance(end, Tensor) else end for end in ends)
-        return Box(low, high, start)
+
+        def drawn() -> Tensor:
+            chance = rng or torch.Generator().manual_seed(0)
+            return starts.drawn(self.start_codes, self.evaluate, chance)
+
+        return region_of(self.generator, prior, drawn, clip, plain, starts)
 
     @own_context()
     def target(self, region: Region, goal: str = "range", real: Tensor | None = None) -> Target:
@@ -264,6 +253,7 @@ class Problem:
             self.runtime.exact,
             self.layer(),
             self._moving(),
+            Inputs(self._passes_of(self._evaluate_inputs), math.prod(self.input_shape)),
             self.readout.passes,
             products=self.runtime.products,
             whole=self._passes.whole(),
@@ -279,7 +269,7 @@ class Problem:
 
         def at(number: int) -> Passes:
             def estimate(codes: Tensor) -> tuple[Tensor, Tensor]:
-                return views.estimate(self._inputs(codes), number)
+                return views.estimate(self.made(codes), number)
 
             return Passes(estimate, self.runtime, self.network.device, portions, self._flat)
 
@@ -300,4 +290,4 @@ class Problem:
         """Activations of all units, with shape (B, units), at the neuron's position, and encodings,
         of G(codes).
         """
-        return self.readout.units(self._inputs(codes))
+        return self.readout.units(self.made(codes))

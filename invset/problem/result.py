@@ -118,7 +118,7 @@ def finish(
     scales = []
     # an empty tensor splits into one empty part, which no module has to take
     for batch in codes.split(problem.portions.at_a_time(batch_size)) if len(codes) else ():
-        x = problem.generator(batch)
+        x = problem.made.unrounded(batch)
         f_before = problem.look(x)[0]
         stored = problem.medium.store(x)
         f, e, on_scales = problem.measure(problem.medium.restore(stored))
@@ -138,7 +138,7 @@ def finish(
         found = replace(found, ranges=[spanned(f, found.best_f)])
     inside = _inside(found, f)
     # where the network saw unrounded inputs, what rounding took out of the ranges is not kept
-    stays = inside | ~_inside(found, f_before) if not problem.eight_bit else inside | True
+    stays = inside | ~_inside(found, f_before) if not problem.made.eight_bit else inside | True
     stored = (torch.cat(inputs) if inputs else blank)[stays]
     return Result(
         asked=found.asked,

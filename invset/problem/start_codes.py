@@ -123,3 +123,17 @@ def begin(
             " encoder= its layer"
         )
     return codes
+
+
+def foreign(generator: Generator, network: Network, told: list[str]) -> list[str]:
+    """A sentence where codes are encodings by another network than the one that E is of; none if it
+    was `told`.
+    """
+    if generator.start is not None or generator.inverts in (None, network.name):
+        return []
+    sentence = (
+        f"{generator.name} takes encodings by {generator.inverts}, but starting codes are encodings"
+        f" by {network.name}; the paper takes {generator.inverts} for both: type"
+        f" +network@encoder_network={generator.inverts}"
+    )
+    return [] if sentence in told else [sentence]

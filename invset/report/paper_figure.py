@@ -5,16 +5,17 @@ it is.
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from invset.analysis.record import Figure, value_of
-from invset.analysis.selection import spread
+from invset.analysis.selection import one_of_each, spread
 from invset.errors import InvsetError
 from invset.report.folder import Run
 from invset.report.grid import label_grid
@@ -32,12 +33,18 @@ class Composition:
         picked: samples shown of each job, evenly spaced from low to high activation: the same rule
             for every method.
         columns: samples a row.
+        order: which are picked, in which order: "activation", or "taken", the first in the order in
+            which they were taken, seeds first (paper, Figure 9).
+        chains: options of ``sampler=`` whose samples are shown one a chain, the last (paper, Figure
+            2: 1 sample from each 200 steps).
     """
 
     title: str
     labels: dict[str, str]
     picked: int = 10
     columns: int = 10
+    order: str = "activation"
+    chains: Sequence[str] = ()
 
     @classmethod
     def of(cls, jobs: list[Job], folder: Path) -> Composition:
@@ -61,31 +68,54 @@ class Composition:
             return cls(**section)
         except TypeError as error:
             raise InvsetError(
-                f"`figure:` of {folder} takes title, labels, picked and columns, but holds"
-                f" {', '.join(section)}"
+                f"`figure:` of {folder} takes {', '.join(one.name for one in fields(cls))}, but"
+                f" holds {', '.join(section)}"
             ) from error
 
+    def chosen(self, job: Job, run: Run) -> list[int]:
+        """Places of the samples of a job that are shown, in order."""
+        f = [sample.after[0] for sample in run.samples]
+        if _option(job) in self.chains:
+            return one_of_each([sample.parent for sample in run.samples], f)[: self.picked]
+        if self.order == "taken":
+            return list(range(min(self.picked, len(f))))
+        return spread(f, self.picked)
 
-def draw(figure: Composition, jobs: list[Job]) -> Image.Image:
-    """A row, or several, for each job; a job that failed has its reason there, and no pictures."""
-    rows: list[tuple[str, Tensor, list[str]]] = []
+
+class Row(NamedTuple):
+    """A row of pictures.
+
+    Attributes:
+        label: what stands left of it.
+        images: 8-bit RGB, with shape (M, 3, H, W).
+        captions: what stands below each.
+    """
+
+    label: str
+    images: Tensor
+    captions: list[str]
+
+
+def draw(figure: Composition, jobs: list[Job], real: Sequence[Row] = ()) -> Image.Image:
+    """A row, or several, for each job; a job that failed has its reason there, and no pictures.
+
+    Args:
+        figure: what is shown.
+        jobs: of the sweep.
+        real: rows of real inputs, which come first.
+    """
+    rows = list(real)
     for job in jobs:
         if job.run is None or not job.run.samples:
-            rows.append(
-                (_without_samples(figure, job), torch.zeros(0, 3, 1, 1, dtype=torch.uint8), [])
-            )
+            blank = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+            rows.append(Row(_without_samples(figure, job), blank, []))
             continue
-        index = spread([s.after[0] for s in job.run.samples], figure.picked)
+        index = figure.chosen(job, job.run)
         for start in range(0, len(index), figure.columns):
             samples = [job.run.samples[i] for i in index[start : start + figure.columns]]
             captions = [" ".join(f"{v:.1f}" for v in s.after) for s in samples]
-            rows.append(
-                (
-                    "" if start else label(figure, job, job.run),
-                    torch.from_numpy(job.run.pixels(samples)),
-                    captions,
-                )
-            )
+            told = "" if start else label(figure, job, job.run)
+            rows.append(Row(told, torch.from_numpy(job.run.pixels(samples)), captions))
     about = (
         "below each picture: activation of the saved file; in brackets: real images in the same"
         " range, or (*) the nearest to it"
@@ -155,5 +185,11 @@ def _without_samples(figure: Composition, job: Job) -> str:
 
 def _method(figure: Composition, job: Job) -> str:
     """The label of the job's sampler."""
+    option = _option(job)
+    return "" if option is None else figure.labels.get(option, option)
+
+
+def _option(job: Job) -> str | None:
+    """What was typed behind ``sampler=``."""
     options = [word.removeprefix("sampler=") for word in job.words if word.startswith("sampler=")]
-    return figure.labels.get(options[-1], options[-1]) if options else ""
+    return options[-1] if options else None

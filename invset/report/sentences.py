@@ -23,6 +23,7 @@ _KEPT = (
     "prior",
     "clip",
     "eight_bit",
+    "clamp",
     "stochastic",
     "device",
     "position",

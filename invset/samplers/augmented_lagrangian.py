@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from invset.core.lagrangian import constraints, update_multipliers
+from invset.core.moments import Moments, cross, pairwise
 from invset.core.options import option
 from invset.core.steps import Adam, StepRule
-from invset.core.target import Target
+from invset.core.target import Seen, Target
 from invset.samplers.base import Column, S, Sampler
 
 #: Outer iterations in a row without a change before the codes count as settled: one may be a
@@ -38,8 +39,8 @@ class AugmentedLagrangian(Sampler[S]):
         epsilon0: where the codes aim, as a share of the width below z2; 0.5, the middle (paper).
         units: constraints in "raw" activations (paper) or in widths of the "range".
         slack: "frozen" during the inner steps (paper: coordinate descent) or "fresh" at every step.
-        objective: distances between "encodings", eq. (6) (paper); "codes", eq. (14); "none", eq.
-            (15).
+        objective: distances between "encodings", eq. (6) (paper); "inputs", such as pictures, eq.
+            (5); "codes", eq. (14), or eq. (4) where codes are pixels; "none", eq. (15).
         diversity: weight of the objective; 1 (paper).
         diversity_units: "raw" (paper) or "relative" to the encodings' mean square and the number of
             pairs.
@@ -59,7 +60,7 @@ class AugmentedLagrangian(Sampler[S]):
     epsilon0: float = option(0.5, at_least=0, at_most=1)
     units: str = option("range", words=("range", "raw"))
     slack: str = option("fresh", words=("fresh", "frozen"))
-    objective: str = option("encodings", words=("encodings", "codes", "none"))
+    objective: str = option("encodings", words=("encodings", "inputs", "codes", "none"))
     diversity: float = option(0.2, at_least=0)
     diversity_units: str = option("relative", words=("relative", "raw"))
     same_start: bool = False
@@ -71,6 +72,8 @@ class AugmentedLagrangian(Sampler[S]):
         Column("penalty", "penalty term of eq. (9)"),
         Column("lambda_mean", "multipliers: λ, mean"),
         Column("mu", "multipliers: μ"),
+        Column("code_low", "numbers of the codes: lowest"),
+        Column("code_high", "numbers of the codes: highest"),
     )
 
     @property
@@ -98,14 +101,49 @@ class AugmentedLagrangian(Sampler[S]):
             return target.range.contains(f.detach(), one_sided=True)
         return target.inside(f)
 
-    def compared(self, u: Tensor, e: Tensor) -> Tensor:
-        """What distances are measured between: encodings, eq. (6), or codes, eq. (14)."""
-        return u if self.objective == "codes" else e
+    @property
+    def also(self) -> tuple[str, ...]:
+        """What a look has to give besides activations and encodings."""
+        return ("inputs",) if self.objective == "inputs" else ()
+
+    def compared(self, seen: Seen) -> Tensor:
+        """What distances are measured between, with shape (B, values): encodings, eq. (6), inputs,
+        eq. (5), or codes, eq. (14).
+        """
+        if self.objective == "inputs":
+            assert seen.inputs is not None
+            return seen.inputs
+        return seen.u if self.objective == "codes" else seen.e
+
+    def objective_of(self, compared: Tensor, earlier: Moments | None) -> Tensor:
+        """Eq. (6) of what is compared, or eq. (7) with earlier samples, weighted; a scalar."""
+        if self.objective == "none":
+            return compared.new_zeros(())
+        total = pairwise(compared)
+        if self.diversity_units == "relative":
+            # each sum over its number of partners, so that its weight does not grow with the
+            # samples kept
+            total = total / len(compared)
+            if earlier is not None:
+                total = total + cross(compared, earlier) / earlier.count.clamp_min(1)
+            total = total / (2 * compared.detach().square().sum(1).mean().clamp_min(1e-30))
+        elif earlier is not None:
+            total = total + cross(compared, earlier)
+        return self.diversity * total
 
     def multipliers(self, g: Tensor, lambda_: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
         """Lambda and mu after an outer iteration (section 3.4)."""
         return update_multipliers(lambda_, g, mu), (self.alpha * mu).clamp_max(self.mu_max)
 
-    def log(self, parts: tuple[Tensor, Tensor], lambda_: Tensor, mu: Tensor) -> Tensor:
+    def log(
+        self,
+        target: Target,
+        seen: Seen,
+        parts: tuple[Tensor, Tensor],
+        lambda_: Tensor,
+        mu: Tensor,
+    ) -> Tensor:
         """The numbers of `columns`; `parts` are the objective and the penalty."""
-        return torch.stack([x.detach().to(mu) for x in (*parts, lambda_.mean(), mu)])
+        codes = target.space.decode(seen.u.detach())
+        numbers = (*parts, lambda_.mean(), mu, codes.amin(), codes.amax())
+        return torch.stack([x.detach().to(mu) for x in numbers])

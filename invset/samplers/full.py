@@ -150,7 +150,7 @@ class Full(AugmentedLagrangian[FullState]):
         if state.inner == 0 or self.slack == "fresh":
             s = slack(g, state.lambda_, state.mu)
         parts = (self._value(found.whole), penalty(g, s, state.lambda_, state.mu).sum())
-        log = self.log(parts, state.lambda_, state.mu)
+        log = self.log(target, found.seen, parts, state.lambda_, state.mu)
         numbers = torch.arange(self.n, device=state.u.device)
         state = replace(state, s=s, inner=state.inner + 1)
         state = self._second_pass(target, state, found)
@@ -206,10 +206,10 @@ class Full(AugmentedLagrangian[FullState]):
         last = None
         for first in range(0, self.n, self.K):
             follows = graph and first + self.K >= self.n
-            seen = target.look(u[first : first + self.K], grad=follows)
+            seen = target.look(u[first : first + self.K], grad=follows, also=self.also)
             last = seen if follows else None
             seen = seen.detached()
-            moments = Moments.of(self.compared(seen.u, seen.e))
+            moments = Moments.of(self.compared(seen))
             whole = moments if whole is None else whole.joined(moments)
             parts.append(seen)
         assert whole is not None
@@ -224,7 +224,7 @@ class Full(AugmentedLagrangian[FullState]):
         ahead = found.last
         for first in reversed(range(0, self.n, self.K)):
             rows = slice(first, first + self.K)
-            part = ahead or target.look(state.u[rows], grad=True)
+            part = ahead or target.look(state.u[rows], grad=True, also=self.also)
             ahead = None
             gradient = self._gradient(target, part, state, rows, found.whole)
             before = {name: value[rows] for name, value in state.memory.items()}
@@ -244,7 +244,7 @@ class Full(AugmentedLagrangian[FullState]):
         if self.objective != "none":
             # twice: a pair of codes is counted as (i, j) and as (j, i), and here the others are
             # held fixed
-            terms = terms - 2 * self._weight(whole) * cross(self.compared(part.u, part.e), whole)
+            terms = terms - 2 * self._weight(whole) * cross(self.compared(part), whole)
         return target.pull(part, terms)
 
     def _weight(self, whole: Moments) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from invset.core.gauss_newton import gauss_newton_step
 from invset.core.lagrangian import penalty, slack
-from invset.core.moments import Moments, cross, pairwise
+from invset.core.moments import Moments
 from invset.core.options import option
 from invset.core.steps import Memory
 from invset.core.target import Seen, Target
@@ -89,6 +89,11 @@ class TwoStage(AugmentedLagrangian[TwoStageState]):
             inside and the sum of eq. (6) at rest (section 4.3, "all the way"), or to `max_outer`.
         tolerance: change of that sum in an outer iteration, as a share of it, up to which it is at
             rest.
+        tested: whether all seeds are inside is tested at every gradient "step" or after each outer
+            "iteration", with its lambda and mu (paper).
+        carried: whether the step rule takes into the sampling what it remembers of the seeds.
+        walk_constraint: False: sampling steps without the constraint terms of eq. (11) (paper, end
+            of section 3.4).
         walk: 0 (paper): sampling steps are gradient steps of eq. (11), which hardly move a code.
             Above 0, up to 1: a code that is inside goes on a long random way back to the middle of
             the range (`Walk`), one that is not the shortest way, both by the slopes of f alone; the
@@ -102,6 +107,9 @@ class TwoStage(AugmentedLagrangian[TwoStageState]):
 
     until: str = option("inside", words=("inside", "settled"))
     tolerance: float = option(1e-3, at_least=0)
+    tested: str = option("step", words=("step", "iteration"))
+    carried: bool = True
+    walk_constraint: bool = True
     walk: float = option(0.6, at_least=0, at_most=1)
     longest: float = option(0.7, above=0)
     earlier: str = option("last", words=("last", "all"))
@@ -135,7 +143,7 @@ class TwoStage(AugmentedLagrangian[TwoStageState]):
     def step(
         self, target: Target, state: TwoStageState, rng: torch.Generator
     ) -> tuple[TwoStageState, Offer]:
-        seen = target.look(state.u, grad=True)
+        seen = target.look(state.u, grad=True, also=self.also)
         inside = self.accepts(target, seen.f)
         if state.stage == "seeds":
             return self._seeds_step(target, state, seen, inside)
@@ -147,15 +155,19 @@ class TwoStage(AugmentedLagrangian[TwoStageState]):
         self, target: Target, state: TwoStageState, seen: Seen, inside: Tensor
     ) -> tuple[TwoStageState, Offer]:
         g = self.constraints(target, seen.f.detach())
-        if self.until == "inside":
-            state = replace(state, complete=state.complete | inside.all())
-        if state.inner == 0 and state.outer > 0:
+        begins = state.inner == 0 and state.outer > 0
+        tested = self.until == "inside" and (begins or self.tested == "step")
+        complete = state.complete | inside.all() if tested else state.complete
+        if begins:
+            # of a test at each step, lambda and mu stay those of the iteration in which it held
+            settled = complete if self.tested == "step" else state.complete
             lambda_, mu = self.multipliers(g, state.lambda_, state.mu)
-            state = _unless_complete(state, replace(state, lambda_=lambda_, mu=mu))
+            state = _unless(settled, state, replace(state, lambda_=lambda_, mu=mu))
+        state = replace(state, complete=complete)
         if state.inner == 0 or self.slack == "fresh":
             state = replace(state, s=slack(g, state.lambda_, state.mu))
         after, log = self._descended(target, state, seen, None)
-        after = replace(_unless_complete(state, after), inner=state.inner + 1)
+        after = replace(_unless(complete, state, after), inner=state.inner + 1)
         if after.inner == self.inner_steps:
             after = self._outer(after, seen, inside)
         return after, Offer(seen.detached(), None, _numbers(seen), log, SEED)
@@ -165,7 +177,7 @@ class TwoStage(AugmentedLagrangian[TwoStageState]):
         state = replace(state, inner=0, outer=state.outer + 1)
         if self.until == "inside":
             return state
-        scatter = Moments.of(self.compared(state.u, seen.e).detach()).scatter
+        scatter = Moments.of(self.compared(seen).detach()).scatter
         at_rest = (scatter - state.scatter).abs() <= self.tolerance * scatter
         calm = torch.where(at_rest & inside.all(), state.calm + 1, 0)
         return replace(state, scatter=scatter, calm=calm, complete=calm >= SETTLED)
@@ -182,13 +194,13 @@ class TwoStage(AugmentedLagrangian[TwoStageState]):
     ) -> tuple[TwoStageState, Offer]:
         """The first pass sees the seeds; those inside are kept even if others were given up."""
         first = state.inner == 0
-        earlier = self._earlier(state.earlier, self.compared(seen.u, seen.e).detach(), inside)
+        earlier = self._earlier(state.earlier, self.compared(seen).detach(), inside)
         complete = state.complete | inside.all() if first else state.complete
         state = replace(state, earlier=earlier, complete=complete, inner=state.inner + 1)
         if self.walk:
             after = self._walk(target, state, seen, inside, rng)
             zero = torch.zeros_like(state.mu)
-            log = self.log((zero, zero), state.lambda_, state.mu)
+            log = self.log(target, seen, (zero, zero), state.lambda_, state.mu)
         else:
             s = slack(self.constraints(target, seen.f.detach()), state.lambda_, state.mu)
             after, log = self._descended(target, replace(state, s=s), seen, earlier)
@@ -229,35 +241,21 @@ class TwoStage(AugmentedLagrangian[TwoStageState]):
 
     # a gradient step of either stage
 
-    def _objective(self, compared: Tensor, earlier: Moments | None) -> Tensor:
-        """Eq. (6) of the codes, or eq. (7) with earlier samples, weighted; a scalar."""
-        if self.objective == "none":
-            return compared.new_zeros(())
-        total = pairwise(compared)
-        if self.diversity_units == "relative":
-            # each sum over its number of partners, so that its weight does not grow with the
-            # samples kept
-            total = total / len(compared)
-            if earlier is not None:
-                total = total + cross(compared, earlier) / earlier.count.clamp_min(1)
-            total = total / (2 * compared.detach().square().sum(1).mean().clamp_min(1e-30))
-        elif earlier is not None:
-            total = total + cross(compared, earlier)
-        return self.diversity * total
-
     def _descended(
         self, target: Target, state: TwoStageState, seen: Seen, earlier: Moments | None
     ) -> tuple[TwoStageState, Tensor]:
         """The state after a gradient step of eq. (9), or of eq. (11) with `earlier`; and the
         numbers of `columns`.
         """
-        objective = self._objective(self.compared(seen.u, seen.e), earlier)
+        objective = self.objective_of(self.compared(seen), earlier)
         g = self.constraints(target, seen.f)
         terms = penalty(g, state.s, state.lambda_, state.mu).sum()
+        if earlier is not None and not self.walk_constraint:
+            terms = torch.zeros_like(terms)
         gradient = target.pull(seen, terms - objective)
         step, memory = self.step_rule(gradient, state.memory)
         u = target.space.project(seen.u.detach() - target.space.scale * step)
-        log = self.log((objective, terms), state.lambda_, state.mu)
+        log = self.log(target, seen, (objective, terms), state.lambda_, state.mu)
         return replace(state, u=u, memory=memory), log
 
     # what the driver asks
@@ -270,7 +268,8 @@ class TwoStage(AugmentedLagrangian[TwoStageState]):
 
     def stride(self, state: TwoStageState, wanted: int) -> int:
         if state.stage == "seeds":
-            return min(SEEDS_LOOK, self.inner_steps - state.inner)
+            tested = self.tested == "iteration" and state.inner == 0
+            return 1 if tested else min(SEEDS_LOOK, self.inner_steps - state.inner)
         return super().stride(state, wanted) if state.inner else 1
 
     def turn(self, state: TwoStageState, done: bool, wanted: int) -> TwoStageState | None:
@@ -278,14 +277,15 @@ class TwoStage(AugmentedLagrangian[TwoStageState]):
             return super().turn(state, done, wanted)
         if not done and state.outer < self.max_outer:
             return state
-        return replace(state, stage="sampling", inner=0)
+        memory = state.memory if self.carried else {}
+        return replace(state, stage="sampling", inner=0, memory=memory)
 
 
-def _unless_complete(before: TwoStageState, after: TwoStageState) -> TwoStageState:
-    """`after`; or `before`, once the seeds are complete. A branch would wait for the device."""
+def _unless(complete: Tensor, before: TwoStageState, after: TwoStageState) -> TwoStageState:
+    """`before` where `complete`, else `after`. A branch would wait for the device."""
 
     def pick(old: Tensor, new: Tensor) -> Tensor:
-        return torch.where(before.complete, old, new)
+        return torch.where(complete, old, new)
 
     return replace(
         after,

@@ -189,6 +189,7 @@ def caffe_generator(
         clip=ends,
         picture=picture,
         display=display,
+        inverts="caffenet",
         device=device,
         in_place=True,  # `display` is of this module
     )
