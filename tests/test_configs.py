@@ -287,6 +287,10 @@ def test_the_custom_and_trained_options_instantiate(
     }
 
 
+#: Options of configs/network that have the generator of another one.
+OF_A_TABLE = ("diabetes", "diabetes_trees")
+OF_DIGITS = ("mnist_encoder", "mnist_judge")
+
 #: Options of configs/generator that are called as a network is, beside the embedded ones and custom
 #: -> the name of what they build.
 OF_A_NETWORK = {
@@ -294,8 +298,8 @@ OF_A_NETWORK = {
     "places205": "ppgn_generator",
     "alexnet": "ppgn_generator",
     "torchvision": "spectrum",
-    "diabetes": "diabetes",
-    "diabetes_trees": "diabetes",
+    **dict.fromkeys(OF_A_TABLE, "diabetes"),
+    **dict.fromkeys(OF_DIGITS, "mnist"),
     "efficientnet_lite0": "spectrum",
     "efficientnet_lite1": "spectrum",
 }
@@ -309,6 +313,7 @@ def test_a_network_brings_its_generator(option: str, small: Path) -> None:
     words = {
         "torchvision": ["network.name=squeezenet1_1", "network.weights=null"],
         **{name: ["network.weights=null"] for name in LITE},
+        **{name: [] for name in (*OF_DIGITS, *OF_A_TABLE)},
     }.get(option, [f"generator.weights={small}/g.caffemodel"])
     cfg = config("run", f"network={option}", *words)
     assert hydra.utils.instantiate(cfg.generator, device="cpu").name == OF_A_NETWORK[option]

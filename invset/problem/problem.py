@@ -21,12 +21,12 @@ from invset.problem.dry_run import first_activations, first_inputs
 from invset.problem.given import check_parts
 from invset.problem.in_views import InViews, Scales
 from invset.problem.intersection import asked_of, check_goal, check_meeting, several
-from invset.problem.made import Made
 from invset.problem.neuron import Neuron, find
 from invset.problem.passes import Passes, lay_out, layout_of, portions_of
 from invset.problem.readout import Readout
 from invset.problem.real_codes import coordinates
 from invset.problem.regions import region_of
+from invset.problem.rendered import Rendered
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
 from invset.problem.slopes import slopes_fault
@@ -86,7 +86,7 @@ class Problem:
         shapes = self._first_shapes()
         self.places = [find(network, neuron, shapes[neuron.layer]) for neuron in self.neurons]
         check_meeting(self.neurons, self.places)
-        self.made = Made(self.generator, self.medium, eight_bit, clamp)
+        self.made = Rendered(self.generator, self.medium, eight_bit, clamp)
         self.runtime = runtime or Runtime()
         self.notes += self.runtime.notes(network.device)
         self.portions = portions_of(self.runtime, network.device)

@@ -12,7 +12,7 @@ from invset.nets.generator import Generator
 
 
 @dataclass(frozen=True)
-class Made:
+class Rendered:
     """Inputs of codes.
 
     Attributes:
