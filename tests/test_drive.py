@@ -32,8 +32,11 @@ from invset.studies.study import Sampling, Study, loaded, saved
 
 
 def with_layer(target: Target, units: Callable[[Tensor], Tensor]) -> Target:
-    """The same target with two units beside the neuron, for samplers that compare it with them."""
-    return replace(target, layer=Layer(lambda c: (units(c), c), 0))
+    """The same target with two units beside the neuron, for samplers that compare it with them, and
+    with real inputs.
+    """
+    real = target.space.sample(20, seeded(6))  # for those that begin at real inputs
+    return replace(target, layer=Layer(lambda c: (units(c), c), 0), real=real)
 
 
 def slab() -> Target:
@@ -487,6 +490,7 @@ def test_coordinates_of_the_natural_region_stay_in_it(sampler_name: str) -> None
         pytest.skip("it moves in plain codes")
     target = plain_set(lambda c: c @ w, [(0.5, 1.0)], prior)
     target = with_layer(target, lambda c: torch.cat([c @ w, c[:, :2]], 1))
+    target = replace(target, real=prior.sample(20, seeded(6)))
     result = found(one, target)
     assert len(result.u)
     assert (result.u.norm(dim=1) <= float(prior.radius) * (1 + 1e-5)).all()

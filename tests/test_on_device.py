@@ -75,7 +75,9 @@ def sampled(device: str, name: str, **about: Any) -> Result:
     ranges = [(-0.3, 0.1), (0.1, 0.5)]
     sampler = study(name, K=3, n=4, ranges=ranges, inner_steps=2, n_iters=12)
     region = asked.region("auto", rng, plain=sampler.space == "codes")
-    target = asked.target(region)
+    needs_real = getattr(getattr(sampler, "sampler", None), "needs_real", False)
+    pictures = torch.randint(256, (20, 3, 8, 8), generator=torch.Generator().manual_seed(1))
+    target = asked.target(region, real=pictures.to(torch.uint8) if needs_real else None)
     limits = Limits(code_steps=300 if name == "ladder" else 60)  # it moves more codes than K
     looks = []
 
