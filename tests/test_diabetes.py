@@ -231,6 +231,9 @@ def test_patients_of_a_range_by_one_command(
     page = (tmp_path / "a/report.html").read_text(encoding="utf-8")
     assert "What another network tells" in page
     assert "bmi 18 to 42.2 kg/m²" in page
+    assert "real image" not in page
+    assert "real rows in range" in page or "real rows nearest to the range" in page
+    assert f'["bmi", "{rows[0]["bmi"]} kg/m\\u00b2"]' in page
 
 
 def test_the_smallest_by_one_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ is loaded.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from invset.terminal import plain
+
+#: What figures and sentences call the inputs that samples are read beside.
+_REAL = re.compile(r"\b([Rr])eal image(s?)\b")
+
+_WORD = re.compile(r"[a-z]{1,20}")
 
 #: Where templates are looked for.
 FOLDERS = (Path(__file__).parent / "templates",)
@@ -69,3 +75,15 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def of_medium(text: str, noun: object) -> str:
+    """A text that speaks of real images, for inputs of another medium: real rows, real sounds.
+
+    Args:
+        text: plain or HTML.
+        noun: what the medium calls one input; anything but a lower-case word changes nothing.
+    """
+    if noun == "image" or not isinstance(noun, str) or not _WORD.fullmatch(noun):
+        return text
+    return _REAL.sub(lambda found: f"{found[1]}eal {noun}{found[2]}", text)

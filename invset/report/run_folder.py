@@ -22,6 +22,7 @@ from invset.errors import InvsetError, first_lines
 from invset.files.rundir import RunDir
 from invset.problem.perturbing import Perturbed
 from invset.problem.problem import Problem
+from invset.report.page import of_medium
 from invset.report.sentences import probe_command, sentences
 from invset.report.sheet import write_sheet
 from invset.report.summary import summarize
@@ -110,6 +111,8 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     summary = summarize(problem, run.region, found, run.seed, measured.summary)
     summary["command"] = f"invset run {shlex.join(rundir.overrides())}".strip()
     summary["sentences"] = sentences(problem, found, summary)
+    noun = problem.medium.noun
+    summary["sentences"] = [of_medium(line, noun) for line in summary["sentences"]]
     if run.unjudged:
         summary["sentences"].append(run.unjudged)
     if run.changed:

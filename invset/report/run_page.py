@@ -15,7 +15,7 @@ from typing import Any
 from invset.files.reading import reading
 from invset.files.rundir import RunDir
 from invset.report.folder import ANEW, Run, read_run
-from invset.report.page import interval, render, templates_in
+from invset.report.page import interval, of_medium, render, templates_in
 from invset.report.shown import Shown
 
 #: Sections that come first, in this order; the others follow by the alphabet.
@@ -37,7 +37,7 @@ def write_report(folder: Path) -> Path:
     """
     run = read_run(folder)
     with reading(folder, "a run's folder", ANEW):  # what it holds may be anything
-        page = render("run.html.jinja", **_context(run))
+        page = of_medium(render("run.html.jinja", **_context(run)), run.medium.get("noun"))
     rundir = RunDir(folder, listed=True)
     return rundir.write("report.html", lambda path: path.write_text(page, encoding="utf-8"))
 

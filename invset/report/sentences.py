@@ -143,7 +143,7 @@ def _agrees(agreement: dict[str, Any]) -> str:
     )
     if ours["in_range"] is None:
         return f"{line}, {ours['apart']:.3g} from what was told by the network that was asked."
-    beside = f" (real inputs {agreement['kind']}: {real['in_range']:.0%})" if real else ""
+    beside = f" (real images {agreement['kind']}: {real['in_range']:.0%})" if real else ""
     return f"{line}, and a number in the range of {ours['in_range']:.0%}{beside}."
 
 

@@ -100,9 +100,11 @@ def _facts(run: Run, sample: Sample) -> list[list[str]]:
         for name, before, after in zip(run.names, sample.before, sample.after, strict=True)
     ]
     cells = run.table[sample.number - 1] if run.table else {}
+    columns = run.medium.get("columns", [])
+    units = {one["name"]: one["unit"] for one in columns if one.get("unit")}
     return [
         *facts,
-        *([name, cell] for name, cell in cells.items()),
+        *([name, f"{cell} {units.get(name, '')}".rstrip()] for name, cell in cells.items()),
         ["In range", "yes" if sample.in_range else "no"],
         ["Result at", f"gradient step {sample.step}"],
         ["Origin", f"{sample.origin}, of parent {sample.parent}"],
