@@ -83,7 +83,9 @@ def folded(state: Mapping[str, Tensor], path: str | Path) -> dict[str, Tensor]:
             if not state.keys() >= set(norms):
                 raise InvsetError(f"the weights in {path} do not fit: they lack {norms[0]}")
             gamma, beta, mean, variance = (state[one] for one in norms)
-            factor = gamma / (variance + EPSILON).sqrt()
+            # in float64, whose last digits do not reach float32: those of square roots differ from
+            # CPU to CPU, and weights are known by the sum of their bytes
+            factor = (gamma.double() / (variance.double() + EPSILON).sqrt()).float()
             prefix = "" if here[1] is None else f"block{int(here[1]) + 1}."
             found[f"{prefix}{layer}.weight"] = weight * factor.view(-1, 1, 1, 1)
             found[f"{prefix}{layer}.bias"] = beta - mean * factor
