@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # several processes with one thread each: two threads in one process wait for each other
 PYTEST := -m pytest -n auto --maxprocesses 8 --dist loadfile
-BENCHMARKS := step peak torch_lucent steps full startup runtime
+BENCHMARKS := step peak torch_lucent steps full startup runtime batched
 
 .DEFAULT_GOAL := help
 PAPER := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1

@@ -16,6 +16,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import batched
 import common
 import full
 import gpu
@@ -28,10 +29,14 @@ import torch_lucent
 
 from invset import Generator, Network, Neuron, Problem, mini_generator, mini_network
 from invset.analysis.reference import Reference
+from invset.core.ranges import ActivationRange
+from invset.core.space import Box
+from invset.core.target import Target
 from invset.nets.caffe.caffenet import CaffeNet
 from invset.nets.caffe.upconv_fc6 import UpConvFc6
 from invset.nets.embedded import embedded
 from invset.nets.fast import BlockConv2d, ChannelNorm, Dense
+from invset.problem.neuron import ANY
 
 
 def tiny_pair() -> tuple[Network, Generator]:
@@ -304,3 +309,30 @@ def test_the_table_of_a_gpu_in_small(
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--seconds", "0"])
     gpu.main()
     assert json.loads(out.read_text(encoding="utf-8"))["results"]["left_out"]
+
+
+@pytest.mark.parametrize("name", ["cma_es", "genetic", "random"])
+def test_one_code_at_a_time_is_the_same_run(name: str) -> None:
+    """What `batched` compares: as many evaluations, the same samples, but single passes."""
+    weights = torch.randn(6, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    sizes: list[int] = []
+
+    def evaluate(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(len(codes))
+        return codes @ weights, codes
+
+    start = torch.rand(50, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    endless = ActivationRange(*torch.tensor([ANY], dtype=torch.float64).unbind(1))
+    target = Target(evaluate, endless, Box(0.0, 1.0, start))
+    sampler = batched.sampler_of(name)
+    whole = batched.evaluated(sampler, target, 100)
+    most = max(sizes)
+    sizes.clear()
+    each = batched.evaluated(sampler, batched.apart(target), 100)
+    assert {*sizes} == {1}
+    assert most > 1
+    assert each.meter == whole.meter
+    assert len(sizes) == each.meter.forwards >= 100
+    assert whole.kept is not None
+    assert each.kept is not None
+    torch.testing.assert_close(each.kept.trimmed()["u"], whole.kept.trimmed()["u"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -158,3 +159,20 @@ def test_other_numbers_of_classes_have_no_names(tmp_path: Path) -> None:
     network = efficientnet_lite(weights=tmp_path / "w.pth", image_size=64)
     assert network.labels is None
     assert network.module(pictures(1, 64)).tolist() == [list(range(7))]
+
+
+def test_folding_is_that_of_float64_to_the_last_bit() -> None:
+    """Square roots in float32 differ from CPU to CPU, and a judge is known by its weights' sum."""
+    rng = torch.Generator().manual_seed(0)
+    gamma, beta, mean = (torch.randn(2000, generator=rng) for _ in range(3))
+    variance = torch.rand(2000, generator=rng) + 0.01
+    weight = torch.randn(2000, 1, 1, 1, generator=rng)
+    parts = {"weight": gamma, "bias": beta, "running_mean": mean, "running_var": variance}
+    state = {"_conv_stem.weight": weight, **{f"_bn0.{name}": one for name, one in parts.items()}}
+    found = lite_weights.folded(state, "a test")
+    exact = gamma.numpy().astype(np.float64) / np.sqrt(
+        variance.numpy().astype(np.float64) + lite_weights.EPSILON
+    )
+    factor = torch.from_numpy(exact.astype(np.float32))
+    assert torch.equal(found["stem.conv.weight"].flatten(), weight.flatten() * factor)
+    assert torch.equal(found["stem.conv.bias"], beta - mean * factor)

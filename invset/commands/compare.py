@@ -91,6 +91,9 @@ def _compare(cfg: DictConfig, cells: list[Cell], methods: Methods, out: RunDir) 
 
 
 def _command() -> str:
+    """What was typed; empty where another program calls."""
+    if not HydraConfig.initialized():
+        return ""
     return f"invset compare {shlex.join(HydraConfig.get().overrides.task)}".strip()
 
 
