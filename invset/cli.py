@@ -58,6 +58,11 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         "train_generator",
         "train a generator for a network:  G(E(x)) = x",
     ),
+    "train autoencoder": (
+        "invset.commands.train_autoencoder",
+        "train_autoencoder",
+        "train an encoder and the generator of its codes on images",
+    ),
     "fit prior": (
         "invset.commands.fit_prior",
         "fit_prior",
@@ -92,6 +97,7 @@ _STREAMS = ("stdout", "stderr")
 _GOES_ON = {
     "train network": "; the same command goes on from the checkpoint in out=",
     "train generator": "; the same command goes on from the checkpoint in out=",
+    "train autoencoder": "; the same command goes on from the checkpoint in out=",
     "compare": "; the same command goes on from the runs in out=",
     "fetch": "; the same command goes on from what has come",
 }

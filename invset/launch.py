@@ -32,6 +32,7 @@ _SMALLER = {
     "probe": "smaller codes= and starts=, or device=cpu",
     "train network": "a smaller settings.batch_size= and another out=, or device=cpu",
     "train generator": "a smaller settings.batch_size= and another out=, or device=cpu",
+    "train autoencoder": "a smaller settings.batch_size= and another out=, or device=cpu",
     "fit prior": "a smaller limit=, or device=cpu",
     "fit reference": "a smaller limit=, or device=cpu",
     "fit spectrum": "a smaller limit=",

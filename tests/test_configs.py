@@ -20,7 +20,7 @@ from invset.cli import COMMANDS
 from invset.config import build
 from invset.config.compose import SHORT, compose, config_dir, samplers
 from invset.config.validate import check_config
-from invset.nets.embedded import EMBEDDED, embedded
+from invset.nets.embedded import ALONE, EMBEDDED, embedded
 from invset.problem.neuron import Neuron, find
 
 CONFIGS = config_dir()
@@ -129,6 +129,12 @@ def test_the_default_run() -> None:
         "position": "center",
         "prior": "auto",
         "clip": None,
+        "starts": {
+            "_target_": "invset.problem.start_codes.Starts",
+            "count": 256,
+            "z1": None,
+            "z2": None,
+        },
         "eight_bit": True,
         "stochastic": False,
         "seed": 0,
@@ -245,6 +251,7 @@ def test_the_custom_and_trained_options_instantiate(
     assert hydra.utils.instantiate(trained, device="cpu").code_dim == 1024
     assert {p.stem for p in (CONFIGS / "network").glob("*.yaml")} == {
         *EMBEDDED,
+        *ALONE,
         "custom",
         "table",
         "torchvision",
@@ -303,20 +310,26 @@ def test_efficientnet_lite_instantiates(option: str) -> None:
     assert find(network, Neuron("fc", "volcano")).index == 980
 
 
-@pytest.mark.parametrize(("option", "size", "units"), [("mini", 32, 10), ("mini64", 64, 200)])
-def test_an_embedded_network_brings_its_generator(option: str, size: int, units: int) -> None:
+@pytest.mark.parametrize(
+    ("option", "sides", "units"),
+    [("mini", (3, 32, 32), 10), ("mini64", (3, 64, 64), 200), ("mnist", (1, 28, 28), 10)],
+)
+def test_an_embedded_network_brings_its_generator(
+    option: str, sides: tuple[int, int, int], units: int
+) -> None:
     cfg = config("run", f"network={option}")
     network, generator = (
         hydra.utils.instantiate(part, device="cpu") for part in (cfg.network, cfg.generator)
     )
     assert (network.name, network.image_size, network.shape("fc8"), len(network.labels)) == (
         option,
-        size,
+        sides[1],
         (units,),
         units,
     )
+    assert network.medium.shape == sides
     assert generator.name == option
-    assert generator(torch.zeros(1, *network.shape("fc6"))).shape == (1, 3, size, size)
+    assert generator(torch.zeros(1, *network.shape("fc6"))).shape == (1, *sides)
     assert generator.prior is not None
     assert Reference.load(embedded(option, "reference")).about["network"] == option
 
@@ -385,7 +398,7 @@ def test_published_generators_instantiate(option: str, tmp_path: Path) -> None:
 
 
 def test_settings_of_training_instantiate() -> None:
-    for command in ("train_network", "train_generator"):
+    for command in ("train_network", "train_generator", "train_autoencoder"):
         assert hydra.utils.instantiate(config(command).settings)
 
 

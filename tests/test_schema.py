@@ -42,7 +42,7 @@ def configured() -> list[str]:
     names = {"invset.core.steps.Plain", "invset.core.steps.Normalized"}
     for sampler in samplers():
         names |= targets(OmegaConf.to_container(compose("run", [f"sampler={sampler}"])))
-    for command in ("train_network", "train_generator"):
+    for command in ("train_network", "train_generator", "train_autoencoder"):
         names |= targets(OmegaConf.to_container(compose(command)))
     return sorted(name for name in names if is_dataclass(of(name)))
 

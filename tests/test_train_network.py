@@ -282,10 +282,20 @@ def test_a_first_convolution_with_a_stride():
     assert net.conv1.kernel_size == (7, 7)
     assert net.conv1(torch.zeros(1, 3, 32, 32)).shape == (1, 4, 16, 16)
     assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
-    with pytest.raises(InvsetError, match="multiple of 16, not 24"):
-        MiniNet(size=24, first=(7, 2))
+    with pytest.raises(InvsetError, match="at least 16, not 15"):
+        MiniNet(size=15, first=(7, 2))
     with pytest.raises(InvsetError, match="odd kernel side"):
         MiniNet(first=(4, 1))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("side", range(24, 36))
+def test_grey_pictures_of_any_side(side, stride):
+    small = {"widths": (2, 2, 2, 2, 2), "fc6": 4, "fc7": 4, "n_out": 3}
+    net = MiniNet(**small, size=side, first=(5, stride), mean=[0.1], std=[0.3])
+    x = torch.rand(2, 1, side, side)
+    assert net(x).shape == (2, 3)
+    torch.testing.assert_close(net.normalize(x), (x - 0.1) / 0.3)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +307,7 @@ def test_a_first_convolution_with_a_stride():
         ({"fc6": 1.5}, "fc6 and fc7 must be 2 whole numbers"),
         ({"first": 5}, "must be 2 whole numbers"),
         ({"first": (5, 0)}, "must be 2 whole numbers"),
-        ({"size": 0}, "size must be a multiple of 8, not 0"),
+        ({"size": 0}, "size must be a whole number of at least 8, not 0"),
         ({"dropout": 1}, "dropout must be a number of at least 0 and below 1"),
         ({"dropout": float("nan")}, "dropout must be a number"),
     ],
@@ -366,6 +376,9 @@ def test_names_of_classes(tmp_path):
     )
     assert class_names(str(file), ["n1", "n2"]) == ["goldfish", "great white shark, Carcharodon"]
     assert class_names(None, ["n1", "n2"]) == ["n1", "n2"]
+    assert class_names(OmegaConf.create(["one", "two"]), ["n1", "n2"]) == ["one", "two"]
+    with pytest.raises(InvsetError, match=r"a list of 2 names, .* not \['one'\]"):
+        class_names(OmegaConf.create(["one"]), ["n1", "n2"])
     with pytest.raises(InvsetError, match=r'no line "n4<tab>names", and 1 more'):
         class_names(str(file), ["n1", "n4", "n5"])
     with pytest.raises(InvsetError, match=r"can't read data\.names="):

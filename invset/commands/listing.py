@@ -67,8 +67,9 @@ def main(cfg: DictConfig) -> None:
 
 
 def _training(what: list[str]) -> DictConfig:
-    """The configuration of ``invset train network`` or ``invset train generator``."""
-    check_choice("the word behind `train`", "".join(what), ("network", "generator"))
+    """The configuration of ``invset train network`` and the like."""
+    known = ("network", "generator", "autoencoder")
+    check_choice("the word behind `train`", "".join(what), known)
     return compose(f"train_{what[0]}")
 
 

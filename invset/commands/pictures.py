@@ -16,10 +16,12 @@ from invset.problem.encode import activations
 from invset.progress import bar, quiet
 
 
-def read_pictures(path: str | Path, size: int | None = None, limit: int | None = None) -> ImageSet:
+def read_pictures(
+    path: str | Path, size: int | None = None, limit: int | None = None, channels: int = 3
+) -> ImageSet:
     """`load_images` with a bar."""
     with bar(f"reading {Path(path).name}", "image") as progress:
-        return load_images(path, size, limit, progress)
+        return load_images(path, size, limit, progress, channels)
 
 
 def read_inputs(

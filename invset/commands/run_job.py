@@ -31,6 +31,7 @@ from invset.core.checks import as_words, goal_of
 from invset.files.rundir import RunDir
 from invset.problem.enough_memory import OutOfMemory, enough_memory
 from invset.problem.result import Result, finish
+from invset.problem.start_codes import ANY
 from invset.progress import bar
 from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
@@ -73,7 +74,9 @@ class Job:
         self.study = study_of(hydra.utils.instantiate(cfg.sampler))
         clip = build.bounds(cfg.clip, self.problem.generator.code_dim)
         plain = self.study.space == "codes"
-        self.region = self.problem.region(cfg.prior, self.rng, clip, plain)
+        # a run that is resumed may be older than the option
+        starts = hydra.utils.instantiate(cfg.get("starts")) or ANY
+        self.region = self.problem.region(cfg.prior, self.rng, clip, plain, starts)
         # a file that can't be read is told before, not after, sampling
         self.reference = load_reference(cfg, self.problem)
         self.judging = judging(cfg, self.problem.network, self.problem.encoder_network)

@@ -18,11 +18,13 @@ from invset.config.validate import check_several
 from invset.core.checks import check_widths
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
+from invset.files.image8bit import Image8Bit
 from invset.files.owner import locked
 from invset.files.readers import read_weights
 from invset.files.rundir import RunDir
 from invset.files.sums import short_sum
 from invset.nets.natural import save_prior
+from invset.nets.network import Network
 from invset.nets.upconv import UpConv
 from invset.nets.weights import load_state, save_upconv
 from invset.report.curves import plot_log
@@ -46,7 +48,12 @@ def main(cfg: DictConfig) -> None:
     for layer in [encoder, *(settings.layers if comparator is None else [])]:
         network.resolve(layer)
     code_dim = math.prod(network.shape(encoder))
-    arguments = {"code_dim": code_dim, **OmegaConf.to_container(cfg.model, resolve=True)}  # type: ignore[dict-item]
+    channels = _channels(network)
+    arguments = {
+        "code_dim": code_dim,
+        "channels": channels,
+        **OmegaConf.to_container(cfg.model, resolve=True),  # type: ignore[dict-item]
+    }
     generator = UpConv(**arguments).initialize(torch.Generator().manual_seed(settings.seed))
     begun = None if cfg.init is None else read_weights(cfg.init)
     if begun is not None:
@@ -54,7 +61,7 @@ def main(cfg: DictConfig) -> None:
     torch.manual_seed(
         settings.seed
     )  # torch draws a module's first weights from its global generator alone
-    discriminator = Discriminator(code_dim, list(cfg.discriminator))
+    discriminator = Discriminator(code_dim, list(cfg.discriminator), channels)
     training = GeneratorTraining(network, encoder, generator, discriminator, settings, comparator)
     with locked(out.path, "or type out= and another folder"):
         _train(cfg, training, out, arguments, {"init": None if begun is None else short_sum(begun)})
@@ -67,8 +74,9 @@ def _train(
     arguments: dict[str, Any],
     about: dict[str, Any],
 ) -> None:
-    train = read_pictures(cfg.data.train, cfg.model.size, cfg.data.limit)
-    val = read_pictures(cfg.data.val, cfg.model.size)
+    channels = arguments["channels"]
+    train = read_pictures(cfg.data.train, cfg.model.size, cfg.data.limit, channels)
+    val = read_pictures(cfg.data.val, cfg.model.size, channels=channels)
     weights = out / "generator.safetensors"
     try:
         trained = train_generator(training, train, val, out.path, cfg.accept, about)
@@ -98,6 +106,17 @@ def _train(
     text = OmegaConf.to_yaml(cfg, resolve=True)
     out.write("config.yaml", lambda path: path.write_text(text, encoding="utf-8"))
     print(f"{weights}\n{out / 'prior.safetensors'}")
+
+
+def _channels(network: Network) -> int:
+    """Channels of a network's pictures: 3 for RGB, 1 for grey."""
+    medium = network.medium
+    if not isinstance(medium, Image8Bit) or medium.channels not in (1, 3):
+        raise InvsetError(
+            f"a generator is trained on pictures in RGB or grey, but {network.name} takes other"
+            f" {medium.noun}s; type another network="
+        )
+    return medium.channels
 
 
 def _check_parts(cfg: DictConfig) -> None:

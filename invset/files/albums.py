@@ -1,4 +1,4 @@
-"""Where pictures lie: a folder, a zip or a tar, from which one is read at a time.
+"""Where pictures lie: a folder, a zip, a tar or an IDX file, from which one is read at a time.
 
 Only regular files are read, and none before its size is known. What systems put beside files is
 passed over.
@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+import numpy as np
+
 from invset.errors import InvsetError
+from invset.files.idx import is_idx, read_digits
 from invset.files.reading import reading
 
 #: Of the files that are read.
@@ -57,7 +60,7 @@ class Album:
 
 @contextmanager
 def album(path: Path) -> Iterator[Album]:
-    """Open a folder or archive.
+    """Open a folder, an archive or an IDX file.
 
     Raises:
         InvsetError: it is neither, or damaged.
@@ -71,6 +74,8 @@ def album(path: Path) -> Iterator[Album]:
 def _opened(path: Path, held: ExitStack) -> Album:
     if path.is_dir():
         return _folder(path)
+    if is_idx(path):
+        return _digits(path)
     if path.is_file() and zipfile.is_zipfile(path):
         return _zip(held.enter_context(zipfile.ZipFile(path)))
     if path.is_file():
@@ -116,6 +121,23 @@ def _tar(archive: tarfile.TarFile) -> Album:
 
     regular = {name: members[name].isfile() for name in sorted(members)}
     return _album(regular, lambda name: members[name].size, read)
+
+
+def _digits(path: Path) -> Album:
+    """Pictures of an IDX file, each as a file of a folder that is called as its label."""
+    pictures, labels, numbers = read_digits(path)
+    height, width = pictures.shape[1:]
+    head = b"P5 %d %d 255\n" % (width, height)
+    folders = np.zeros(len(pictures), int) if labels is None else labels
+    places = {
+        f"{folder}/{number:06d}.pgm": place
+        for place, (folder, number) in enumerate(zip(folders.tolist(), numbers, strict=True))
+    }
+    return _album(
+        dict.fromkeys(sorted(places), True),
+        lambda name: len(head) + height * width,
+        lambda name: head + pictures[places[name]].tobytes(),
+    )
 
 
 def _album(

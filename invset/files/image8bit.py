@@ -166,15 +166,11 @@ class Image8Bit:
         self, path: str | Path, limit: int | None = None, progress: Progress = quiet
     ) -> Tensor:
         """Pictures from a folder, zip or tar, resized to `size`, in grey for one channel."""
-        rgb = load_images(path, self.size, limit, progress).images
-        if self.channels == 3:
-            return rgb
-        if self.channels != 1:
+        if self.channels not in (1, 3):
             raise InvsetError(
                 f"pictures in {path} have 3 channels, but the network takes {self.channels}"
             )
-        weights = torch.tensor([19595, 38470, 7471]).view(3, 1, 1)  # as PIL's
-        return ((rgb * weights).sum(1, keepdim=True) + 2**15 >> 16).byte()
+        return load_images(path, self.size, limit, progress, self.channels).images
 
     def pictures(self, stored: Tensor) -> Tensor:
         if self.channels == 3:

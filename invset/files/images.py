@@ -21,6 +21,7 @@ from torch import Tensor
 
 from invset.errors import InvsetError
 from invset.files.albums import SUFFIXES, Album, album
+from invset.files.idx import part_of
 from invset.files.medium import evenly
 from invset.files.picture import MOST_PIXELS, opened, seen
 from invset.files.reading import reading
@@ -32,6 +33,9 @@ _WORKERS = min(8, os.cpu_count() or 1)
 
 #: Pictures of more pixels than this are decoded one at a time.
 _LARGE = 1 << 24
+
+#: What red, green and blue weigh in grey, in parts of 2**16, as PIL has them.
+_GREY = (19595, 38470, 7471)
 _ONE_LARGE = threading.Lock()
 
 
@@ -40,7 +44,7 @@ class ImageSet:
     """Decoded pictures in memory.
 
     Attributes:
-        images: uint8 RGB, with shape (N, 3, size, size).
+        images: uint8, with shape (N, channels, height, width); 3 channels are RGB, 1 is grey.
         labels: class of each picture, 0-based in alphabetical order of the folders, with shape
             (N,).
         classes: folder names in that order.
@@ -92,22 +96,25 @@ def load_images(
     size: int | tuple[int, int] | None = None,
     limit: int | None = None,
     progress: Progress = quiet,
+    channels: int = 3,
 ) -> ImageSet:
-    """Read a folder, zip or tar of pictures into memory.
+    """Read a folder, zip, tar or IDX file of pictures into memory.
 
     Args:
-        path: folder or archive; ``…/<class>/<picture>`` gives the labels.
+        path: folder or archive, where ``…/<class>/<picture>`` gives the labels; or an IDX file, of
+            which ``FILE:1-8000`` is a part (`invset.files.idx`).
         size: side in pixels, or (height, width), that every picture is brought to; None takes them
             as they are (all must agree).
         limit: read at most this many, evenly spread over the alphabetical order; None reads all.
         progress: told how many pictures are read, and how many there are.
+        channels: 3 for RGB, 1 for grey.
 
     Raises:
         InvsetError: no such file, no pictures, a picture that can't be decoded, or pictures of
             different sizes without `size`.
     """
     path = Path(path).expanduser()
-    if not path.exists():
+    if not path.exists() and not part_of(path)[0].exists():
         raise InvsetError(
             f"no folder or archive of pictures at {path}; give the path of one, such as"
             " /path/to/images.zip"
@@ -124,6 +131,7 @@ def load_images(
     classes = sorted(set(folders))
     index = {c: i for i, c in enumerate(classes)}
     images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
+    images = to_grey(images) if channels == 1 else images
     return ImageSet(images, torch.tensor([index[f] for f in folders]), classes, names)
 
 
@@ -175,6 +183,15 @@ def _chunks(names: Sequence[str], size: Callable[[str], int]) -> Iterator[list[s
         held += size(name)
     if chunk:
         yield chunk
+
+
+def to_grey(images: Tensor) -> Tensor:
+    """uint8 RGB, with shape (N, 3, H, W), to grey, with shape (N, 1, H, W)."""
+    weights = torch.tensor(_GREY, dtype=torch.int32).view(3, 1, 1)
+    parts = [
+        ((some * weights).sum(1, keepdim=True) + 2**15 >> 16).byte() for some in images.split(1000)
+    ]
+    return torch.cat(parts)
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -4,7 +4,8 @@
     relu6 | fc7 relu7 | fc8
 
 Input 3x32x32, 76 M multiply-adds, 10 outputs (CIFAR-10); `network=mini64` has input 3x64x64, whose
-conv1 takes every second pixel, and 200 outputs (Tiny ImageNet). Pools are 3x3 with stride 2 and
+conv1 takes every second pixel, and 200 outputs (Tiny ImageNet); `network=mnist` takes grey digits
+of 28x28. Pools are 3x3 with stride 2 and
 round up, as in Caffe. Batch norm takes the place of CaffeNet's local response normalisation while
 training and is folded into the weights when exported (`fold_batch_norm`), so that the network that
 is studied is plain convolutions, ReLUs and matrices.
@@ -30,8 +31,13 @@ LAYER_ALIASES = {"fc6": "relu6", "fc7": "relu7"}
 POOLED = (1, 2, 5)
 
 
+#: Of RGB pixels of CIFAR-10.
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2470, 0.2435, 0.2616)
+
+
 class Normalize(nn.Module):
-    """RGB pixels in [0, 1] to zero mean and unit spread per channel, with shape (N, 3, H, W)."""
+    """Pixels in [0, 1] to zero mean and unit spread per channel, with shape (N, channels, H, W)."""
 
     mean: Tensor
     std: Tensor
@@ -51,21 +57,21 @@ class Normalize(nn.Module):
 
 
 class MiniNet(nn.Sequential):
-    """CaffeNet in small: RGB images in [0, 1], with shape (N, 3, size, size), to logits, with shape
-    (N, n_out).
+    """CaffeNet in small: images in [0, 1], with shape (N, channels, size, size), to logits, with
+    shape (N, n_out).
 
     Args:
         widths: channels of conv1 … conv5.
         fc6: units of fc6, the encoding E(x).
         fc7: units of fc7.
         n_out: classes.
-        size: side of the input in pixels, a multiple of 8 times the stride.
+        size: side of the input in pixels, at least 8 times the stride.
         first: side of conv1's kernel, an odd number, and its stride, in pixels; CaffeNet's are 11
             and 4.
         batch_norm: True while training; False for exported weights, whose batch norm is folded.
         dropout: share of fc6 and fc7 that is left out while training, as in CaffeNet; 0 for
             exported weights.
-        mean, std: per RGB channel, in [0, 1] pixel units.
+        mean, std: per channel, in [0, 1] pixel units: three numbers for RGB, one for grey.
     """
 
     def __init__(
@@ -78,8 +84,8 @@ class MiniNet(nn.Sequential):
         first: Sequence[int] = (5, 1),
         batch_norm: bool = False,
         dropout: float = 0.0,
-        mean: Sequence[float] = (0.4914, 0.4822, 0.4465),
-        std: Sequence[float] = (0.2470, 0.2435, 0.2616),
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
     ) -> None:
         check_widths("first, the side of conv1's kernel and its stride,", first, 2)
         kernel, stride = first
@@ -88,14 +94,14 @@ class MiniNet(nn.Sequential):
                 "first must be an odd kernel side and a stride of at least 1, such as [5, 1], not"
                 f" {list(first)}"
             )
-        if not is_whole(size, 1) or size % (8 * stride):
-            raise InvsetError(f"size must be a multiple of {8 * stride}, not {size}")
+        if not is_whole(size, 8 * stride):
+            raise InvsetError(f"size must be a whole number of at least {8 * stride}, not {size}")
         check_widths("widths", widths, 5)
         check_widths("fc6 and fc7", [fc6, fc7], 2)
         if not is_number(dropout) or not 0 <= dropout < 1:
             raise InvsetError(f"dropout must be a number of at least 0 and below 1, not {dropout}")
         layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(mean, std))
-        channels = 3
+        channels = len(mean)
         for i, width in enumerate(widths, start=1):
             kernel, step = first if i == 1 else (3, 1)
             layers[f"conv{i}"] = nn.Conv2d(channels, width, kernel, step, padding=kernel // 2)
@@ -106,7 +112,8 @@ class MiniNet(nn.Sequential):
                 layers[f"pool{i}"] = nn.MaxPool2d(3, stride=2, ceil_mode=True)
             channels = width
         layers["flatten"] = nn.Flatten()
-        units = channels * (size // (8 * stride)) ** 2
+        # conv1 rounds up, each pool of an odd side down
+        units = channels * (-(-size // stride) // 8) ** 2
         for i, width in ((6, fc6), (7, fc7)):
             layers[f"fc{i}"] = nn.Linear(units, width)
             if batch_norm:

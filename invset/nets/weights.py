@@ -18,13 +18,17 @@ from torch import Tensor, nn
 from invset.errors import InvsetError, first_lines
 from invset.files.reading import reading
 from invset.files.tensors import read_safetensors, write_tensors
+from invset.nets.downconv import DownConv
 from invset.nets.fast import accelerate, channels_last
 from invset.nets.mini import MiniNet
 from invset.nets.state_names import renamed
 from invset.nets.upconv import UpConv
 from invset.whole import write_whole
 
-Trained = TypeVar("Trained", MiniNet, UpConv)
+Trained = TypeVar("Trained", MiniNet, UpConv, DownConv)
+
+
+_TRAINED_BY = {MiniNet: "network", UpConv: "generator", DownConv: "autoencoder"}
 
 
 def save_mini(path: str | Path, net: MiniNet, arguments: Mapping[str, Any]) -> None:
@@ -48,6 +52,17 @@ def save_upconv(path: str | Path, generator: UpConv, arguments: Mapping[str, Any
         arguments: of UpConv's constructor.
     """
     _save_trained(path, generator, "upconv", arguments)
+
+
+def save_downconv(path: str | Path, encoder: DownConv, arguments: Mapping[str, Any]) -> None:
+    """Write an encoder that `mnist_encoder` reads.
+
+    Args:
+        path: of a safetensors file.
+        encoder: any `DownConv`.
+        arguments: of DownConv's constructor.
+    """
+    _save_trained(path, encoder, "downconv", arguments)
 
 
 def _save_trained(
@@ -77,8 +92,8 @@ def _fits_half(weights: Tensor) -> bool:
 def load_trained(
     kind: type[Trained], key: str, weights: str | Path
 ) -> tuple[Trained, dict[str, Any]]:
-    """Return the module that a file of `save_mini` or `save_upconv` holds, in float32 and
-    channels-last, and its arguments.
+    """Return the module that a file of `save_mini`, `save_upconv` or `save_downconv` holds, in
+    float32 and channels-last, and its arguments.
 
     Args:
         kind: the module's class.
@@ -88,7 +103,7 @@ def load_trained(
     Raises:
         InvsetError: no such file, or not one of these.
     """
-    command = "invset train network" if kind is MiniNet else "invset train generator"
+    command = f"invset train {_TRAINED_BY[kind]}"
     hint = f"make some with: {command}, and give the file as weights="
     tensors, metadata = read_safetensors(weights, "weights", hint)
     with reading(weights, f"what {command} writes", hint):

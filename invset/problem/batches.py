@@ -46,7 +46,9 @@ class Peak(TorchDispatchMode):
 
 
 def _storages(held: object) -> list[torch.UntypedStorage]:
-    return [one.untyped_storage() for one in tree_leaves(held) if isinstance(one, Tensor)]
+    tensors = [one for one in tree_leaves(held) if isinstance(one, Tensor)]
+    # weights that oneDNN packed have no storage to be seen
+    return [one.untyped_storage() for one in tensors if not one.is_mkldnn]
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ from invset.problem.readout import Readout
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
 from invset.problem.slopes import slopes_fault
-from invset.problem.start_codes import begin
+from invset.problem.start_codes import ANY, Starts, begin
 
 
 class Problem:
@@ -200,6 +200,7 @@ class Problem:
         rng: torch.Generator | None = None,
         clip: tuple[float | Tensor, float | Tensor] | None = None,
         plain: bool = False,
+        starts: Starts = ANY,
     ) -> Region:
         """The part of code space that may be used.
 
@@ -212,9 +213,10 @@ class Problem:
                 (code_dim,); None: the generator's own, or PPGN's 0 and 30.
             plain: let "auto" choose plain codes, "clip" or "none", as chains in code space need
                 them.
+            starts: which start codes.
 
         Raises:
-            InvsetError: "natural" for a generator without one.
+            InvsetError: "natural" for a generator without one, or with `starts`.
         """
         if not isinstance(prior, str):
             return prior
@@ -229,8 +231,10 @@ class Problem:
                     f"{self.generator.name} has no natural region: make one with `invset fit prior`"
                     " and give it as generator.prior=, or type prior=none or prior=clip"
                 )
+            starts.check_unused()
             return self.generator.prior
-        start = self.start_codes(256, rng or torch.Generator().manual_seed(0))
+        rng = rng or torch.Generator().manual_seed(0)
+        start = starts.drawn(self.start_codes, self.evaluate, rng)
         if prior == "none":
             return Free(start)
         ends = clip or self.generator.clip or (0.0, 30.0)

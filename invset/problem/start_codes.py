@@ -2,13 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from invset.core.options import check_options, option
 from invset.core.products import products
 from invset.errors import InvsetError
 from invset.nets.generator import Generator
 from invset.nets.network import Network
+
+#: Draws for each code that is wanted, before a filter is given up.
+_DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Codes that samplers begin at with prior=none and prior=clip.
+
+    Attributes:
+        count: how many there are; samplers take theirs out of them.
+        z1: lowest activation of each neuron that a code to begin at has; None: any.
+        z2: the highest; None: any.
+    """
+
+    count: int = option(256, at_least=1)
+    z1: float | None = option(None)
+    z2: float | None = option(None)
+
+    def __post_init__(self) -> None:
+        check_options(self, "starts")
+
+    def check_unused(self) -> None:
+        """Raise `InvsetError` unless all options are as they are by default."""
+        if self != Starts():
+            raise InvsetError(
+                "starts. chooses codes to begin at with prior=none and prior=clip; samplers draw"
+                " those of the natural region themselves: type prior=none, or leave starts. out"
+            )
+
+    @torch.no_grad()
+    def drawn(
+        self,
+        draw: Callable[[int, torch.Generator], Tensor],
+        evaluate: Callable[[Tensor], tuple[Tensor, Tensor]],
+        rng: torch.Generator,
+    ) -> Tensor:
+        """Codes to begin at, with shape (count, code_dim).
+
+        Args:
+            draw: count -> codes.
+            evaluate: codes -> activations, with shape (B, p), and encodings.
+            rng: of the draws.
+
+        Raises:
+            InvsetError: hardly any code has such activations.
+        """
+        if self.z1 is None and self.z2 is None:
+            return draw(self.count, rng)
+        low = -torch.inf if self.z1 is None else self.z1
+        high = torch.inf if self.z2 is None else self.z2
+        kept: list[Tensor] = []
+        found = 0
+        for _ in range(_DRAWS):
+            codes = draw(self.count, rng)
+            activations = evaluate(codes)[0]
+            fits = ((activations >= low) & (activations <= high)).all(1)
+            kept.append(codes[fits.to(codes.device)])
+            found += len(kept[-1])
+            if found >= self.count:
+                return torch.cat(kept)[: self.count]
+        raise InvsetError(
+            f"{found} of {_DRAWS * self.count} codes have activations in [{low:g}, {high:g}], and"
+            f" starts.count={self.count} are wanted; type other starts.z1= and starts.z2="
+        )
+
+
+#: No filter.
+ANY = Starts()
 
 
 @products("float32")

@@ -108,10 +108,10 @@ def color_matrix(contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
 
 def color_jitter(images: Tensor, amount: float, rng: torch.Generator) -> Tensor:
     """Change each picture's contrast and saturation by factors e^±amount, its brightness by ±amount
-    / 2, its hue by ±amount radians.
+    / 2, its hue by ±amount radians; a grey picture has neither saturation nor hue.
 
     Args:
-        images: float in [0, 1], with shape (N, 3, H, W).
+        images: float in [0, 1], with shape (N, 3 or 1, H, W).
         amount: at least 0; 0 is off.
         rng: of every draw; each of the four is uniform (the factors in their logarithm).
     """
@@ -120,7 +120,9 @@ def color_jitter(images: Tensor, amount: float, rng: torch.Generator) -> Tensor:
     contrast, saturation, hue, brightness = amount * (
         2 * torch.rand(4, len(images), generator=rng) - 1
     )
-    matrix = send(color_matrix(contrast.exp(), saturation.exp(), hue), images.device)
+    grey = images.shape[1] == 1
+    colours = color_matrix(contrast.exp(), saturation.exp(), hue)
+    matrix = send(contrast.exp().view(-1, 1, 1) if grey else colours, images.device)
     shift = send(brightness.view(-1, 1, 1, 1) / 2, images.device)
     mixed = matrix @ (images - 0.5).flatten(2)
     return (mixed.view_as(images) + 0.5 + shift).clamp(0, 1)

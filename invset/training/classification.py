@@ -55,6 +55,7 @@ class NetworkSettings:
         weight_decay: of convolutions and matrices; biases and batch norm have none.
         label_smoothing: in [0, 1).
         crop: random shift in pixels, less than the pictures' side.
+        flip: mirror half of the pictures left to right, which digits and letters do not bear.
         zoom: smallest share of a picture's area that a random part of it has; 1 is off.
         cutout: side in pixels of the grey square, less than the pictures'; 0 is off.
         ema: decay a step of the average of the weights that is exported.
@@ -68,6 +69,7 @@ class NetworkSettings:
     weight_decay: float = option(5e-4, at_least=0, below=math.inf)
     label_smoothing: float = option(0.0, at_least=0, below=1)
     crop: int = option(4, at_least=0)
+    flip: bool = True
     zoom: float = option(1.0, above=0, at_most=1)
     cutout: int = option(8, at_least=0)
     ema: float = option(0.998, at_least=0, below=1)
@@ -96,7 +98,7 @@ class NetworkTraining(Resumable):
     """A network, the average of its weights, its optimiser and schedule: what a checkpoint holds.
 
     Args:
-        net: float RGB images in [0, 1], with shape (N, 3, H, W), to logits.
+        net: float images in [0, 1], with shape (N, channels, H, W), to logits.
         settings: see `NetworkSettings`.
         steps: optimiser steps an epoch.
         device: where pictures are augmented and the network is trained; all draws are the CPU's.
@@ -138,14 +140,14 @@ class NetworkTraining(Resumable):
         self.seconds = 0.0
 
     def augmented(self, images: Tensor) -> Tensor:
-        """8-bit pictures, with shape (N, 3, H, W), as the network gets them: floats on its
+        """8-bit pictures, with shape (N, channels, H, W), as the network gets them: floats on its
         device, each with its own draws.
         """
         s = self.settings
         rng = self.rng
         sent = send(images, self.device)  # a byte a pixel, not four
         x = random_zoom(random_crop(to_float(sent), s.crop, rng), s.zoom, rng)
-        return cutout(random_flip(x, rng), s.cutout, rng)
+        return cutout(random_flip(x, rng) if s.flip else x, s.cutout, rng)
 
     def train_epoch(self, train: ImageSet) -> float:
         """One pass over the pictures; return the mean loss in nats."""
@@ -208,7 +210,7 @@ def train_network(
     evaluation mode.
 
     Args:
-        net: float RGB images in [0, 1], with shape (N, 3, H, W), to logits.
+        net: float images in [0, 1], with shape (N, channels, H, W), to logits.
         train: pictures to learn from.
         val: pictures to measure on after every epoch; never learnt from.
         settings: see `NetworkSettings`.

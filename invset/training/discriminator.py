@@ -17,18 +17,20 @@ from invset.core.checks import check_widths
 
 
 class Discriminator(nn.Module):
-    """Images in [0, 1], with shape (N, 3, size, size), to two scores, each with shape (N,).
+    """Images in [0, 1], with shape (N, channels, size, size), to two scores, each with shape (N,).
 
     Args:
         code_dim: units of the encoder layer.
         widths: channels before each halving of the side, from `size` down to 4 pixels.
+        channels: of the images: 3 is RGB, 1 grey.
     """
 
-    def __init__(self, code_dim: int, widths: Sequence[int] = (48, 96, 192)) -> None:
+    def __init__(
+        self, code_dim: int, widths: Sequence[int] = (48, 96, 192), channels: int = 3
+    ) -> None:
         super().__init__()
         check_widths("discriminator", widths)
         layers: list[nn.Module] = []
-        channels = 3
         for width in widths:
             layers += [spectral_norm(nn.Conv2d(channels, width, 3, padding=1)), nn.LeakyReLU(0.1)]
             layers += [

@@ -29,6 +29,7 @@ class GeneratorSettings:
             out.
         zoom: smallest share of a picture's area that a random part of it has; 1 is off. Parts have
             codes that whole pictures have not, so few pictures last longer.
+        flip: mirror half of the pictures left to right, which digits and letters do not bear.
         jitter: how far each picture's colours are changed (`color_jitter`); 0 is off. A network's
             codes of pictures that it was trained on are tidier than those of new ones; in colours
             that it never saw they are new to it.
@@ -49,6 +50,7 @@ class GeneratorSettings:
     layers: Sequence[str] = ("conv2", "conv3", "conv4", "conv5", "fc6")
     decision: float = option(0.0, at_least=0, below=math.inf)
     zoom: float = option(1.0, above=0, at_most=1)
+    flip: bool = True
     jitter: float = option(0.0, at_least=0, below=math.inf)
     adversarial: float = option(0.05, at_least=0, below=math.inf)
     warmup: int = option(200, at_least=0)

@@ -113,15 +113,19 @@ class GeneratorTraining(Resumable):
                 group["lr"] = lr * factor
 
     def augmented(self, images: Tensor) -> Tensor:
-        """8-bit pictures, with shape (B, 3, H, W), as floats on the network's device: a random part
-        of each, half of them mirrored, in other colours.
+        """8-bit pictures, with shape (B, channels, H, W), as floats on the network's device: a
+        random part of each, half of them mirrored, in other colours.
         """
         x = to_float(send(images, self.network.device))  # a byte a pixel is sent, not four
-        parts = random_flip(random_zoom(x, self.settings.zoom, self.rng), self.rng)
-        return color_jitter(parts, self.settings.jitter, self.rng)
+        s = self.settings
+        parts = random_zoom(x, s.zoom, self.rng)
+        flipped = random_flip(parts, self.rng) if s.flip else parts
+        return color_jitter(flipped, s.jitter, self.rng)
 
     def train_step(self, images: Tensor) -> dict[str, Tensor]:
-        """One step of discriminator and generator on 8-bit pictures, with shape (B, 3, H, W)."""
+        """One step of discriminator and generator on 8-bit pictures, with shape (B, channels, H,
+        W).
+        """
         s = self.settings
         size = len(images)
         self._set_rates()
@@ -191,7 +195,7 @@ class GeneratorTraining(Resumable):
         return torch.stack([relative_error(seen[n][: len(x)], real[n]) for n in layers]).mean()
 
     def balance(self, images: Tensor) -> None:
-        """Weigh the comparator's layers anew on 8-bit pictures, with shape (B, 3, H, W)."""
+        """Weigh the comparator's layers anew on 8-bit pictures, with shape (B, channels, H, W)."""
         assert self.comparator is not None
         x = self.augmented(images)
         with self.autocast():

@@ -1,0 +1,285 @@
+"""The report's table of methods that make zeros, remade: docs/results-evolution.md.
+
+    .venv/bin/python benchmarks/evolution.py data=t10k-images-idx3-ubyte.gz [runs=20] [genetic=10]
+
+
+Every method starts from the same codes; only=cma_es,stream takes some of the methods. What one
+found is kept in outputs/evolution/NAME, and not computed again; then the table and the pictures are
+written there. Digits 1 to 8,000 of the file are those that the embedded pair has learnt from, the
+others are held out.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invset.analysis.diversity import Diversity
+from invset.api import InverseSetSampler
+from invset.core.space import Box, Free, Region
+from invset.core.steps import Adam, Plain
+from invset.files.images import load_images, to_float
+from invset.files.tensors import read_tensors, write_tensors
+from invset.nets.embedded import mini_generator, mini_network, mnist_encoder
+from invset.nets.pixels import pixels_generator
+from invset.problem.neuron import ANY, Neuron
+from invset.problem.problem import Problem
+from invset.problem.robust import Robust
+from invset.problem.start_codes import Starts
+from invset.report.grid import label_grid
+from invset.samplers.base import Sampler
+from invset.samplers.cma_es import CMAES
+from invset.samplers.genetic import Genetic
+from invset.samplers.plain_gradient import PlainGradient
+from invset.samplers.stream import Stream
+
+#: Activations that codes to begin at have, so that they are the report's, 2.07 ± 1.66.
+STARTS = Starts(count=1000, z1=0.1, z2=6.2)
+
+#: Perturbations of a code, their standard deviation in each number, and the quantile that counts.
+COUNT, NOISE, LEVEL = 200, 0.1, 0.1
+
+#: Samples whose diversity is measured, as many of every method.
+ALIKE = 20
+
+OUT = Path("outputs/evolution")
+FIGURES = ("objective", "perturbed", "judge", "probability", "nearest")
+TITLES = ("objective", "perturbation metric", "judge sees a zero", "softmax", "nearest real digit")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Attributes:
+        title: as the table has it.
+        sampler: runs -> the sampler.
+        space: "none" (codes anywhere, from the filtered starts), "natural", or "pixels".
+        ends: of the range; `ANY` with goal=max.
+        repeats: runs with seeds of their own, of `genetic=` samples; 1: one run of all `runs=`.
+    """
+
+    title: str
+    sampler: Callable[[int], Sampler[Any]]
+    space: str = "none"
+    ends: tuple[float, float] = ANY
+    many: bool = False
+
+
+def ascent(rule: Any, **more: Any) -> Callable[[int], Sampler[Any]]:
+    """1,000 steps up from each start."""
+    return lambda n: PlainGradient(K=n, n=n, goal="max", steps=1000, step_rule=rule, **more)
+
+
+def evolution(**options: Any) -> Callable[[int], Sampler[Any]]:
+    """CMA-ES as reported."""
+    given = {"population": 15, "sigma": 0.5, "iterations": 1000, **options}
+    return lambda n: CMAES(K=min(n, 10), n=n, goal="max", **given)
+
+
+def population(n: int) -> Sampler[Any]:
+    """The genetic algorithm as reported; its best code."""
+    return Genetic(K=1, n=1, goal="max", starts=900)
+
+
+def stream(n: int) -> Sampler[Any]:
+    """The project's own sampler, with its defaults."""
+    return Stream(K=min(n, 10), n=n)
+
+
+METHODS = {
+    "gradient": Method("gradient ascent, plain steps of 0.01", ascent(Plain(0.01))),
+    "gradient_adam": Method("gradient ascent, Adam 0.05", ascent(Adam(0.05))),
+    "cma_es": Method("CMA-ES, population 15, σ 0.5", evolution()),
+    "cma_es_100": Method("CMA-ES, 100 generations", evolution(iterations=100)),
+    "cma_es_1": Method("CMA-ES, σ 1", evolution(sigma=1.0)),
+    "cma_es_10": Method("CMA-ES, population 10", evolution(population=10)),
+    "genetic": Method("genetic algorithm (100)", population, many=True),
+    "stream": Method("ours: stream, as real zeros", stream, "natural", (9.0, 12.5)),
+    "gradient_natural": Method("gradient ascent, natural region", ascent(Adam(0.05)), "natural"),
+    "cma_es_natural": Method("CMA-ES, natural region", evolution(), "natural"),
+    "softmax": Method("softmax, on codes", ascent(Plain(1.0), after_softmax=True)),
+    "softmax_pixels": Method(
+        "softmax, on pixels", ascent(Plain(1.0), after_softmax=True), "pixels"
+    ),
+    "pixels": Method("gradient ascent on pixels", ascent(Plain(0.01)), "pixels"),
+}
+
+
+class Bench:
+    """Networks, real digits, and the codes that methods begin at.
+
+    Args:
+        data: the IDX file.
+        seed: of the starts.
+    """
+
+    def __init__(self, data: str, seed: int = 0) -> None:
+        self.network = mini_network(name="mnist")
+        self.generator = mini_generator(name="mnist")
+        self.judge = mini_network(name="mnist_judge")
+        self.encoder = mnist_encoder()
+        self.problem = self._asked(self.generator, ANY)
+        self.seen = to_float(load_images(f"{data}:1-8000", channels=1).images)
+        held = load_images(f"{data}:8001-10000", channels=1)
+        self.zeros = to_float(held.images[held.labels == 0])
+        rng = torch.Generator().manual_seed(seed)
+        self.starts = self.problem.region("none", rng, starts=STARTS)
+        assert isinstance(self.starts, Free)
+
+    def _asked(self, generator: Any, ends: tuple[float, float]) -> Problem:
+        neuron = Neuron("fc8", "zero", range=ends)
+        return Problem(self.network, generator, neurons=[neuron], robust=Robust(M=0))
+
+    def run(self, method: Method, runs: int, seed: int) -> dict[str, Tensor]:
+        """What a method finds."""
+        generator = pixels_generator(28, 1) if method.space == "pixels" else self.generator
+        region: Region | str = {"none": self.starts, "natural": "natural"}.get(method.space, "")
+        if method.space == "pixels":
+            region = Box(0.0, 1.0, self.generator(self.starts.start).detach().flatten(1))
+        problem = self._asked(generator, method.ends)
+        found = InverseSetSampler(sampler=method.sampler(runs), prior=region).run(problem, seed)
+        passes = torch.tensor([found.meter.code_steps / max(1, len(found))])
+        return {"codes": found.codes, "inputs": found.inputs, "passes": passes}
+
+    @torch.no_grad()
+    def measured(self, x: Tensor, codes: Tensor | None) -> dict[str, Tensor]:
+        """Figures of each picture, with shape (n,); `codes` are what it was made of.
+
+        Args:
+            x: floats in [0, 1], with shape (n, 1, 28, 28).
+            codes: with shape (n, 128); None: it was made of none.
+        """
+        f = self.network.taps(x, ["fc8"])["fc8"]
+        judged = self.judge.taps(x, ["fc8"])["fc8"]
+        nearest = torch.cdist(x.flatten(1), self.seen.flatten(1)).amin(1) / math.sqrt(784)
+        perturbed = torch.full_like(f[:, 0], math.nan) if codes is None else self.perturbed(codes)
+        return {
+            "objective": f[:, 0],
+            "perturbed": perturbed,
+            "judge": (judged.argmax(1) == 0).float(),
+            "probability": f.softmax(1)[:, 0],
+            "nearest": nearest,
+        }
+
+    def perturbed(self, codes: Tensor, seed: int = 1) -> Tensor:
+        """The 10th percentile of f over perturbed codes, with shape (n,)."""
+        rng = torch.Generator().manual_seed(seed)
+        rows = []
+        for code in codes:
+            noise = NOISE * torch.randn(COUNT, codes.shape[1], generator=rng)
+            rows.append(self.problem.evaluate(code + noise)[0][:, 0].quantile(LEVEL))
+        return torch.stack(rows)
+
+    @torch.no_grad()
+    def spread(self, x: Tensor) -> dict[str, float]:
+        """How different the first `ALIKE` pictures are."""
+        some = x[:ALIKE]
+        features = self.judge.taps(some, ["fc6"])["fc6"]
+        distances = torch.pdist(some.flatten(1)) / math.sqrt(784)
+        vendi = Diversity.of(features).vendi
+        return {"distance": distances.mean().item(), "vendi": vendi}
+
+
+def found_by(bench: Bench, name: str, runs: int, genetic: int) -> dict[str, Tensor]:
+    """What a method found, from its file or anew."""
+    method = METHODS[name]
+    path = OUT / name / "found.safetensors"
+    if not path.exists():
+        seeds = range(genetic) if method.many else [0]
+        parts = [bench.run(method, runs, seed) for seed in seeds]
+        whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, whole)
+    return read_tensors(path, "what was found", "delete it")[0]
+
+
+def rows(bench: Bench, names: list[str], runs: int, genetic: int) -> list[dict[str, Any]]:
+    """Rows of the table, each with its pictures."""
+    codes = bench.starts.start[:200]
+    encoded = bench.encoder.taps(bench.zeros, ["code"])["code"].detach()
+    made = [
+        ("real zeros, held out", bench.zeros, None, 0.0),
+        ("their reconstructions", rounded(bench.generator(encoded)), encoded, 0.0),
+        ("starting samples", rounded(bench.generator(codes)), codes, 0.0),
+    ]
+    for name in names:
+        print(name, flush=True)
+        found = found_by(bench, name, runs, genetic)
+        own = None if METHODS[name].space == "pixels" else found["codes"]
+        passes = found["passes"].mean().item()
+        made.append((METHODS[name].title, to_float(found["inputs"]), own, passes))
+    listed = []
+    for title, x, own, passes in made:
+        row: dict[str, Any] = {"method": title, "n": len(x), "pictures": x}
+        for key, values in bench.measured(x, own).items():
+            row |= {key: values.mean().item(), f"{key}_sd": values.std().item()}
+        listed.append({**row, **bench.spread(x), "code_steps": passes})
+    return listed
+
+
+def rounded(x: Tensor) -> Tensor:
+    """Pictures as 8 bits hold them."""
+    return (x.detach() * 255).round() / 255
+
+
+def table(listed: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    titles = ["method", "n", *TITLES, "distance", "Vendi of 20", "code-steps"]
+    lines = [" | ".join(titles), "|".join("---" for _ in titles)]
+    for row in listed:
+        cells = [row["method"], str(row["n"])]
+        for key in FIGURES:
+            if key in ("judge", "probability"):
+                cells.append(f"{row[key]:.0%}" if key == "judge" else f"{row[key]:.4f}")
+            else:
+                digits = 3 if key == "nearest" else 2
+                mean, sd = row[key], row[f"{key}_sd"]
+                cells.append("–" if math.isnan(mean) else f"{mean:.{digits}f} ± {sd:.{digits}f}")
+        steps = f"{row['code_steps']:,.0f}" if row["code_steps"] else "–"
+        cells += [f"{row['distance']:.3f}", f"{row['vendi']:.1f}", steps]
+        lines.append(" | ".join(cells))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def picture(bench: Bench, listed: list[dict[str, Any]], path: Path) -> None:
+    """Ten pictures of each row, with their activations."""
+    grid = []
+    for row in listed:
+        x = row["pictures"][:10]
+        f = bench.network.taps(x, ["fc8"])["fc8"][:, 0].detach()
+        stored = (x * 255).round().byte().expand(-1, 3, -1, -1)
+        grid.append((row["method"], stored, [f"{value:.1f}" for value in f.tolist()]))
+    label_grid(grid, "Pictures that excite the unit zero", 56, "its activation below").save(path)
+
+
+def main() -> None:
+    """Every row that is asked for."""
+    given = dict(word.split("=", 1) for word in sys.argv[1:])
+    torch.set_num_threads(1)
+    runs, genetic = int(given.get("runs", 20)), int(given.get("genetic", 10))
+    names = given.get("only", ",".join(METHODS)).split(",")
+    bench = Bench(given["data"])
+    listed = rows(bench, names, runs, genetic)
+    text = table(listed)
+    print(text)
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "table.md").write_text(text + "\n", encoding="utf-8")
+    plain = [{key: value for key, value in row.items() if key != "pictures"} for row in listed]
+    with (OUT / "table.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, plain[0])
+        writer.writeheader()
+        writer.writerows(plain)
+    picture(bench, listed, OUT / "pictures.png")
+
+
+if __name__ == "__main__":
+    main()
