@@ -10,7 +10,7 @@ BENCHMARKS := step peak torch_lucent steps full startup runtime batched
 
 .DEFAULT_GOAL := help
 PAPER := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1
-.PHONY: help install demo demo-imagenet test test-lowest test-newest stress lint bench clean figures $(PAPER)
+.PHONY: help install demo demo-imagenet test test-lowest test-newest stress lint bench clean figures fooling $(PAPER)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -97,6 +97,16 @@ $(FIGURES)/%/sweep.csv: configs/experiment/figures/$(NETWORK)/%.yaml | $(STAMP)
 $(FIGURES)/ladder/samples.png: configs/experiment/figures/$(NETWORK)/ladder.yaml | $(STAMP)
 	rm -rf $(@D)
 	$(BIN)/invset run experiment=figures/$(NETWORK)/ladder $(ARGS) || test $$? -eq 3
+
+# docs/results-fooling.md. The fooling class needs MNIST's file of 10,000 digits: make fooling DIGITS=t10k-images-idx3-ubyte.gz
+FOOLING := $(notdir $(basename $(wildcard configs/experiment/fooling/*.yaml)))
+
+fooling: $(FOOLING:%=outputs/fooling/%/sweep.csv)  ## evolve and climb pictures that fool networks, in outputs/fooling (an hour on one core)
+	test -z "$(DIGITS)" || OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fooling.py --digits "$(DIGITS)"
+
+outputs/fooling/%/sweep.csv: configs/experiment/fooling/%.yaml | $(STAMP)
+	rm -rf $(@D)
+	OMP_NUM_THREADS=1 $(BIN)/invset run -m experiment=fooling/$* $(ARGS)
 
 .SECONDARY:
 

@@ -10,14 +10,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import batched
 import common
+import fooling
 import full
 import gpu
 import peak
@@ -336,3 +339,56 @@ def test_one_code_at_a_time_is_the_same_run(name: str) -> None:
     assert whole.kept is not None
     assert each.kept is not None
     torch.testing.assert_close(each.kept.trimmed()["u"], whole.kept.trimmed()["u"])
+
+
+def test_halves_of_a_picture_by_hand() -> None:
+    x = torch.arange(4.0).view(1, 1, 2, 2)
+    mean = 1.5
+    wanted = [
+        [[0, mean], [2, mean]],
+        [[mean, 1], [mean, 3]],
+        [[0, 1], [mean, mean]],
+        [[mean, mean], [2, 3]],
+    ]
+    assert [half[0, 0].tolist() for half in fooling.halves(x)] == wanted
+
+
+def test_pictures_of_a_round_with_a_fooling_class(tmp_path: Path) -> None:
+    digits = np.arange(10, dtype=np.uint8).reshape(10, 1, 1).repeat(4, 1).repeat(4, 2)
+    labels = np.array([3, 5] * 5)
+    run = tmp_path / "0" / "evolved"
+    (run / "samples").mkdir(parents=True)
+    for number in range(12):
+        Image.fromarray(digits[0]).save(run / "samples" / f"{number + 1:05d}.png")
+    fooling.write_pictures(tmp_path / "all", digits, labels, [run])
+    counts = {
+        path.relative_to(tmp_path / "all").as_posix(): len(list(path.glob("*.png")))
+        for path in (tmp_path / "all").glob("*/*")
+    }
+    # the last two digits, and evolved pictures 1 and 11, are held out
+    assert counts == {
+        "train/3": 4,
+        "train/5": 4,
+        "train/fooling": 10,
+        "val/3": 1,
+        "val/5": 1,
+        "val/fooling": 2,
+    }
+    held_out = np.array(Image.open(tmp_path / "all" / "val" / "3" / "00008.png"))
+    assert (held_out == 8).all()
+
+
+def test_the_figures_of_a_round(tmp_path: Path) -> None:
+    home, run = tmp_path / "1", tmp_path / "run"
+    (home / "network").mkdir(parents=True)
+    run.mkdir()
+    (home / "network" / "log.csv").write_text("epoch,val_accuracy\n1,0.5\n2,0.75\n")
+    (run / "activations.csv").write_text("sample,confidence.probability\n1,0.995\n2,0.5\n")
+    held = {"confidence": {"median": 0.7475, "first": 1.0}, "judge": {"samples": {"first": 0.5}}}
+    (run / "summary.json").write_text(json.dumps(held))
+    found = fooling.measured("cppn", 1, home, run)
+    assert found == fooling.Round("cppn", 1, 0, 0.75, 0.7475, 0.5, 1.0, 0.5)
+    fooling.write_rounds(tmp_path, [found])
+    assert "| cppn | 1 | 0 | 75.0% | 74.75% | 50% | 100% | 50% |" in (
+        tmp_path / "rounds.md"
+    ).read_text(encoding="utf-8")

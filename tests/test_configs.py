@@ -22,6 +22,8 @@ from invset.config.compose import SHORT, compose, config_dir, samplers
 from invset.config.validate import check_config
 from invset.nets.embedded import ALONE, EMBEDDED, embedded
 from invset.problem.neuron import Neuron, find
+from invset.samplers.fooling import Fooling
+from invset.samplers.map_elites import MapElites
 
 CONFIGS = config_dir()
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -506,7 +508,19 @@ def test_every_experiment_is_known() -> None:
     demos = {f"demo/{name}" for name in ("hidden", "intersection", "ladder")}
     imagenet = {f"imagenet/{name}" for name in ("volcano", "ladder", "hidden", "intersection")}
     on = {f"on/{name}" for name in ("caffenet", "places205", "mini", "mini64")}
-    assert others == paper | demos | imagenet | on
+    ways = ("ascent", "cppn", "direct")
+    networks = ("efficientnet_lite0", "mini", "mnist")
+    fooling = {f"fooling/{network}_{way}" for network in networks for way in ways}
+    assert others == paper | demos | imagenet | on | fooling
+
+
+@pytest.mark.parametrize("option", [one for one in EXPERIMENTS if one.startswith("fooling/")])
+def test_experiments_that_fool_hold_a_class_alone(option: str) -> None:
+    cfg = config("run", f"experiment={option}")
+    check_config(cfg)
+    assert (cfg.goal, cfg.robust.M) == ("max", 0)
+    assert cfg.generator._target_.endswith(".pixels_generator")
+    assert isinstance(hydra.utils.instantiate(cfg.sampler), (MapElites, Fooling))
 
 
 @pytest.mark.parametrize("option", PAPER)

@@ -63,7 +63,10 @@ def _captions(problem: Problem, found: Result) -> list[str]:
     p = found.units.double().softmax(1).gather(1, found.parent.unsqueeze(1)).squeeze(1)
     names = problem.network.labels
     pairs = zip(found.parent.tolist(), p.tolist(), strict=True)
-    return [f"{unit + 1 if names is None else names[unit]} {share:.2%}" for unit, share in pairs]
+    return [
+        f"{unit + 1 if names is None else names[unit].split(',')[0]} {share:.1%}"
+        for unit, share in pairs
+    ]
 
 
 def _side(found: Result, images: Tensor) -> int:
