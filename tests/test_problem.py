@@ -19,6 +19,7 @@ from invset.nets.generator import Generator
 from invset.nets.network import Network
 from invset.problem.neuron import Neuron, find
 from invset.problem.problem import Problem
+from invset.problem.start_codes import Starts
 
 LABELS = [
     "tench, Tinca tinca",
@@ -243,6 +244,34 @@ def test_published_codes_start_as_encodings_of_random_images(
     codes = problem.start_codes(5, seeded(3))
     images = torch.rand(5, 3, 8, 8, generator=seeded(3))
     torch.testing.assert_close(codes, problem.look(images)[1].detach())
+
+
+def test_start_codes_are_filtered_by_activation(network: Network, generator: Generator) -> None:
+    """They are the draws, in their order, whose activations lie between the ends."""
+    problem = Problem(network, generator, neurons=[Neuron("fc8", 4, (0, 1))])
+    every = problem.region("none", seeded(3), starts=Starts(count=40)).sample(40, seeded())
+    f = problem.evaluate(every)[0][:, 0]
+    low, high = f.quantile(torch.tensor([0.25, 0.75])).tolist()
+    region = problem.region("clip", seeded(3), clip=(-9.0, 9.0), starts=Starts(10, low, high))
+    assert isinstance(region, Box)
+    rng = seeded(3)
+    drawn = torch.cat([problem.start_codes(10, rng) for _ in range(6)])
+    activations = problem.evaluate(drawn)[0][:, 0]
+    kept = drawn[(activations >= low) & (activations <= high)]
+    torch.testing.assert_close(region.start, kept[:10])
+    half = problem.region("none", seeded(3), starts=Starts(10, z1=low))
+    assert isinstance(half, Free)
+    assert (problem.evaluate(half.start)[0] >= low - 1e-4).all()
+
+
+def test_start_codes_that_can_not_be_had(network: Network, generator: Generator) -> None:
+    problem = Problem(network, generator, neurons=[Neuron("fc8", 4, (0, 1))])
+    with pytest.raises(InvsetError, match=r"^0 of 200 codes have activations in \[1e\+06, inf\]"):
+        problem.region("none", starts=Starts(2, z1=1e6))
+    with pytest.raises(InvsetError, match=r"type prior=none, or leave starts\. out"):
+        problem.region(starts=Starts(z1=0.0))
+    with pytest.raises(InvsetError, match=r"starts\.count must be a whole number of at least 1"):
+        Starts(count=0)
 
 
 def test_regions(network: Network, generator: Generator) -> None:
