@@ -240,7 +240,13 @@ def plot(found: dict[str, list[dict[str, Any]]], real: dict[str, Any], folder: P
             )
     axes[0].axvline(real["nearest"], color="0.6", lw=1)
     axes[0].text(
-        real["nearest"] + 0.08, 18, "real rows, mean", color="0.4", rotation=90, va="top", fontsize=9
+        real["nearest"] + 0.08,
+        18,
+        "real rows, mean",
+        color="0.4",
+        rotation=90,
+        va="top",
+        fontsize=9,
     )
     axes[0].set_xlabel("distance to the nearest real row, standard deviations")
     axes[1].plot([40, 100], [40, 100], color="0.6", lw=1)

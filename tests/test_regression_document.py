@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import seeded
+from conftest import EXAMPLES
 from typed import typed
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "regression.md").read_text(encoding="utf-8")
@@ -29,19 +29,16 @@ def commands() -> list[list[str]]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the document asks for: price = 2 area + 10 rooms - 40, 30 more in Bonn."""
-    area = 30 + 170 * torch.rand(150, generator=seeded())
-    rooms = (area / 30 + 1).round()
-    bonn = torch.rand(150, generator=seeded(1)) < 0.5
-    price = 2 * area + 10 * rooms - 40 + 30 * bonn
-    with (tmp_path / "houses.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["area", "rooms", "town", "price"])
-        for a, r, b, p in zip(*(x.tolist() for x in (area, rooms, bonn, price)), strict=True):
-            writer.writerow([f"{a:.4f}", int(r), "Bonn" if b else "Ahlen", f"{p:.3f}"])
-    (tmp_path / "houses.py").write_text(block("python"), encoding="utf-8")
-    (tmp_path / "network").mkdir()
-    (tmp_path / "network/houses.yaml").write_text(block("yaml"), encoding="utf-8")
+    """The files of the document; price = 2 area + 10 rooms - 40, 30 more in Bonn."""
+    for name, shown in (
+        ("houses.py", "python"),
+        ("network/houses.yaml", "yaml"),
+        ("houses.csv", ""),
+    ):
+        (tmp_path / "network").mkdir(exist_ok=True)
+        text = (EXAMPLES / name).read_text(encoding="utf-8")
+        assert not shown or text == block(shown)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
