@@ -230,11 +230,23 @@ def plot(found: dict[str, list[dict[str, Any]]], real: dict[str, Any], folder: P
         for axis, what in zip(axes, ("nearest", "judge"), strict=True):
             values = [run[what][i] for run, i in zip(runs, at, strict=True)]
             axis.scatter(
-                values, f, 45, colours[space], markers[name], label=f"{name}, {space}", alpha=0.75
+                values,
+                f,
+                45,
+                colours[space],
+                marker=markers[name],
+                label=f"{name}, {space}",
+                alpha=0.75,
             )
     axes[0].axvline(real["nearest"], color="0.6", lw=1)
     axes[0].text(
-        real["nearest"] + 0.08, 85, "real rows", color="0.4", rotation=90, va="top", fontsize=9
+        real["nearest"] + 0.08,
+        18,
+        "real rows, mean",
+        color="0.4",
+        rotation=90,
+        va="top",
+        fontsize=9,
     )
     axes[0].set_xlabel("distance to the nearest real row, standard deviations")
     axes[1].plot([40, 100], [40, 100], color="0.6", lw=1)
