@@ -169,7 +169,8 @@ def _difference(one: Figure, found: Difference | None, most: int) -> str:
     if found.deviation is not None:
         told += f" ± {one.text(found.deviation)}"
     notes = [] if found.p is None else ["p < 0.001" if found.p < 0.001 else f"p {found.p:.2g}"]
-    notes += [] if found.pairs == most else [f"{found.pairs} pairs"]
+    if found.pairs != most:
+        notes.append(f"{found.pairs} pairs" if found.pairs > 1 else "1 pair")
     return f"{told} ({', '.join(notes)})" if notes else told
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 
 from invset.analysis.record import Figure
 from invset.report.drawing import ACCENT, FAINT, INK, SECOND, STYLE, figure_of, svg_of
@@ -53,7 +54,7 @@ def pareto(points: Sequence[Point], x: Figure, y: Figure) -> str:
     """A chart as inline SVG: means with standard deviations, the front in the page's colour."""
     best = front(points, x, y)
     with matplotlib.rc_context(STYLE):
-        figure, axes = figure_of(6.4, 4.0, right=0.06)
+        figure, axes = figure_of(6.4, 4.0, left=0.125, right=0.06)
         for scale, values in ((axes.set_xscale, "x"), (axes.set_yscale, "y")):
             numbers = [getattr(one, values) for one in points]
             if min(numbers) > 0 and max(numbers) > _WIDE * min(numbers):
@@ -64,8 +65,11 @@ def pareto(points: Sequence[Point], x: Figure, y: Figure) -> str:
                 one.x, one.y, one.dy, one.dx, fmt="o", color=colour, ecolor=SECOND, elinewidth=0.7
             )
         axes.margins(0.12)
-        axes.set_xlabel(f"{x.heading}: {_better(x)}")
-        axes.set_ylabel(f"{y.heading}: {_better(y)}")
+        for axis, about in ((axes.xaxis, x), (axes.yaxis, y)):
+            unit = f" ({about.unit})" if about.unit else ""
+            axis.set_label_text(f"{about.title}{unit}: {_better(about)}")
+            if about.form.endswith("%"):
+                axis.set_major_formatter(PercentFormatter(1, decimals=0))
         figure.draw_without_rendering()  # lays the axes out, so that places are final
         _names(axes, points, best)
         return svg_of(figure, _told(points, x, y, best))
@@ -76,18 +80,23 @@ def _better(one: Figure) -> str:
 
 
 def _names(axes: Axes, points: Sequence[Point], best: Sequence[int]) -> None:
-    """Write names where they cover neither a point nor another name, as far as there is room."""
+    """Write names inside of the axes, where they cover neither a point nor another name, as far as
+    there is room.
+    """
     dots = axes.transData.transform([(one.x, one.y) for one in points])
     unit = axes.figure.dpi / 72
     taken: list[Box] = [(x - 4 * unit, y - 4 * unit, x + 4 * unit, y + 4 * unit) for x, y in dots]
+    frame = axes.get_window_extent().extents.tolist()
     for place, one in enumerate(points):
-        width, height = 5.4 * unit * len(one.name), 9 * unit
+        width, height = 5.9 * unit * len(one.name), 9 * unit
         tried: list[tuple[float, int, Box]] = []
         for right, up in _AROUND:
             left = dots[place, 0] + unit * right - width * (0.5 if not right else right < 0)
             low = dots[place, 1] + unit * up - height / 2
             box = (left, low, left + width, low + height)
-            tried.append((sum(_overlap(box, other) for other in taken), len(tried), box))
+            covered = sum(_overlap(box, other) for other in taken)
+            outside = width * height - _overlap(box, frame)
+            tried.append((covered + outside, len(tried), box))
         _, _, box = min(tried)
         taken.append(box)
         axes.annotate(
