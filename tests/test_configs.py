@@ -518,7 +518,7 @@ def test_every_experiment_is_known() -> None:
 def test_experiments_that_fool_hold_a_class_alone(option: str) -> None:
     cfg = config("run", f"experiment={option}")
     check_config(cfg)
-    assert (cfg.goal, cfg.robust.M) == ("max", 0)
+    assert (cfg.sampler.goal, cfg.robust.M) == ("max", 0)
     assert cfg.generator._target_.endswith(".pixels_generator")
     assert isinstance(hydra.utils.instantiate(cfg.sampler), (MapElites, Fooling))
 
