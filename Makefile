@@ -10,7 +10,7 @@ BENCHMARKS := step peak torch_lucent steps full startup runtime
 
 .DEFAULT_GOAL := help
 PAPER := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1
-.PHONY: help install demo demo-imagenet test test-lowest test-newest stress lint bench clean figures $(PAPER)
+.PHONY: help install demo demo-imagenet test test-lowest test-newest stress lint bench clean evolution figures $(PAPER)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -99,6 +99,9 @@ $(FIGURES)/ladder/samples.png: configs/experiment/figures/$(NETWORK)/ladder.yaml
 	$(BIN)/invset run experiment=figures/$(NETWORK)/ladder $(ARGS) || test $$? -eq 3
 
 .SECONDARY:
+
+evolution: $(STAMP)  ## make the table of docs/results-evolution.md in outputs/evolution (DATA=t10k-images-idx3-ubyte.gz, its labels beside it; two hours on a core)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evolution.py data=$(DATA) $(ARGS)
 
 clean:  ## delete .venv, caches, builds and EVERY run in outputs/
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
