@@ -10,7 +10,7 @@ BENCHMARKS := step peak torch_lucent steps full startup runtime batched
 
 .DEFAULT_GOAL := help
 PAPER := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1
-.PHONY: help install demo demo-imagenet test test-lowest test-newest stress lint bench clean figures fooling $(PAPER)
+.PHONY: help install demo demo-imagenet test test-lowest test-newest stress lint bench clean evolution figures fooling $(PAPER)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -109,6 +109,9 @@ outputs/fooling/%/sweep.csv: configs/experiment/fooling/%.yaml | $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/invset run -m experiment=fooling/$* $(ARGS)
 
 .SECONDARY:
+
+evolution: $(STAMP)  ## make the table of docs/results-evolution.md in outputs/evolution (DATA=t10k-images-idx3-ubyte.gz, its labels beside it; two hours on a core)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evolution.py data=$(DATA) $(ARGS)
 
 clean:  ## delete .venv, caches, builds and EVERY run in outputs/
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache

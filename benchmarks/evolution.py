@@ -25,6 +25,7 @@ from invset.analysis.diversity import Diversity
 from invset.api import InverseSetSampler
 from invset.core.space import Box, Free, Region
 from invset.files.images import load_images, to_float
+from invset.files.medium import evenly
 from invset.files.tensors import read_tensors, write_tensors
 from invset.nets.embedded import mini_generator, mini_network, mnist_encoder
 from invset.nets.pixels import pixels_generator
@@ -46,8 +47,8 @@ COUNT, LEVEL = 200, 0.1
 #: by them as in the report, a tenth. The report's codes have another scale, which it does not tell.
 NOISE, STRONG = 0.1, 0.5
 
-#: Samples whose diversity is measured, as many of every method.
-ALIKE = 20
+#: Most pictures that are measured in a row, evenly spread; and those whose diversity is.
+MOST, ALIKE = 50, 20
 
 OUT = Path("outputs/evolution")
 FIGURES = ("objective", "perturbed", "strongly", "judge", "probability", "nearest", "change")
@@ -76,10 +77,10 @@ class Bench:
         self.starts = self.problem.region("none", rng, starts=STARTS)
         assert isinstance(self.starts, Free)
 
-    def _asked(
-        self, generator: Any, ends: tuple[float, float], runtime: Runtime | None = None
-    ) -> Problem:
+    def _asked(self, generator: Any, ends: tuple[float, float]) -> Problem:
         neuron = Neuron("fc8", "zero", range=ends)
+        # hundreds of codes at once are slower: their maps are too large for the caches
+        runtime = Runtime(micro_batch=64)
         return Problem(
             self.network, generator, neurons=[neuron], robust=Robust(M=0), runtime=runtime
         )
@@ -90,9 +91,7 @@ class Bench:
         region: Region | str = {"none": self.starts, "natural": "natural"}.get(method.space, "")
         if method.space == "pixels":
             region = Box(0.0, 1.0, self.generator(self.starts.start).detach().flatten(1))
-        # 4,500 codes at once are slower: their maps are too large for the caches
-        runtime = Runtime(micro_batch=64) if method.many else None
-        problem = self._asked(generator, method.ends, runtime)
+        problem = self._asked(generator, method.ends)
         log: list[list[float]] = []
         sampler = InverseSetSampler(sampler=method.sampler(runs), prior=region)
         found = sampler.run(problem, seed, lambda state, rows, count: log.extend(rows))
@@ -182,6 +181,8 @@ def rows(bench: Bench, names: list[str], runs: int, repeats: int) -> list[dict[s
         made.append((METHODS[name].title, to_float(found["inputs"]), own, start, passes))
     listed = []
     for title, x, own, start, passes in made:
+        few = evenly(len(x), MOST)
+        x, own, start = (None if one is None else one[few] for one in (x, own, start))
         row: dict[str, Any] = {"method": title, "n": len(x), "pictures": x}
         for key, values in bench.measured(x, own, start).items():
             row |= {key: values.mean().item(), f"{key}_sd": values.std().item()}
