@@ -86,12 +86,13 @@ def _names(axes: Axes, points: Sequence[Point], best: Sequence[int]) -> None:
     dots = axes.transData.transform([(one.x, one.y) for one in points])
     unit = axes.figure.dpi / 72
     taken: list[Box] = [(x - 4 * unit, y - 4 * unit, x + 4 * unit, y + 4 * unit) for x, y in dots]
-    frame = axes.get_window_extent().extents.tolist()
+    left, low, right, high = map(float, axes.get_window_extent().extents)
+    frame: Box = (left, low, right, high)
     for place, one in enumerate(points):
         width, height = 5.9 * unit * len(one.name), 9 * unit
         tried: list[tuple[float, int, Box]] = []
-        for right, up in _AROUND:
-            left = dots[place, 0] + unit * right - width * (0.5 if not right else right < 0)
+        for aside, up in _AROUND:
+            left = dots[place, 0] + unit * aside - width * (0.5 if not aside else aside < 0)
             low = dots[place, 1] + unit * up - height / 2
             box = (left, low, left + width, low + height)
             covered = sum(_overlap(box, other) for other in taken)
