@@ -104,7 +104,7 @@ def test_options_of_training(listed: Listed) -> None:
         "settings.layers=[conv2,conv3,conv4,conv5,fc6,fc6,fc8,fc8]  a list of texts: "
     )
     assert listed("options", "train", "network", "epochs")[0].startswith("settings.epochs=36 ")
-    assert "must be network or generator, not ''" in listed("options", "train")[0]
+    assert "must be network, generator or autoencoder, not ''" in listed("options", "train")[0]
 
 
 def test_what_an_option_is_its_first_line_says(tmp_path: Path) -> None:
