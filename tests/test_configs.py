@@ -276,6 +276,7 @@ def test_the_custom_and_trained_options_instantiate(
     }
     assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
         *EMBEDDED,
+        *ALONE,
         "custom",
         "table",
         "upconv",

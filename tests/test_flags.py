@@ -32,7 +32,7 @@ CONFIGURED = {name: config for name, (_, config, _) in COMMANDS.items()}
     ("line", "words"),
     {
         "invset r": ["run ", "report "],
-        "invset train ": ["network ", "generator "],
+        "invset train ": ["network ", "generator ", "autoencoder "],
         "invset run networ": ["network.", "network="],
         "invset run network=mini6": ["network=mini64"],
         "invset run -m sampler=two_stage sampler.sl": ["sampler.slack="],

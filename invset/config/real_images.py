@@ -64,7 +64,7 @@ def _of_its_own(problem: Problem, real: Tensor) -> Reference:
         "images": len(real),
         "own": True,
     }
-    return Reference.fit(e, seen, layers, 1.0, about)
+    return Reference.fit(e, seen, layers, 1.0, about, inputs=real)
 
 
 def _own(cfg: DictConfig) -> bool:
