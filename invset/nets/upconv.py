@@ -53,7 +53,8 @@ class UpConv(nn.Module):
     ) -> None:
         super().__init__()
         check_widths("hidden", hidden)
-        check_widths("start, side and channels", [start, side, channels], 3)
+        for key, value in (("start", start), ("side", side), ("channels", channels)):
+            check_widths(key, [value])
         for pair in widths:
             check_widths("a pair of widths", pair, 2)
         if size != side * 2 ** len(widths):
