@@ -212,7 +212,7 @@ MISTAKES = {
     "no option sampler.n. Did you mean sampler.K": ["neuron=1", "sampler=ladder", "sampler.n=7"],
     "no option runtime.autocst. Did you mean runtime.autocast?": ["runtime.autocst=bf16"],
     "no option limits.second. Did you mean limits.seconds?": ["limits.second=60"],
-    "no option limit. Did you mean limits?": ["limit.seconds=60"],
+    "no option limit.seconds. Did you mean limits.seconds": ["limit.seconds=60"],
     "limits.patience must be a whole number of at least 1, or null, not 0; for example limits": [
         "neuron=1",
         "z1=3",

@@ -73,7 +73,8 @@ def sampled(device: str, name: str, **about: Any) -> Result:
     asked = problem(device, **about)
     rng = torch.Generator().manual_seed(0)
     ranges = [(-0.3, 0.1), (0.1, 0.5)]
-    sampler = study(name, K=3, n=4, ranges=ranges, inner_steps=2, n_iters=12)
+    few = {"steps": 5} if name == "amortized" else {}  # of its training
+    sampler = study(name, K=3, n=4, ranges=ranges, inner_steps=2, n_iters=12, **few)
     region = asked.region("auto", rng, plain=sampler.space == "codes")
     needs_real = getattr(getattr(sampler, "sampler", None), "needs_real", False)
     pictures = torch.randint(256, (20, 3, 8, 8), generator=torch.Generator().manual_seed(1))
@@ -272,7 +273,16 @@ def test_commands(
             assert typed(monkeypatch, *words, f"device={device}") == 0
         found[device] = read(folder)
     assert found["cpu"]
-    torch.testing.assert_close(found["cuda"], found["cpu"], rtol=1e-5, atol=1e-5, equal_nan=True)
+    for one, other in zip(parts(found["cuda"]), parts(found["cpu"]), strict=True):
+        half = isinstance(other, Tensor) and other.dtype == torch.float16
+        # sums in another order end half a digit of float16 from each other
+        tolerance = 1e-3 if half else 1e-5
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def parts(found: Any) -> list[Any]:
+    """Tensors of a file by their names, or all in one."""
+    return [found[name] for name in sorted(found)] if isinstance(found, dict) else [found]
 
 
 def test_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,6 @@ def main(words: list[str]) -> int:
     from invset.files.job_list import jobs_of
     from invset.files.owner import at_rest, locked
     from invset.files.rundir import RunDir
-    from invset.report.compare_folder import RUNS, write_comparison
     from invset.report.run_page import write_report
 
     for folder in map(Path, words):
@@ -52,7 +51,9 @@ def main(words: list[str]) -> int:
                         print(write_report(job))
             if folders:
                 join(folder, report=True)
-            elif (folder / RUNS).is_file():
+            elif (folder / "runs.csv").is_file():
+                from invset.report.compare_folder import write_comparison  # with torch
+
                 with locked(folder, "and type the command again"):
                     write_comparison(RunDir(folder))
                 print(folder / "report.html")
