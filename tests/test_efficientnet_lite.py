@@ -162,7 +162,7 @@ def test_other_numbers_of_classes_have_no_names(tmp_path: Path) -> None:
 
 
 def test_folding_is_that_of_float64_to_the_last_bit() -> None:
-    """Sums and roots in float32 differ from CPU to CPU, and a judge is known by its weights' sum."""
+    """Sums in float32 differ from CPU to CPU, and a judge is known by the sum of its weights."""
     rng = torch.Generator().manual_seed(0)
     gamma, beta, mean = (torch.randn(2000, generator=rng) for _ in range(3))
     variance = torch.rand(2000, generator=rng) + 0.01
