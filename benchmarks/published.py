@@ -156,7 +156,7 @@ def run(case: Case, reading: Reading, seed: int, n: int, seconds: float) -> dict
     result = method.run(problem, seed)
     seeds = result.step[result.origin == SEED]
     first = int(seeds.min()) if len(seeds) else None
-    later = int(result.steps) - first if first is not None else 0
+    later = int(result.steps) - first - 1 if first is not None else 0  # the seeds' own pass
     rng = torch.Generator().manual_seed(seed)
     samples = SampleSet.of(problem, problem.region("none", rng), result, None)
     summary = measure(samples, case.reference).summary
@@ -215,7 +215,9 @@ def _range(case: Case) -> str:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    return list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
+    if not path.exists():
+        return []
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -4,11 +4,13 @@ quartiles by hand. Nothing is timed.
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ import fooling
 import full
 import gpu
 import peak
+import published
 import runtime
 import startup
 import step
@@ -34,12 +37,14 @@ from invset import Generator, Network, Neuron, Problem, mini_generator, mini_net
 from invset.analysis.reference import Reference
 from invset.core.ranges import ActivationRange
 from invset.core.space import Box
+from invset.core.steps import Plain
 from invset.core.target import Target
 from invset.nets.caffe.caffenet import CaffeNet
 from invset.nets.caffe.upconv_fc6 import UpConvFc6
 from invset.nets.embedded import embedded
 from invset.nets.fast import BlockConv2d, ChannelNorm, Dense
 from invset.problem.neuron import ANY
+from invset.samplers.two_stage import TwoStage
 
 
 def tiny_pair() -> tuple[Network, Generator]:
@@ -392,3 +397,39 @@ def test_the_figures_of_a_round(tmp_path: Path) -> None:
     assert "| cppn | 1 | 0 | 75.0% | 74.75% | 50% | 100% | 50% |" in (
         tmp_path / "rounds.md"
     ).read_text(encoding="utf-8")
+
+
+def test_every_reading_of_the_published_algorithm_is_another_one() -> None:
+    readings = published.readings()
+    assert len({one.name for one in readings}) == len(readings)
+    samplers = [
+        (TwoStage(**{**published.PUBLISHED, **one.options}), tuple(one.problem.items()))
+        for one in readings
+    ]
+    assert len({repr(one) for one in samplers}) == len(readings)
+    assert all(one.constraint == "paper" and one.walk == 0 for one, _ in samplers)
+
+
+def test_a_row_of_a_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, generator = tiny_pair()
+    neuron = Neuron("fc8", 1, range=(-1e6, 1e6))  # all codes are inside
+
+    def make(asked: Neuron, **options: Any) -> Problem:
+        return Problem(network, generator, neurons=[asked], **options)
+
+    case = published.Case("toy", neuron, make, None)
+    options = {"inner_steps": 3, "step_rule": Plain(1e-9)}
+    reading = published.Reading("plain", options)
+    monkeypatch.setattr(published, "cases", lambda pair: [case])
+    monkeypatch.setattr(published, "readings", lambda: [reading])
+    out = tmp_path / "published.csv"
+    words = ["published.py", "--n", "30", "--out", str(out)]
+    for _ in range(2):  # the second time nothing is left to do
+        monkeypatch.setattr(sys, "argv", words)
+        published.main()
+        monkeypatch.setattr(published, "run", None)
+    [row] = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    # an iteration of 3 steps and its test, the pass of the seeds, and two with ten samples each
+    assert (row["steps to seeds"], row["steps to n"]) == ("4", "7")
+    assert (row["samples"], row["kept a step"], row["ended"]) == ("30", "1.00", "reached")
+    assert out.with_suffix(".md").read_text(encoding="utf-8").count("\n") == 3
