@@ -20,12 +20,13 @@ from torch import Tensor
 from typed import typed
 
 from invset import Neuron, Problem, mini_generator, mini_network
+from invset.core.probability import softmax
 from invset.core.space import CodePrior
 from invset.core.target import Layer
 from invset.errors import InvsetError
 from invset.samplers.base import Status
 from invset.samplers.drive import drive
-from invset.samplers.ppgn import PPGN, softmax
+from invset.samplers.ppgn import PPGN
 from invset.studies.study import study_of
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from invset.analysis.selection import spread
 from invset.commands.pictures import read_inputs
 from invset.config import build
+from invset.problem.encode import in_batches
 from invset.problem.problem import Problem
 from invset.progress import bar
 from invset.report.paper_figure import Composition, Row
@@ -56,11 +57,10 @@ def real_rows(figure: Composition, jobs: list[Job], path: Path) -> list[Row]:
 @torch.no_grad()
 def _activations(problem: Problem, stored: Tensor) -> Tensor:
     """Of real inputs in stored form, with shape (N, p)."""
-    found = []
+
+    def read(x: Tensor) -> dict[str, Tensor]:
+        return {"f": problem.look(x)[0]}
+
     noun = problem.medium.noun
-    device = problem.network.device
     with bar(f"{problem.network.name} looks at {noun}s", noun) as progress:
-        for part in stored.split(problem.portions.at_a_time(100)):
-            found.append(problem.look(problem.medium.restore(part.to(device)))[0].cpu())
-            progress(sum(map(len, found)), len(stored))
-    return torch.cat(found)
+        return in_batches(problem.network, stored, read, 100, progress)["f"]

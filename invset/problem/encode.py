@@ -45,7 +45,7 @@ def activations(
             for layer, value in network.taps(x, layers).items()
         }
 
-    return _in_batches(network, inputs, read, batch_size, progress)
+    return in_batches(network, inputs, read, batch_size, progress)
 
 
 @torch.no_grad()
@@ -76,18 +76,26 @@ def in_views(
                 total[layer] = total[layer] + _centre(value, layer).float().cpu()
         return {layer: value / robust.count for layer, value in total.items()}
 
-    return _in_batches(network, inputs, read, batch_size, progress)
+    return in_batches(network, inputs, read, batch_size, progress)
 
 
 @products("float32")
-def _in_batches(
+def in_batches(
     network: Network,
     inputs: Tensor,
     read: Callable[[Tensor], dict[str, Tensor]],
     batch_size: int,
     progress: Progress,
 ) -> dict[str, Tensor]:
-    """What `read` gives for restored inputs, by layer: float32 on the CPU."""
+    """What `read` gives for restored inputs, by name: float32 on the CPU.
+
+    Args:
+        network: that looks.
+        inputs: in the stored form of its medium.
+        read: restored inputs on the network's device to tensors with a row each, by name.
+        batch_size: inputs a pass, or as many as half of the free memory holds.
+        progress: told how many inputs were looked at, and how many there are.
+    """
 
     def look(batch: Tensor) -> dict[str, Tensor]:
         return read(network.medium.restore(batch.to(network.device)))

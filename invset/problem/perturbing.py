@@ -75,7 +75,7 @@ class Perturbing:
         for kind in kinds:
             rng = torch.Generator().manual_seed(self.seed)
             for code in codes.to(problem.network.device):
-                f = _measured(problem, self._around(kind, region, code, rng))
+                f = measured(problem, self._around(kind, region, code, rng))
                 found[kind].append(f.cpu())
                 progress(sum(map(len, found.values())), total)
         none = torch.zeros(0, self.count, len(problem.neurons))
@@ -114,7 +114,7 @@ class Perturbed(ByValue):
 
 @torch.no_grad()
 @products("float32")
-def _measured(problem: Problem, codes: Tensor) -> Tensor:
+def measured(problem: Problem, codes: Tensor) -> Tensor:
     """Activations of G(codes), rounded to what a file holds, with shape (B, p)."""
     return torch.cat([problem.look(x)[0] for x in _inputs(problem, codes)])
 

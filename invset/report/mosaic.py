@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from invset.files.font import font
+from invset.report.grid import FAINT, INK, PAPER
 from invset.terminal import one_line
 
 #: Side in pixels that pictures are enlarged to, pixel by pixel, or shrunk to.
@@ -18,9 +19,6 @@ WIDE = 820
 
 _GAP = 2
 _MARGIN = 10
-_INK = (25, 25, 30)
-_FAINT = (110, 110, 120)
-_PAPER = (255, 255, 255)
 
 
 def mosaic(pictures: np.ndarray) -> Image.Image:
@@ -34,7 +32,7 @@ def mosaic(pictures: np.ndarray) -> Image.Image:
     columns = max(1, min(len(cells), (WIDE + _GAP) // (width + _GAP)))
     rows = -(-len(cells) // columns)
     size = (columns * (width + _GAP) - _GAP, rows * (height + _GAP) - _GAP)
-    canvas = Image.new("RGB", size, _PAPER)
+    canvas = Image.new("RGB", size, PAPER)
     for i, cell in enumerate(cells):
         row, column = divmod(i, columns)
         canvas.paste(cell, (column * (width + _GAP), row * (height + _GAP)))
@@ -67,14 +65,14 @@ def stacked(named: Sequence[tuple[str, Image.Image | None]], title: str) -> Imag
     heights = [24 if image is None else image.height for _, image in named]
     width = left + max((image.width for _, image in named if image), default=0) + _MARGIN
     width = max(width, round(probe.textlength(title, font=large)) + 2 * _MARGIN)
-    canvas = Image.new("RGB", (width, 40 + sum(heights) + _MARGIN * len(named)), _PAPER)
+    canvas = Image.new("RGB", (width, 40 + sum(heights) + _MARGIN * len(named)), PAPER)
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, 10), title, fill=_INK, font=large)
+    draw.text((_MARGIN, 10), title, fill=INK, font=large)
     y = 40
     for name, (_, image), height in zip(names, named, heights, strict=True):
-        draw.text((_MARGIN, y + height / 2), name, fill=_INK, font=normal, anchor="lm")
+        draw.text((_MARGIN, y + height / 2), name, fill=INK, font=normal, anchor="lm")
         if image is None:
-            draw.text((left, y + height / 2), "no samples", fill=_FAINT, font=normal, anchor="lm")
+            draw.text((left, y + height / 2), "no samples", fill=FAINT, font=normal, anchor="lm")
         else:
             canvas.paste(image, (left, y))
         y += height + _MARGIN

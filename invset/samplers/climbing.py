@@ -16,12 +16,12 @@ from torch import Tensor
 from invset.core.checks import GOALS
 from invset.core.goal import loss
 from invset.core.options import option
+from invset.core.probability import softmax
 from invset.core.ranges import ActivationRange
 from invset.core.steps import Memory
 from invset.core.target import Seen, Target
 from invset.errors import InvsetError
 from invset.samplers.base import LOOK, Column, Limits, Offer, Sampler
-from invset.samplers.ppgn import softmax
 
 #: Share of the width, from each end of a range, in which codes still take steps: a slope that ends
 #: at the end itself leaves them just outside.

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from invset.core.ball import send
 from invset.core.options import option
+from invset.core.probability import softmax
 from invset.core.target import Seen, Target
 from invset.errors import InvsetError
 from invset.samplers.climbing import Climbers, Climbing
-from invset.samplers.ppgn import softmax
 
 
 @dataclass(frozen=True)

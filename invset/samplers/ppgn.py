@@ -21,6 +21,7 @@ from torch import Tensor
 
 from invset.core.ball import send
 from invset.core.options import option
+from invset.core.probability import softmax
 from invset.core.target import Target
 from invset.errors import InvsetError
 from invset.samplers.base import LOOK, Column, Offer, Sampler
@@ -167,14 +168,6 @@ class PPGN(Sampler[PPGNState]):
 
     def stride(self, state: PPGNState, wanted: int) -> int:
         return min(LOOK, self.n_iters + 1 - state.number)
-
-
-def softmax(activations: Tensor) -> Tensor:
-    """Softmax over the second axis of activations with shape (B, units), with the authors' 1e-10 in
-    the denominator.
-    """
-    powers = (activations - activations.amax(1, keepdim=True)).exp()
-    return powers / (1e-10 + powers.sum(1, keepdim=True))
 
 
 def _normal(draws: list[torch.Generator], like: Tensor) -> Tensor:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from invset.core.checks import goal_of
 from invset.core.products import products
 from invset.core.space import Region
 from invset.errors import InvsetError
 from invset.problem.enough_memory import OutOfMemory
+from invset.problem.perturbing import measured
 from invset.problem.problem import Problem
 from invset.problem.result import Result, finish
 from invset.samplers.base import Limits, Status
@@ -20,9 +20,6 @@ from invset.studies.study import Study, check_real
 
 #: Natural codes whose activations tell quantiles where no reference does.
 DRAWS = 1000
-
-#: Codes a pass.
-_AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,6 @@ def compete(
     return Ran(region, finish(problem, region, study.found(target, state)))
 
 
-@torch.no_grad()
 @products("float32")
 def natural_quantiles(problem: Problem, levels: Sequence[float], count: int = DRAWS) -> list[float]:
     """Quantiles of the first neuron's activation over natural codes, drawn from seed 0.
@@ -86,9 +82,5 @@ def natural_quantiles(problem: Problem, levels: Sequence[float], count: int = DR
     rng = torch.Generator().manual_seed(0)
     region = problem.region("auto", rng)
     codes = region.decode(region.sample(count, rng))
-    parts: list[Tensor] = []
-    for some in codes.split(problem.portions.at_a_time(_AT_A_TIME)):
-        x = problem.medium.round(problem.generator(some))
-        parts.append(problem.look(x)[0][:, 0].cpu())
-    f = torch.cat(parts).double()
+    f = measured(problem, codes)[:, 0].cpu().double()
     return [f.quantile(level).item() for level in levels]
