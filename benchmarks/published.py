@@ -56,7 +56,11 @@ PUBLISHED: dict[str, Any] = {
     "slack": "frozen",
     "tested": "iteration",
 }
-BETAS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+BETAS = {
+    "frozen": (1e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e-2),
+    "fresh": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+}
+CODES_BETAS = (3e-6, 3e-5, 3e-4, 3e-3)
 RATES = (0.01, 0.03, 0.1, 0.3)
 
 
@@ -78,8 +82,8 @@ class Reading:
 def readings() -> list[Reading]:
     """Plain steps over beta, Adam and normalised steps over their rates, and one change each."""
     found = []
-    for s in ("frozen", "fresh"):
-        for beta in BETAS:
+    for s, betas in BETAS.items():
+        for beta in betas:
             options = {"slack": s, "step_rule": Plain(beta)}
             found.append(Reading(f"plain beta {beta:g}, s {s}", options))
     for rate in RATES:
@@ -90,6 +94,9 @@ def readings() -> list[Reading]:
     found += [
         Reading(f"normalised {rate:g}", {"step_rule": Normalized(rate)}) for rate in RATES[:3]
     ]
+    for beta in CODES_BETAS:
+        options = {"objective": "codes", "step_rule": Plain(beta)}
+        found.append(Reading(f"eq. (14), plain beta {beta:g}", options))
     base = {"step_rule": Adam(0.03)}
     found += [
         Reading("adam 0.03, s fresh", {**base, "slack": "fresh"}),

@@ -487,6 +487,7 @@ TOILET_PAPER = "fc8:1000 toilet tissue, toilet paper, bathroom tissue"
 #: What each experiment of the paper asks: the figures of Hada & Carreira-Perpiñán (2020).
 PAPER: dict[str, list[tuple[str, float, float]]] = {
     "volcano": [("fc8:981 volcano", 50, 60)],
+    "volcano_before_relu": [("fc8:981 volcano", 50, 60)],
     "cardoon": [("fc8:947 cardoon", 40, 50)],
     "toilet_paper": [(TOILET_PAPER, 40, 50)],
     "monastery": [("fc8:664 monastery", 40, 50)],

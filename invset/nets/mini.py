@@ -23,8 +23,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from invset.core.checks import check_widths, is_number, is_whole
 from invset.errors import InvsetError
 
-#: Public layer names that differ from module names: fc6 and fc7 are read after their ReLU, as PPGN
-#: and the paper do.
+#: Public layer names that differ from module names: fc6 and fc7 are read after their ReLU, as in
+#: PPGN. The paper does not say which side of it E is: docs/models/caffenet.md.
 LAYER_ALIASES = {"fc6": "relu6", "fc7": "relu7"}
 
 #: A pool follows these convolutions, as in CaffeNet.
