@@ -9,7 +9,7 @@ PYTEST := -m pytest -n auto --maxprocesses 8 --dist loadfile
 BENCHMARKS := step peak torch_lucent steps full startup runtime batched
 
 .DEFAULT_GOAL := help
-PAPER := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1
+PAPER := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1 claims_both claims_levels claims_seeds claims_walk
 .PHONY: help install demo demo-imagenet test test-lowest test-newest stress lint bench clean evolution figures fooling $(PAPER)
 
 help:  ## list the targets
@@ -77,6 +77,7 @@ SWEEPS  := $(notdir $(basename $(filter-out %/ladder.yaml,$(wildcard configs/exp
 FIGURES := outputs/figures/$(NETWORK)
 
 figures: $(or $(SWEEPS),fig1)  ## make all figures of the paper (NETWORK=mini; or caffenet, places205), in outputs/figures
+	$(BIN)/python benchmarks/results.py $(FIGURES)
 
 ifneq ($(filter fig1,$(SWEEPS)),)
 fig1: $(FIGURES)/ladder/samples.png

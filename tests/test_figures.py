@@ -88,6 +88,14 @@ COUNTS = {
     "fig9": 4,
 }
 COUNTS["table1"] = 3 * 3 * 3
+#: Of the claims, with three neurons or pairs and three seeds each; only the embedded pair has them.
+CLAIMS = {
+    "claims_seeds": 5 * 3 * 3,
+    "claims_walk": 2 * 3 * 3,
+    "claims_levels": 2 * 3 * 3,
+    "claims_both": 2 * 3 * 3,
+}
+COUNTS |= CLAIMS
 
 
 def test_every_figure_is_there() -> None:
@@ -96,7 +104,7 @@ def test_every_figure_is_there() -> None:
         for network in ("mini", "caffenet", "places205")
     }
     here = {*COUNTS, "ladder"}
-    assert of == {"mini": here, "caffenet": here - {"fig6"}, "places205": {"fig6"}}
+    assert of == {"mini": here, "caffenet": here - {"fig6", *CLAIMS}, "places205": {"fig6"}}
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -107,11 +115,13 @@ def test_every_job_of_a_figure_composes(name: str) -> None:
     for option in values(jobs, "sampler"):
         job = next(job for job in jobs if f"sampler={option}" in job)
         cfg = config(f"experiment=figures/{name}", *job)
-        n = {"fig7": 10, "fig8": 10, "fig9": 100}.get(figure, 500)
+        few = {"fig7": 10, "fig8": 10, "fig9": 100, "claims_seeds": 10, "claims_levels": 100}
+        n = few.get(figure, 500)
         assert hydra.utils.instantiate(cfg.sampler).n == n
         assert cfg.hydra.sweep.dir == f"outputs/figures/{name}"  # where the Makefile looks for it
         assert cfg.network.name == ("mini64" if name == "mini/fig6" else network)
-    for question in values(jobs, "neurons") or values(jobs, "range"):
+    asked = values(jobs, "neurons") or values(jobs, "range") or values(jobs, "neuron")
+    for question in asked:
         check_config(
             config(
                 f"experiment=figures/{name}",
@@ -620,9 +630,10 @@ def test_make_types_the_commands(checkout: Path) -> None:
     code, typed = make(checkout, "-n", "figures", "NETWORK=caffenet")
     names = [f"fig{i}" for i in (1, 2, 3, 4, 5, 7, 8, 9)] + ["table1"]
     assert code == 0
-    assert sorted(typed) == sorted(
-        [*ladder("caffenet"), *(line for name in names for line in commands(name, "caffenet"))]
-    )
+    collect = ".venv/bin/python benchmarks/results.py outputs/figures/caffenet"
+    lines = [line for name in names for line in commands(name, "caffenet")]
+    assert sorted(typed) == sorted([*ladder("caffenet"), *lines, collect])
+    assert typed[-1] == collect
     for name in names:  # a figure is drawn after its sweep
         first, second, third = (typed.index(line) for line in commands(name, "caffenet"))
         assert first < second < third
@@ -648,7 +659,7 @@ def test_make_says_which_figures_a_network_has(checkout: Path, words: list[str])
     code, said = make(checkout, *words)
     assert code == 2
     assert re.match(
-        r"NETWORK=\w+ has no fig\d, it has (fig1 fig2 .* table1|fig6|none): see"
+        r"NETWORK=\w+ has no fig\d, it has ([\w ]*fig1 fig2[\w ]*|fig6|none): see"
         r" configs/experiment/figures",
         said[0],
     )

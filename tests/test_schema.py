@@ -236,6 +236,18 @@ def test_another_step_rule_has_its_own_options() -> None:
     }
 
 
+def test_another_step_rule_of_a_file_has_its_own_options(tmp_path: Path) -> None:
+    (tmp_path / "sampler").mkdir()
+    (tmp_path / "sampler/own_rule.yaml").write_text(
+        "# @package _global_\n"
+        "sampler:\n"
+        "  _target_: invset.samplers.two_stage.TwoStage  # its own rule is Adam\n"
+        "  step_rule: {_target_: invset.core.steps.Plain, beta: 0.5}\n"
+    )
+    cfg = compose("run", [f"hydra.searchpath=[file://{tmp_path}]", "sampler=own_rule"])
+    assert cfg.sampler.step_rule == {"_target_": "invset.core.steps.Plain", "beta": 0.5}
+
+
 # what is given at the top level
 
 GIVEN = {

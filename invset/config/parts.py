@@ -34,6 +34,10 @@ def _laid_over(filled: DictConfig, part: DictConfig, typed: str | None) -> DictC
     if typed is not None:
         known = {key: part._get_node(key) for key in part if key in filled}
         part = OmegaConf.create({**known, "_target_": typed})
+    for key, inner in parts(part):
+        default = filled._get_node(key) if key in filled else None
+        if isinstance(default, DictConfig) and _target(inner) not in (None, _target(default)):
+            filled[key] = {}  # options of the class by default are none of the one that is given
     filled.merge_with(part)
     options = schema.read(filled["_target_"]) or {}
     for key in map(str, part):
