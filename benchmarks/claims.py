@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from measures import OURS, PPGN, PUBLISHED, Measure, Ratio, Row, key, of_table, over, walked
 
+
 @dataclass(frozen=True)
 class Claim:
     """A row of the page.

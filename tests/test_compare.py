@@ -6,10 +6,13 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import EXAMPLES
+from PIL import Image
 from typed import typed
 
+from invset.problem.problem import Problem
 from invset.report.compare_table import summarize
 from invset.report.runs_table import NAMED, SHARED
 from invset.samplers.random import Random
@@ -331,3 +334,49 @@ def build():
     unit.weight.data = torch.ones(1, 3)
     return nn.Sequential(nn.Identity(), unit)
 """
+
+
+def test_real_inputs_go_to_the_samplers_that_look_at_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "real").mkdir()
+    for number in range(6):
+        noise = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"real/{number}.png")
+    options = "options={multifaceted: {steps: 4, facets: 2, K: 2}, gradient: {steps: 4, K: 2}}"
+    words = ["use=[multifaceted,gradient]", "goals=[max]", "fractions={}", "judge=null", options]
+    words += ["neurons=[{neuron: horse}]", "n=2", f"out={tmp_path}/out"]
+    assert typed(monkeypatch, "compare", *words, f"images={tmp_path}/real") == 0
+    rows = list(csv.DictReader((tmp_path / "out/runs.csv").read_text().splitlines()))
+    assert {row["method"]: row["counts.saved"] for row in rows} == {
+        "multifaceted": "2",
+        "gradient": "2",
+    }
+    # without them one is refused, which is another question than the run that had them
+    assert typed(monkeypatch, "compare", *words) == 0
+    rows = list(csv.DictReader((tmp_path / "out/runs.csv").read_text().splitlines()))
+    refused = [row["why"] for row in rows if row["status"] == "refused"]
+    assert len(rows) == 4 and len(refused) == 1 and "needs real inputs" in refused[0]
+    bad = ["use=[gradient]", *words[1:4], *words[5:], f"images={tmp_path}/real"]
+    assert typed(monkeypatch, "compare", *bad) == 2
+    assert "looks at real inputs; leave images= out" in capsys.readouterr().err
+    assert typed(monkeypatch, "compare", "use=[stream]", "limit=3", f"out={tmp_path}/x") == 2
+    assert "limit= is of images=" in capsys.readouterr().err
+
+
+def test_networks_see_what_a_samplers_file_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = []
+    made = Problem.__init__
+
+    def noted(self: Problem, *args: Any, **options: Any) -> None:
+        made(self, *args, **options)
+        seen.append(options.get("eight_bit"))
+
+    monkeypatch.setattr(Problem, "__init__", noted)
+    words = [*HORSE, "judge=null", "ranges={low: [-9, 9]}", "fractions={}"]
+    words += ["options={paper: {inner_steps: 1, K: 2}}", f"out={tmp_path}"]
+    assert typed(monkeypatch, "compare", "use=[paper,stream]", *words) == 0
+    assert seen[-2:] == [False, True]

@@ -94,8 +94,10 @@ def test_every_claim_has_runs() -> None:
 
 def test_an_interval_is_students() -> None:
     values = [1.0, 2.0, 4.0]
-    rows = [{"sweep": "s", "method": "m", "neurons": "a", "seed": i, "x": v} for i, v in
-            enumerate(values)]
+    rows = [
+        {"sweep": "s", "method": "m", "neurons": "a", "seed": i, "x": v}
+        for i, v in enumerate(values)
+    ]
     told = measures.Measure("s", "m", measures.key("x"), ".3f").text(rows)
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert told == f"{np.mean(values):.3f} [{low:.3f}, {high:.3f}]"

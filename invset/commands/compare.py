@@ -5,6 +5,7 @@ figure beside that of real images in the same range.
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from invset.config.comparing import (
     method_of,
     neurons_of,
 )
+from invset.errors import InvsetError
 from invset.files.owner import locked
 from invset.files.rundir import RunDir
 from invset.files.sums import short_sum
@@ -34,7 +36,7 @@ from invset.report.compare_folder import write_comparison, write_pictures
 from invset.report.runs_table import question, read_runs, text
 from invset.samplers.base import Limits
 from invset.studies.arena import compete
-from invset.studies.study import Study, study_of
+from invset.studies.study import Study, study_of, takes_real
 
 #: Method and goal -> its configuration; None where the sampler has no such goal.
 Methods = dict[tuple[str, str], DictConfig | None]
@@ -64,9 +66,26 @@ def main(cfg: DictConfig) -> None:
         for name in dict.fromkeys(cfg.use)
         for goal in dict.fromkeys(cell.goal for cell in cells)
     }
+    _check_real(cfg, methods)
     out = RunDir(cfg.out)
     with locked(out.path, "or type out= and another folder"):
         _compare(cfg, cells, methods, out)
+
+
+def _check_real(cfg: DictConfig, methods: Methods) -> None:
+    """Raise `InvsetError` if real inputs are given that no sampler looks at."""
+    if cfg.images is None:
+        if cfg.limit is not None:
+            raise InvsetError("limit= is of images=, which is not given; leave it out")
+        return
+    for method in filter(None, methods.values()):
+        with suppress(InvsetError):  # one that can't be made is told in its row
+            if takes_real(study_of(hydra.utils.instantiate(method.sampler))):
+                return
+    raise InvsetError(
+        f"no sampler of use={list(cfg.use)} looks at real inputs; leave images= out, or add one"
+        " that does, such as multifaceted"
+    )
 
 
 def _compare(cfg: DictConfig, cells: list[Cell], methods: Methods, out: RunDir) -> None:
@@ -132,7 +151,10 @@ def _sampler(cfg: DictConfig, name: str) -> str:
     assert method is not None  # ranges are sampled by all
     free = ("n", "goal")
     options = {key: value for key, value in method.sampler.items() if key not in free}
-    return " ".join([*typed, short_sum(method.prior, options)])
+    seen = {key: method[key] for key in ("eight_bit", "clamp") if not method[key]}
+    real = {key: cfg[key] for key in ("images", "limit") if cfg[key] is not None}
+    more = [one for one in (seen, real) if one]  # what is as ever does not make another question
+    return " ".join([*typed, short_sum(method.prior, options, *more)])
 
 
 def _run(cfg: DictConfig, parts: Parts, job: Job, out: RunDir) -> dict[str, Any]:
@@ -147,8 +169,8 @@ def _run(cfg: DictConfig, parts: Parts, job: Job, out: RunDir) -> dict[str, Any]
         return study_of(hydra.utils.instantiate(method.sampler))
 
     limits = Limits(**budget_of(cfg))  # type: ignore[arg-type]
-    problem = parts.problem(Neuron(row["layer"], row["neuron"], job.ends))
-    ran = compete(problem, made, method.prior, row["seed"], limits)
+    problem = parts.problem(Neuron(row["layer"], row["neuron"], job.ends), method)
+    ran = compete(problem, made, method.prior, row["seed"], limits, parts.real)
     if ran.result is None or ran.region is None:
         return {"status": "refused", "why": ran.why, **nothing}
     result = ran.result

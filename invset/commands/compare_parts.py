@@ -7,9 +7,11 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from invset import __version__
 from invset.analysis.reference import Reference
+from invset.commands.pictures import real_inputs
 from invset.config import build
 from invset.config.cells import Cell
 from invset.config.comparing import neurons_of
@@ -38,6 +40,7 @@ class Parts:
         reference: real images; None: there are none.
         judge: who looks at the samples.
         perturbing: how samples are perturbed.
+        real: real inputs in stored form, for samplers that begin at some; None: none were named.
         shared: columns `SHARED` of ``runs.csv``.
     """
 
@@ -48,6 +51,7 @@ class Parts:
     reference: Reference | None
     judge: Judging
     perturbing: Perturbing
+    real: Tensor | None
     shared: dict[str, Any]
 
     @classmethod
@@ -83,11 +87,16 @@ class Parts:
             "budget": "" if cfg.budget is None else str(cfg.budget),
             "n": cfg.n,
         }
-        return cls(network, generator, encoder, other, reference, judge, perturbing, shared)
+        real = real_inputs(problem, cfg.images, cfg.limit)
+        return cls(network, generator, encoder, other, reference, judge, perturbing, real, shared)
 
-    def problem(self, neuron: Neuron) -> Problem:
-        """The question about one neuron."""
-        return Problem(self.network, self.generator, self.encoder, [neuron], self.encoder_network)
+    def problem(self, neuron: Neuron, method: DictConfig | None = None) -> Problem:
+        """The question about one neuron, put as a sampler's file asks for it."""
+        keys = ("eight_bit", "clamp") if method is not None else ()
+        how = {key: method[key] for key in keys}
+        return Problem(
+            self.network, self.generator, self.encoder, [neuron], self.encoder_network, **how
+        )
 
     def unit(self, layer: str | None, neuron: int | str) -> dict[str, Any]:
         """A neuron as it was typed, and as it is."""

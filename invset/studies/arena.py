@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from invset.core.checks import goal_of
 from invset.core.products import products
@@ -16,7 +17,7 @@ from invset.problem.perturbing import measured
 from invset.problem.problem import Problem
 from invset.problem.result import Result, finish
 from invset.samplers.base import Limits, Status
-from invset.studies.study import Study, check_real
+from invset.studies.study import Study, check_real, takes_real
 
 #: Natural codes whose activations tell quantiles where no reference does.
 DRAWS = 1000
@@ -38,7 +39,12 @@ class Ran:
 
 
 def compete(
-    problem: Problem, made: Callable[[], Study], prior: str, seed: int, limits: Limits
+    problem: Problem,
+    made: Callable[[], Study],
+    prior: str,
+    seed: int,
+    limits: Limits,
+    real: Tensor | None = None,
 ) -> Ran:
     """Run a sampler. One that refuses the question ends the run, not the comparison.
 
@@ -48,6 +54,7 @@ def compete(
         prior: of ``configs/run.yaml``.
         seed: of every random draw.
         limits: the budget.
+        real: real inputs in stored form, for samplers that begin at some; None: there are none.
 
     Raises:
         KeyboardInterrupt: the run was interrupted; nothing of it is kept.
@@ -56,9 +63,10 @@ def compete(
     rng = torch.Generator().manual_seed(seed)
     try:
         study = made()
-        check_real(study, False, "invset run images=FOLDER")
+        real = real if takes_real(study) else None  # of a comparison only some look at them
+        check_real(study, real is not None, "images=FOLDER")
         region = problem.region(prior, rng, plain=study.space == "codes")
-        target = problem.target(region, goal_of(study))
+        target = problem.target(region, goal_of(study), real)
         study.check(target)
         state = study.run(target, rng, limits=limits)
     except OutOfMemory:

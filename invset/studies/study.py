@@ -201,6 +201,11 @@ def running(state: T) -> T:
     return replace(state, **changes) if changes else state  # type: ignore[type-var]
 
 
+def takes_real(study: Study) -> bool:
+    """Whether a study's sampler, with its options, looks at real inputs."""
+    return bool(getattr(getattr(study, "sampler", study), "needs_real", False))
+
+
 def check_real(study: Study, given: bool, how: str) -> None:
     """Raise `InvsetError` where real inputs are missing, or given to a sampler that takes none.
 
@@ -210,7 +215,7 @@ def check_real(study: Study, given: bool, how: str) -> None:
         how: what gives them.
     """
     sampler = getattr(study, "sampler", study)
-    needed = getattr(sampler, "needs_real", False)
+    needed = takes_real(study)
     if needed and not given:
         raise InvsetError(
             f"{type(sampler).__name__} with these options needs real inputs; give them by {how}"
