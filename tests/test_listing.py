@@ -84,7 +84,7 @@ def test_options_of_a_sampler(listed: Listed) -> None:
     assert about.endswith("the share of a fresh draw in the way.")
     assert "  both or paper: " in rows["sampler.constraint"]
     assert rows["sampler.constraint"].startswith("sampler.constraint=paper ")
-    assert rows["sampler.step_rule.lr"].startswith("sampler.step_rule.lr=0.03 ")
+    assert rows["sampler.step_rule.beta"].startswith("sampler.step_rule.beta=3e-06 ")
     assert rows["runtime.micro_batch"].startswith("runtime.micro_batch=auto ")
     limit = rows["limits.seconds"].split(maxsplit=1)
     assert limit == [
