@@ -91,7 +91,8 @@ def test_options_of_a_sampler(listed: Listed) -> None:
         "limits.seconds=null",
         "a number of at least 0, or null: time of sampling; None: no limit.",
     ]
-    assert len([name for name in rows if name.startswith("sampler.step_rule.")]) == 4
+    rule = [name for name in rows if name.startswith("sampler.step_rule.")]
+    assert rule == ["sampler.step_rule.beta"]  # not those of the class by default
     assert [line.split("=")[0] for line in listed("options", "sampler=ladder", "spare")] == [
         "sampler.spare"
     ]
