@@ -51,9 +51,13 @@ def locate(
 
 
 def default_position(shape: Sequence[int], tokens: Tokens) -> Position:
-    """A position that a layer of this shape has: the centre, or its first token."""
-    has_centre = len(shape) != 2 or tokens.split(shape[0])[1] is not None
-    return "center" if has_centre else 0
+    """A position that a layer of this shape has: the class token, the centre, or token 0."""
+    if len(shape) != 2:
+        return "center"
+    names, grid = tokens.split(shape[0])
+    if "cls" in names:
+        return "cls"
+    return "center" if grid else 0
 
 
 def _token(position: Position, count: int, layer: str, tokens: Tokens) -> tuple[int]:
