@@ -12,7 +12,7 @@ from torch import Tensor
 
 from invset.core.sparse_feature import SparseFeature
 from invset.errors import InvsetError, did_you_mean
-from invset.files.sae import read_sae
+from invset.files.sae import read_sae, sae_file
 from invset.files.tensors import read_safetensors
 from invset.nets.network import Network
 from invset.progress import say
@@ -76,17 +76,15 @@ def _feature(one: Any) -> tuple[SparseFeature, str]:
     number = one.get("feature")
     if number is None:
         raise InvsetError(f"which feature of {path}? type feature=7, counted from 0")
-    encoder = read_sae(path, one.get("top_k"))
+    file = sae_file(path)
+    encoder = read_sae(file, one.get("top_k"))
     say(
-        f"{path}: {encoder.about}; {encoder.features} features, from 0, of {encoder.units} units."
-        " f is the feature where it is on; below 0 it is off, and f what enters it"
+        f"{file}: {encoder.about}; {encoder.features} features, from 0, of {encoder.units} units."
+        " f is the feature's activation where it is on; below 0, f is what enters its nonlinearity,"
+        " and the feature is off."
     )
-    return encoder.feature(number), f"feature {number} of {_short(path)}"
-
-
-def _short(path: str) -> str:
-    """The file and the folder that it is in: the files of many autoencoders are called alike."""
-    return "/".join(Path(path).parts[-2:])
+    # with the folder: the files of many autoencoders are called alike
+    return encoder.feature(number), f"feature {number} of {'/'.join(file.parts[-2:])}"
 
 
 def _of_words(words: str, network: Network, layer: str) -> Tensor:

@@ -51,7 +51,7 @@ def read_sae(path: str | Path, top_k: int | None = None) -> SparseEncoder:
     Raises:
         InvsetError: no such file, one of another format, or a kind of autoencoder that is not read.
     """
-    path = _file_of(path)
+    path = sae_file(path)
     with reading(path, "a sparse autoencoder", _HINT):
         with path.open("rb") as file:
             first = file.read(1)
@@ -79,7 +79,12 @@ def read_sae(path: str | Path, top_k: int | None = None) -> SparseEncoder:
     return found
 
 
-def _file_of(path: str | Path) -> Path:
+def sae_file(path: str | Path) -> Path:
+    """The file itself, or that of a folder.
+
+    Raises:
+        InvsetError: no such file, or none or several in the folder.
+    """
     folder = Path(path).expanduser()
     if folder.is_dir():
         known = [folder / name for name in _IN_FOLDERS if (folder / name).is_file()]
@@ -143,12 +148,12 @@ def _sae_lens(state: State, config: Mapping[str, Any]) -> SparseEncoder:
 def _saev(path: Path) -> SparseEncoder:
     with path.open("rb") as file:
         header = json.loads(file.readline(_LONGEST_LINE))
+        name, options = _saev_activation(header)
         with tempfile.NamedTemporaryFile(suffix=".pt") as rest:
             while part := file.read(1 << 24):
                 rest.write(part)
             rest.flush()
             state = {name: one.clone() for name, one in _floats(read_weights(rest.name)).items()}
-    name, options = _saev_activation(header)
     schema = header.get("schema", 0)
     # until 2025 the bias of the decoder was subtracted first
     center = None if schema else state["b_dec"]

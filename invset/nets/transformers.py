@@ -73,7 +73,7 @@ def transformers_network(
     normalized: bool = False,
 ) -> Network:
     """Any vision network of transformers, with its own layer names
-    (``encoder.layer.5.mlp.activation``).
+    (``encoder.layer.5.mlp``).
 
     What it gives are logits where its weights have classes, the projected embedding where it has
     words, else its pooled features.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from invset.errors import InvsetError
 from invset.nets.libraries import building
 
 
@@ -87,6 +88,12 @@ def text_of(name: str, whole: Any, held: Any, device: Any) -> Callable[[str], Te
             # SigLIP was trained on texts that are filled up to the longest
             fill = "max_length" if held.model_type.startswith("siglip") else True
             ids = tokenizer([words], padding=fill, max_length=most, truncation=True)
+        # without its files, the library makes a tokenizer that knows no words
+        if not set(ids["input_ids"][0]) - set(tokenizer.all_special_ids):
+            raise InvsetError(
+                f"the tokenizer of {name} knows none of the words {words!r}; its folder needs the"
+                " files of the tokenizer, such as tokenizer.json"
+            )
         part = whole.text_model
         place = next(part.parameters()).device
         given = {key: torch.tensor(value, device=place) for key, value in ids.items()}
