@@ -234,6 +234,15 @@ def test_clip_gives_what_transformers_gives(
     torch.testing.assert_close(network.text("ace bad"), words / words.norm())
 
 
+@pytest.mark.parametrize("weights", ["", "model.safetensors"])
+def test_weights_of_another_folder_or_file(clip_folder: Path, weights: str) -> None:
+    ready: dict[str, Any] = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    network = transformers_network("clip", str(clip_folder / weights), config=CLIP, **ready)
+    x = pictures(32)
+    expected = transformers_network(str(clip_folder)).taps(x, ["visual_projection"])
+    torch.testing.assert_close(network.taps(x, ["visual_projection"]), expected)
+
+
 def test_embeddings_of_length_one_give_cosines(clip_folder: Path) -> None:
     network = transformers_network(str(clip_folder), normalized=True)
     assert network.text is not None

@@ -51,7 +51,7 @@ def timm_network(
         name: as in ``timm.list_models()``, with a tag or without; ``hf-hub:owner/name`` or
             ``local-dir:folder``.
         weights: "DEFAULT": its published weights, downloaded once; a tag of these; a local file
-            (.safetensors, .pth); None: random.
+            (.safetensors, .pth); ``hf-hub:owner/name``; None: random.
         device: where the weights go.
         image_size: side in pixels, or (height, width), that pictures are resized to; None: what the
             published weights were made for. Position embeddings are resized, too.
@@ -113,7 +113,7 @@ def _module(
     own = weights not in (None, "DEFAULT") and not name.endswith(f".{weights}")
     if own:
         options.update(_own_weights(timm, name, str(weights)))
-        remedy = f"{weights} may be of another network, or not whole"
+        remedy = f"{weights} may be of another network, not whole, or not to be had"
     if image_size is not None and _takes_size(timm, name):
         options["img_size"] = pair(image_size)
     with building(f"timm's {name}", remedy):
@@ -128,7 +128,10 @@ def _takes_size(timm: Any, name: str) -> bool:
 
 
 def _own_weights(timm: Any, name: str, weights: str) -> dict[str, Any]:
-    """Options of a network with the weights of a file."""
+    """Options of a network with the weights of a file, or of the hub."""
+    if weights.startswith("hf-hub:"):
+        where = {"source": "hf-hub", "hf_hub_id": weights.removeprefix("hf-hub:")}
+        return {"pretrained_cfg_overlay": {**where, "custom_load": False}}
     if not Path(weights).expanduser().is_file():
         tags = [one.partition(".")[2] for one in timm.list_pretrained(f"{name.split('.')[0]}.*")]
         listed = ", ".join(tags) or "it has no published weights"

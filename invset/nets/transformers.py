@@ -38,6 +38,9 @@ _REMEDY = (
     " save_pretrained, or a kind, such as dinov2, with network.weights=null for random weights"
 )
 
+#: Options of a configuration.
+Options = Mapping[str, Any]
+
 #: What embeds the places of patches in networks of tokens.
 _POSITIONS = ("position_embeddings", "position_embedding", "rope_embeddings")
 
@@ -67,7 +70,7 @@ def transformers_network(
     weights: str | None = "DEFAULT",
     device: str | torch.device = "cpu",
     image_size: int | Sequence[int] | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: Options | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     normalized: bool = False,
@@ -82,7 +85,7 @@ def transformers_network(
         name: on the Hugging Face hub, or a folder of ``save_pretrained``; or a kind, such as
             ``dinov2``, for random weights.
         weights: "DEFAULT": those of `name`, downloaded once; a local file (.safetensors, .bin) for
-            the same layers; None: random.
+            the same layers; another name on the hub, or folder, with such weights; None: random.
         device: where the weights go.
         image_size: side in pixels, or (height, width), that pictures are resized to; None: what it
             was made for. Position embeddings are resized where the network can.
@@ -141,6 +144,8 @@ def _whole(name: str, weights: str | None, config: dict[str, Any]) -> tuple[Any,
     kind = library_.AutoModelForImageClassification if classes else library_.AutoModel
     if weights == "DEFAULT":
         return kind.from_pretrained(source, config=held, dtype=torch.float32), held
+    if weights is not None and not Path(weights).expanduser().is_file():
+        return kind.from_pretrained(weights, config=held, dtype=torch.float32), held
     whole = kind.from_config(held)
     if weights is not None:
         load_state(whole, read_weights(weights), weights)
