@@ -22,6 +22,7 @@ from invset.errors import InvsetError
 from invset.nets import libraries
 from invset.nets.network import Network
 from invset.nets.tokens import Tokens
+from invset.nets.weights import checksum
 from invset.problem.neuron import Neuron, find
 
 SMALL = {
@@ -64,7 +65,6 @@ def timm_network(*given: Any, **named: Any) -> Network:
     pytest.importorskip("timm")
     from invset.nets.timm import timm_network as build
 
-    torch.manual_seed(0)
     return build(*given, **named)
 
 
@@ -72,7 +72,6 @@ def transformers_network(*given: Any, **named: Any) -> Network:
     pytest.importorskip("transformers")
     from invset.nets.transformers import transformers_network as build
 
-    torch.manual_seed(0)
     return build(*given, **named)
 
 
@@ -81,7 +80,6 @@ def open_clip_network(folder: Path, **named: Any) -> Network:
     from invset.nets.open_clip import open_clip_network as build
 
     (folder / "tiny_clip.json").write_text(json.dumps(OPEN_CLIP))
-    torch.manual_seed(0)
     return build(str(folder / "tiny_clip.json"), None, **named)
 
 
@@ -170,6 +168,23 @@ def test_names_that_timm_has_not(tmp_path: Path) -> None:
 def test_a_library_that_is_not_installed() -> None:
     with pytest.raises(InvsetError, match=r'needs no_such; type pip install "invset\[timm\]"'):
         libraries.library("no_such", "network=timm", "timm")
+
+
+def test_random_weights_are_the_same_each_time(tmp_path: Path) -> None:
+    """Whatever was drawn before; and what is drawn after is what it would have been."""
+    kinds: list[Callable[[], Network]] = [
+        lambda: timm_network("test_vit", None),
+        lambda: transformers_network("dinov2", None, config=SMALL),
+        lambda: open_clip_network(tmp_path),
+    ]
+    for build in kinds:
+        torch.manual_seed(1)
+        first = checksum(build().module)
+        after = torch.rand(3)
+        torch.manual_seed(2)
+        assert checksum(build().module) == first
+        torch.manual_seed(1)
+        assert torch.equal(torch.rand(3), after)
 
 
 def test_what_a_network_is_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -441,14 +456,12 @@ def test_a_probe_and_a_run_of_a_token(
     pytest.importorskip("timm")
     monkeypatch.chdir(tmp_path)
     words = [*TYPED, "generator.size=64", "layer=blocks.1.mlp.act", "neuron=3", "position=cls"]
-    torch.manual_seed(0)  # weights are random
     few = ["codes=4", "starts=1", "steps=2", "robust=0", "progress=false"]
     assert typed(monkeypatch, "probe", *words, *few) == 0
     out = capsys.readouterr().out
     assert "blocks.1.mlp.act:3, activation" in out
     [advice] = [line for line in out.splitlines() if line.startswith("  invset run ")]
     assert "layer=blocks.1.mlp.act neuron=3 position=cls z1=" in advice
-    torch.manual_seed(0)
     few = ["n=2", "K=2", "robust=0", "progress=false", "animation=false", "report=true"]
     file = Path(__file__).parent / "sae_files" / "sl_topk"
     assert typed(monkeypatch, "run", *words, "z1=-0.2", "z2=0.6", *few, "hydra.run.dir=out") == 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
+import torch
 from torch import nn
 
 from invset.errors import InvsetError, first_lines, is_out_of_memory
@@ -37,6 +38,14 @@ def library(module: str, option: str, extra: str) -> ModuleType:
         raise InvsetError(
             f'{option} needs {error.name}; type pip install "invset[{extra}]"'
         ) from error
+
+
+def same_weights() -> None:
+    """Let random weights be the same in each process, so that what a probe says holds for the run
+    after it, and a run can be resumed. Called where `own_context` keeps the caller's random
+    numbers.
+    """
+    torch.manual_seed(0)
 
 
 @contextmanager

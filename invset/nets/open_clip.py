@@ -21,6 +21,7 @@ from invset.nets.libraries import (
     introduce,
     library,
     pair,
+    same_weights,
 )
 from invset.nets.network import Network
 from invset.nets.tokens import Tokens
@@ -65,6 +66,7 @@ def open_clip_network(
         "get the weights some other way and type network.weights=/path/to/them, or"
         " network.weights=null for random weights"
     )
+    same_weights()
     with building(f"open_clip's {name}", remedy):
         whole = open_clip.create_model(
             name,

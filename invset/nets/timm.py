@@ -23,6 +23,7 @@ from invset.nets.libraries import (
     introduce,
     library,
     pair,
+    same_weights,
 )
 from invset.nets.network import Network
 from invset.nets.tokens import Tokens
@@ -116,6 +117,7 @@ def _module(
         remedy = f"{weights} may be of another network, not whole, or not to be had"
     if image_size is not None and _takes_size(timm, name):
         options["img_size"] = pair(image_size)
+    same_weights()
     with building(f"timm's {name}", remedy):
         return timm.create_model(name, **options)
 

@@ -27,6 +27,7 @@ from invset.nets.libraries import (
     introduce,
     library,
     pair,
+    same_weights,
 )
 from invset.nets.network import Network
 from invset.nets.tokens import Tokens
@@ -99,6 +100,7 @@ def transformers_network(
             be had.
     """
     library("transformers", "network=transformers", "transformers")
+    same_weights()
     with building(f"transformers' {name}", _REMEDY):
         whole, held = _whole(name, weights, dict(config or {}))
     dual = hasattr(held, "vision_config")
