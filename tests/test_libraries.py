@@ -127,6 +127,7 @@ def test_tokens_of_timm_are_those_that_it_says() -> None:
         at("cls")
     # before the register is added, patches are all there is
     assert find(network, Neuron("patch_embed", 1, position=(1, 2))).at == (5,)
+    assert network.tokens.split(4) == ([], None)  # of tokens that were pooled, nothing is known
 
 
 def test_what_enters_is_resized_as_the_library_says() -> None:

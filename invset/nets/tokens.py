@@ -44,9 +44,11 @@ class Tokens:
             side = math.isqrt(max(count - before, 0))
             grid = (side, side) if side > 0 and side**2 == count - before else None
         else:
-            # layers of patches alone come before the others are added
-            before = 0 if count == math.prod(self.grid) else before
-            grid = self.grid if count - before == math.prod(self.grid) else None
+            patches = math.prod(self.grid)
+            if count not in (patches, patches + before):  # pooled ones, which nobody knows
+                return [], None
+            before = count - patches  # none where the others are still to be added
+            grid = self.grid
         if self.names is not None:
             return list(self.names[:before]), grid
         return [*["cls"][:before], *(f"register{i}" for i in range(1, before))], grid
