@@ -122,6 +122,10 @@ def test_the_default_run() -> None:
                 "range",
                 "layer",
                 "direction",
+                "bias",
+                "sae",
+                "feature",
+                "top_k",
                 "neurons",
                 "encoder",
                 "encoder_network",
@@ -269,6 +273,7 @@ def test_the_custom_and_trained_options_instantiate(
         "custom",
         "table",
         "torchvision",
+        *LIBRARIES,
         *LITE,
         "diabetes",
         "diabetes_trees",
@@ -290,6 +295,41 @@ def test_the_custom_and_trained_options_instantiate(
     }
 
 
+#: Options of configs/network that are libraries -> module, and words for a small network of each.
+LIBRARIES = {
+    "timm": ("timm", ["network.name=test_convnext"]),
+    "transformers": (
+        "transformers",
+        [
+            "network.name=dinov2",
+            "+network.config.hidden_size=16",
+            "+network.config.num_hidden_layers=1",
+            "+network.config.num_attention_heads=2",
+            "+network.config.image_size=28",
+        ],
+    ),
+    "open_clip": ("open_clip", ["network.name=tiny.json"]),
+}
+
+TINY_CLIP = """{"embed_dim": 8,
+"vision_cfg": {"image_size": 16, "layers": 1, "width": 8, "patch_size": 8, "head_width": 8},
+"text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1}}"""
+
+
+@pytest.mark.parametrize("option", LIBRARIES)
+def test_a_library_instantiates(
+    option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module, words = LIBRARIES[option]
+    pytest.importorskip(module)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.json").write_text(TINY_CLIP)
+    cfg = config("run", f"network={option}", "network.weights=null", *words)
+    network = hydra.utils.instantiate(cfg.network, device="cpu")
+    sides = {"timm": (160, 1000), "transformers": (28, 16), "open_clip": (16, 8)}
+    assert (network.image_size, network.units(network.output)) == sides[option]
+
+
 #: Options of configs/network that have the generator of another one.
 OF_A_TABLE = ("diabetes", "diabetes_trees")
 OF_DIGITS = ("mnist_encoder", "mnist_judge")
@@ -301,6 +341,9 @@ OF_A_NETWORK = {
     "places205": "ppgn_generator",
     "alexnet": "ppgn_generator",
     "torchvision": "spectrum",
+    "timm": "spectrum",
+    "transformers": "spectrum",
+    "open_clip": "spectrum",
     **dict.fromkeys(OF_A_TABLE, "diabetes"),
     **dict.fromkeys(OF_DIGITS, "mnist"),
     "efficientnet_lite0": "spectrum",
@@ -315,12 +358,14 @@ LITE = {"efficientnet_lite0": 224, "efficientnet_lite1": 240}
 def test_a_network_brings_its_generator(option: str, small: Path) -> None:
     words = {
         "torchvision": ["network.name=squeezenet1_1", "network.weights=null"],
+        **{name: ["network.name=any"] for name in LIBRARIES},
         **{name: ["network.weights=null"] for name in LITE},
         **{name: [] for name in (*OF_DIGITS, *OF_A_TABLE)},
     }.get(option, [f"generator.weights={small}/g.caffemodel"])
     cfg = config("run", f"network={option}", *words)
     assert hydra.utils.instantiate(cfg.generator, device="cpu").name == OF_A_NETWORK[option]
-    assert cfg.generator.get("size") == {"torchvision": 224, **LITE}.get(option)
+    sides = {**dict.fromkeys(("torchvision", *LIBRARIES), 224), **LITE}
+    assert cfg.generator.get("size") == sides.get(option)
     assert (
         config("run", f"network={option}", "generator=pixels").generator._target_
         == "invset.nets.pixels.pixels_generator"

@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from typed import typed
 
 from invset.commands.listing import KINDS, about
-from invset.config.build import load_direction
 from invset.config.compose import compose, config_dir
 from invset.config.device import choose_device
+from invset.config.directions import load_direction
 from invset.errors import InvsetError
 from invset.nets.caffe.caffenet import CaffeNet
 from invset.nets.caffe.load import caffe_layers

@@ -17,7 +17,8 @@ from report_folders import write_run
 from safetensors.torch import save_file
 
 from invset.analysis.reference import Reference
-from invset.config.build import bounds, load_direction
+from invset.config.build import bounds
+from invset.config.directions import load_direction
 from invset.errors import InvsetError
 from invset.files.images import load_images
 from invset.files.readers import read_weights

@@ -7,25 +7,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from invset.commands.listed_layers import layers
 from invset.config.compose import compose, config_dir, own_dir
 from invset.config.parts import components, options_of
 from invset.config.published import is_published
 from invset.core.checks import check_choice
 from invset.errors import InvsetError, did_you_mean
 
-if TYPE_CHECKING:
-    from invset.nets.network import Network
-
 #: What can be listed -> what it is.
 KINDS = {
     "networks": "options of network=",
     "layers": (
-        "layers of a network, their shapes, and what they serve for: invset list layers"
-        " network=mini"
+        "layers of a network, their shapes, what they serve for, and what to type: invset list"
+        " layers network=mini"
     ),
     "neurons": "neurons of a layer: invset list neurons network=mini layer=fc8",
     "labels": (
@@ -127,42 +125,6 @@ def about(path: Path) -> str:
     first = next((line for line in lines if not line.startswith("# @package")), "")
     command, _, rest = first.removeprefix("# ").partition("    (")
     return rest.removesuffix(")") or command
-
-
-def layers(cfg: DictConfig) -> list[str]:
-    """Every name of a layer, its shape, how many neurons it has, and what it serves for."""
-    from invset.config import build
-    from invset.config.device import choose_device
-
-    network = build.blank_network(cfg.network, choose_device(cfg.device))
-    rows = []
-    for layer in network.layers:
-        try:
-            shape = network.shape(layer)
-        except (
-            InvsetError
-        ) as error:  # a module that is not called, or gives no tensor: a name that can't be typed
-            rows.append((layer, "-", str(error)))
-            continue
-        has = _neurons_of(network, layer, shape) if len(shape) in (1, 2, 3) else "no neurons"
-        uses = [has, "encoder"]
-        uses += ["(layer= by default)"] if layer == network.output else []
-        uses += ["(encoder= by default)"] if layer == network.encoder else []
-        rows.append(
-            (layer, "x".join(map(str, shape)), ", ".join(uses[:2]) + " ".join(["", *uses[2:]]))
-        )
-    width = max(len(layer) for layer, _, _ in rows)
-    return [f"{layer:<{width}}  {shape:<12}  {use}" for layer, shape, use in rows]
-
-
-def _neurons_of(network: Network, layer: str, shape: tuple[int, ...]) -> str:
-    """How many neurons a layer has, and on which axis where that is not the usual one."""
-    axis = network.axis(layer) if len(shape) > 1 else None
-    if len(shape) > 1 and axis is None:
-        return "its channels lie on the first axis or the last: network.axes= says it"
-    usual = (None, "last") if len(shape) == 2 else ("first",)
-    where = f" on the {axis} axis" if len(shape) > 1 and axis not in usual else ""
-    return f"{network.units(layer)} neurons{where}"
 
 
 def neurons(cfg: DictConfig) -> list[str]:

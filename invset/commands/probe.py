@@ -16,7 +16,7 @@ from invset.commands.pictures import real_inputs
 from invset.config import build
 from invset.config.published import prepare
 from invset.config.real_images import load_reference
-from invset.config.validate import asked, check_probe
+from invset.config.validate import PLACES, asked, check_probe
 from invset.core.space import Region
 from invset.files.rundir import RunDir
 from invset.problem.problem import Problem
@@ -28,11 +28,8 @@ from invset.studies.spending import Spending
 
 #: What is typed for a probe, but not for the run that it suggests.
 _OWN = (
-    "neuron",
     "neurons",
-    "layer",
-    "position",
-    "direction",
+    *PLACES,
     "images",
     "limit",
     "codes",
@@ -131,8 +128,7 @@ def _key(word: str) -> str:
 
 def _words(one: dict[str, Any], output: str) -> list[str]:
     """One neuron as ``invset run`` takes it."""
-    keys = ["layer", "neuron", "direction", "position"]
-    given = {key: one.get(key) for key in keys if one.get(key) not in (None, "center")}
+    given = {key: one.get(key) for key in PLACES if one.get(key) not in (None, "center")}
     if str(given.get("layer")) == output:
         del given["layer"]
     return [

@@ -14,6 +14,7 @@ from torch import nn
 from invset.config.foreign import foreign
 from invset.files.ledger import sha256_of
 from invset.files.rundir import AGAIN
+from invset.files.sae import sae_file
 from invset.files.surroundings import Surroundings, machine
 from invset.nets.weights import checksum
 from invset.problem.problem import Problem
@@ -74,6 +75,9 @@ def _flat(held: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _files(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Checksums of files that options name, but for weights, which are looked at as such."""
     for name, value in options.items():
+        if isinstance(value, str) and name.rpartition(".")[2] == "sae":
+            yield name, sha256_of(sae_file(value))
+            continue
         if not isinstance(value, str) or "." not in value or name.endswith("weights"):
             continue
         file, colon, _ = value.partition(".safetensors:")

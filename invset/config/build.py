@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -11,12 +10,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from invset.config.device import choose_device
+from invset.config.directions import given_parts
 from invset.config.published import is_published
 from invset.config.validate import asked, check_given, ends
 from invset.core.checks import goal_of
-from invset.errors import InvsetError, did_you_mean
+from invset.errors import InvsetError
 from invset.files.reading import read_text, reading
-from invset.files.tensors import read_safetensors
 from invset.nets.caffe.load import caffe_layers
 from invset.nets.generator import Generator
 from invset.nets.network import Network
@@ -80,41 +79,19 @@ def _neuron(one: dict[str, Any], net: Network, ranged: bool, goal: str) -> Neuro
     layer = (
         net.output if one.get("layer") is None else str(one["layer"])
     )  # in a Sequential layers are called 0, 1, 2
-    direction = one.get("direction")
     check_given(one, net.labels)
     position = one.get("position")
+    direction, bias, feature, name = given_parts(one, net, layer)
     return Neuron(
         layer,
         one.get("neuron"),
         ends(one, goal) if ranged else ANY,
         "center" if position is None else position,
-        load_direction(direction) if direction is not None else None,
-        f"{layer}:{Path(str(direction)).stem}" if direction is not None else None,
+        direction,
+        None if name is None else f"{layer}:{name}",
+        bias,
+        feature,
     )
-
-
-def load_direction(path: str) -> Tensor:
-    """A vector over a layer's units from a safetensors file: ``file.safetensors`` (one tensor in
-    it) or ``file.safetensors:name``.
-
-    Raises:
-        InvsetError: no such file or tensor.
-    """
-    file, _, name = str(path).partition(".safetensors:")
-    file = f"{file}.safetensors" if name else file
-    hint = "give a safetensors file with one vector, or file.safetensors:name"
-    tensors, _ = read_safetensors(file, "direction", hint)
-    if not name and len(tensors) == 1:
-        name = next(iter(tensors))
-    if not tensors:
-        raise InvsetError(f"{file} holds no tensor; {hint}")
-    if name not in tensors:
-        hint = did_you_mean(name, tensors) if name else ""
-        raise InvsetError(
-            f"{file} holds {', '.join(sorted(tensors))}.{hint} Choose one:"
-            f" direction={file}:{sorted(tensors)[0]}"
-        )
-    return tensors[name].float()
 
 
 def bounds(clip: Any, code_dim: int) -> tuple[float | Tensor, float | Tensor] | None:

@@ -36,6 +36,10 @@ class Question:
     layer: str | None = None
     encoder: str | None = None
     direction: str | None = None
+    bias: str | None = None
+    sae: str | None = None
+    feature: int | None = option(None, at_least=0)
+    top_k: int | None = option(None, at_least=1)
     reference: str | None = "auto"
     prior: str = option("auto", words=PRIORS)
     eight_bit: bool = True

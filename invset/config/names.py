@@ -21,7 +21,8 @@ from invset.config.quoting import coded, decoded, quoted, with_quotes
 
 #: Last words of options that are names: of layers and neurons, files and folders, columns, options.
 NAMES = {
-    *("layer", "layers", "neuron", "direction", "encoder", "output", "labels", "aliases", "axes"),
+    *("layer", "layers", "neuron", "direction", "bias", "sae", "encoder", "output", "labels"),
+    *("aliases", "axes"),
     *("comparator_layers", "keep", "name", "names", "words", "use"),
     *("weights", "amplitudes", "rows", "prior", "init", "images", "reference", "data"),
     *("train", "val", "out", "dir", "subdir"),

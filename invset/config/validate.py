@@ -15,6 +15,9 @@ from invset.core.checks import check_batch, check_position, check_range, is_numb
 from invset.core.options import Bounds, check_option
 from invset.errors import InvsetError, did_you_mean
 
+#: Options that say which neuron is meant.
+PLACES = ("layer", "neuron", "direction", "bias", "sae", "feature", "top_k", "position")
+
 
 def check_config(cfg: DictConfig) -> None:
     """Raise `InvsetError` for values that no run can have."""
@@ -114,14 +117,14 @@ def asked(cfg: DictConfig, ranged: bool = True) -> list[dict[str, Any]]:
     Raises:
         InvsetError: both kinds at once, no list, or a key that is unknown.
     """
-    names = ("layer", "neuron", "position", "direction", *(("z1", "z2", "range") if ranged else ()))
+    names = (*PLACES, *(("z1", "z2", "range") if ranged else ()))
     example = (
         "'neurons=[{neuron: horse, z1: 2, z2: 3}, {neuron: ship, z1: 2, z2: 3}]'"
         if ranged
         else "'neuron=[horse,ship]'"
     )
     if cfg.neurons is None:
-        one = {name: cfg[name] for name in names}
+        one = {name: cfg.get(name) for name in names}  # a run that is resumed may be older
         if ranged and isinstance(cfg.neuron, ListConfig):
             raise InvsetError(
                 f"neuron= is one neuron here; for several at once type {example}, one after the"
@@ -189,13 +192,13 @@ def _check_problem(cfg: DictConfig, ranged: bool) -> None:
 
 
 def check_given(one: Any, labels: Sequence[str] | None) -> None:
-    """Raise `InvsetError` if there is neither a neuron nor a direction.
+    """Raise `InvsetError` if there is no neuron, direction or feature.
 
     Args:
         one: ``configs/run.yaml``, or one of its ``neurons``.
         labels: what the output's neurons are called, or None.
     """
-    if one.get("neuron") is None and one.get("direction") is None:
+    if all(one.get(key) is None for key in ("neuron", "direction", "sae", "feature")):
         names = ", ".join(
             label.split(",")[0] for label in (labels or [])[:10]
         )  # ImageNet's have synonyms
@@ -255,6 +258,10 @@ def _check_neuron(one: Any) -> None:
         check_range(one["z1"], one["z2"])
     if one.get("position") is not None:
         check_position(one["position"])
+    for key, least in (("feature", 0), ("top_k", 1)):
+        value = one.get(key)
+        if value is not None:
+            check_option(key, value, "int", Bounds(at_least=least), None)
 
 
 def _pair(value: Any) -> bool:

@@ -96,11 +96,12 @@ class Image8Bit:
     def random(self, count: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         return torch.rand(count, *shape, generator=rng, device=rng.device)
 
-    def fit(self, x: Tensor) -> Tensor:
-        """Resize to `size`, bilinear and free of aliasing."""
+    def fit(self, x: Tensor, interpolation: str = "bilinear") -> Tensor:
+        """Resize to `size`, free of aliasing; what bicubic overshoots is cut off."""
         if self.size is None or x.shape[-2:] == self.size:
             return x
-        return F.interpolate(x, self.size, mode="bilinear", antialias=True)
+        found = F.interpolate(x, self.size, mode=interpolation, antialias=True)
+        return found.clamp(0, 1) if interpolation == "bicubic" else found
 
     def misfit(self, x: Tensor) -> str | None:
         if x.ndim != 4 or x.shape[1] != self.channels:

@@ -182,3 +182,12 @@ def check_axis(layer: str, axis: str) -> str:
             f"the channels of layer {layer} lie on the {FIRST} or the {LAST} axis, not {axis!r}"
         )
     return axis
+
+
+def arranged(value: Tensor, axis: str | None) -> Tensor:
+    """Tokens with their channels last, and maps with them first, wherever they lie."""
+    if value.ndim == 4 and axis == LAST:
+        return value.movedim(-1, 1)
+    if value.ndim == 3 and axis == FIRST:
+        return value.movedim(1, -1)
+    return value

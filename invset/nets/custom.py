@@ -98,13 +98,14 @@ def prepend(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
     device: Any,
+    interpolation: str = "bilinear",
 ) -> None:
     """Resize and normalise what enters `module`: as a hook, because a wrapper would put a prefix
     before every layer's name.
     """
     steps: list[nn.Module] = []
     if isinstance(medium, Image8Bit) and medium.size is not None:
-        steps.append(Resize(medium))
+        steps.append(Resize(medium, interpolation))
     if mean is not None and std is not None:
         steps.append(_normalize(medium, mean, std))
     if steps:

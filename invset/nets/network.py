@@ -17,9 +17,10 @@ from invset.core.context import own_context
 from invset.errors import InvsetError, did_you_mean, is_out_of_memory
 from invset.files.image8bit import Image8Bit, of_size
 from invset.files.medium import Medium
-from invset.nets.axes import FIRST, LAST, check_axis
+from invset.nets.axes import arranged, check_axis
 from invset.nets.precision import in_float32
 from invset.nets.taps import INPUT, Taps, each_call
+from invset.nets.tokens import Tokens
 from invset.nets.trace import Trace, told, trace
 from invset.nets.twin import check_plain, frozen, twin
 
@@ -41,8 +42,8 @@ class Network:
             returns, by the name of the layer that makes it, or "output" if no layer does.
         encoder: the layer that is E when none is given; None: the input of the linear layer that
             runs last, or the part that ends before `output`.
-        prefix_tokens: tokens that come before the patches of a layer of tokens (class token,
-            registers); None: those that a square of patches leaves over.
+        prefix_tokens: how many tokens come before the patches of a layer of tokens (class token,
+            registers), or what is known of them; None: those that a square of patches leaves over.
         axes: layer -> "first" or "last", the axis of its channels, where the modules don't say it.
         medium: what its inputs are; None: RGB pictures.
         view_size: side in pixels of smaller pictures that it sees well enough for the steps of
@@ -53,6 +54,8 @@ class Network:
         in_place: work with the module itself, which stays frozen and in evaluation mode; False:
             with a copy that has the hooks that the module has now, and the same weights in memory
             where device, type and layout allow it, else their values of now.
+        text: words -> their direction in `output`, with shape (units,), of length 1; None: it reads
+            no words.
 
     Threads may share a network: its passes wait for each other.
 
@@ -76,13 +79,14 @@ class Network:
         labels: Sequence[str] | None = None,
         output: str | None = None,
         encoder: str | None = None,
-        prefix_tokens: int | None = None,
+        prefix_tokens: int | Tokens | None = None,
         axes: Mapping[str, str] | None = None,
         medium: Medium | None = None,
         view_size: int | None = None,
         real: Tensor | None = None,
         device: str | torch.device = "cpu",
         in_place: bool = False,
+        text: Callable[[str], Tensor] | None = None,
     ) -> None:
         self.medium = of_size(medium or Image8Bit(), image_size)
         check_plain(module, f"network {name}")
@@ -99,7 +103,8 @@ class Network:
         self.name = name
         self.aliases = dict(aliases or {})
         self.labels = list(labels) if labels is not None else None
-        self.prefix_tokens = prefix_tokens
+        self.tokens = Tokens.of(prefix_tokens)
+        self.text = text
         self.view_size = view_size
         self.real = real
         self.device = torch.device(device)
@@ -282,11 +287,7 @@ class Network:
                 f"layer {path or self._returned!r} of {self.name} gives"
                 f" {type(value).__name__}, not one tensor; choose another layer"
             )
-        if value.ndim == 4 and self._axis(path) == LAST:
-            return value.movedim(-1, 1)
-        if value.ndim == 3 and self._axis(path) == FIRST:
-            return value.movedim(1, -1)
-        return value
+        return arranged(value, self._axis(path) if value.ndim in (3, 4) else None)
 
     def _axis(self, path: str) -> str | None:
         return self.axes.get(path) or self.traced.axes.get(path.removesuffix("#1"))

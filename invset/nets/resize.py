@@ -14,14 +14,20 @@ _AS_GIVEN: ContextVar[bool] = ContextVar("as_given", default=False)
 
 
 class Resize(nn.Module):
-    """Images of any size, with shape (N, channels, H, W), to that of a medium."""
+    """Images of any size, with shape (N, channels, H, W), to that of a medium.
 
-    def __init__(self, medium: Image8Bit) -> None:
+    Args:
+        medium: of the network.
+        interpolation: "bilinear" or "bicubic".
+    """
+
+    def __init__(self, medium: Image8Bit, interpolation: str = "bilinear") -> None:
         super().__init__()
         self.medium = medium
+        self.interpolation = interpolation
 
     def forward(self, x: Tensor) -> Tensor:
-        return x if _AS_GIVEN.get() else self.medium.fit(x)
+        return x if _AS_GIVEN.get() else self.medium.fit(x, self.interpolation)
 
 
 @contextmanager

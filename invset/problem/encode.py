@@ -41,7 +41,7 @@ def activations(
 
     def read(x: Tensor) -> dict[str, Tensor]:
         return {
-            layer: value.flatten(1) if layer in flatten else _centre(value, layer)
+            layer: value.flatten(1) if layer in flatten else _centre(network, layer, value)
             for layer, value in network.taps(x, layers).items()
         }
 
@@ -73,7 +73,7 @@ def in_views(
         total = dict.fromkeys(layers, torch.zeros(()))
         for view in robust.views(x, (size[1], size[2])):
             for layer, value in network.taps(view, layers).items():
-                total[layer] = total[layer] + _centre(value, layer).float().cpu()
+                total[layer] = total[layer] + _centre(network, layer, value).float().cpu()
         return {layer: value / robust.count for layer, value in total.items()}
 
     return in_batches(network, inputs, read, batch_size, progress)
@@ -111,6 +111,6 @@ def in_batches(
     return {layer: torch.cat([part[layer] for part in parts]) for layer in parts[0]}
 
 
-def _centre(value: Tensor, layer: str) -> Tensor:
+def _centre(network: Network, layer: str, value: Tensor) -> Tensor:
     """Every channel at the centre, with shape (B, channels)."""
-    return read_all(value, locate("center", value.shape[1:], layer))
+    return read_all(value, locate("center", value.shape[1:], layer, network.tokens))

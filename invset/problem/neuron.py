@@ -14,22 +14,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invset.core.checks import check_position, check_range, plain
+from invset.core.checks import check_position, check_range, is_number, plain
+from invset.core.sparse_feature import SparseFeature
 from invset.core.values import ByValue, as_pair, as_vector
 from invset.errors import InvsetError
 from invset.nets.labels import find_neuron
 from invset.nets.network import Network
+from invset.problem.position import At, Position, locate
 
 #: The range of a neuron that nothing is asked of yet, as in ``invset probe``: every activation lies
 #: in it.
 ANY = (-math.inf, math.inf)
-
-#: A position as a person gives it.
-Position = str | int | tuple[int, int]
-
-#: A position in a layer of known shape: "max" and "mean" over all positions, or indices from 0 of
-#: one: () in units, (token,) in tokens, (y, x) in maps.
-At = str | tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +41,15 @@ class Neuron(ByValue):
             tokens: "cls", "register1", …, a token's number from 0, a patch (y, x), "center" (the
             patch in the middle), "max" or "mean" (over all tokens). Units have none.
         direction: a vector over the layer's units or channels, a list, array or tensor; the
-            activation is its inner product with them. A concept vector or a sparse autoencoder's
-            feature is a neuron too. With shape (units,).
+            activation is its inner product with them. A concept vector or a row of weights is a
+            neuron too. With shape (units,).
+        bias: added to that.
+        feature: of a sparse autoencoder, in place of a number and a direction: see `SparseFeature`.
         name: what reports call it; None: its label or number.
 
     Raises:
-        InvsetError: a value of a type that can't be taken, no range, no position, or a number
-            beside a direction.
+        InvsetError: a value of a type that can't be taken, no range, no position, or more than one
+            of number, direction and feature.
     """
 
     layer: str
@@ -61,16 +58,24 @@ class Neuron(ByValue):
     position: Position = "center"
     direction: Tensor | None = None
     name: str | None = None
+    bias: float = 0.0
+    feature: SparseFeature | None = None
 
     def __post_init__(self) -> None:
         range_ = as_pair("range", self.range, "Neuron(…, range=(3, 4))")
         if range_ != ANY:
             check_range(*range_)
         object.__setattr__(self, "range", range_)
-        object.__setattr__(self, "number", self._number())
+        number = self._number()
+        object.__setattr__(self, "number", number)
         object.__setattr__(self, "position", check_position(self.position))
         if self.direction is not None:
             object.__setattr__(self, "direction", as_vector("direction", self.direction))
+        object.__setattr__(self, "bias", self._bias())
+        if self.feature is not None and not (number is None and self.direction is None):
+            raise InvsetError(
+                f"a neuron of {self.layer} is a number, a direction or a feature: give one of them"
+            )
 
     def _number(self) -> int | str | None:
         """The number as Python's own."""
@@ -90,11 +95,20 @@ class Neuron(ByValue):
             )
         return number
 
+    def _bias(self) -> float:
+        bias = plain(self.bias)
+        if not is_number(bias) or not math.isfinite(bias):
+            raise InvsetError(f"bias is a number, not {bias!r}")
+        if bias and self.direction is None:
+            raise InvsetError(f"bias={bias:g} belongs to a direction: give one, or leave it out")
+        return float(bias)
+
     def called(self, network: Network, index: int | None) -> str:
         """What reports call it: its own name, or for example ``fc8:8 horse``."""
         output = network.labels and index is not None and self.layer == network.output
         label = network.labels[index] if output else ""  # type: ignore[index]
         number = "direction" if index is None else index + 1
+        number = number if self.feature is None else f"feature {self.feature.number}"
         return self.name or f"{self.layer}:{number} {label}".strip()
 
 
@@ -103,18 +117,24 @@ class Place:
     """A neuron that was found in its layer.
 
     Attributes:
-        index: of the unit or channel, from 0; None with `direction`.
+        index: of the unit or channel, from 0; None with a direction or a feature.
         at: position.
-        direction: with shape (units,), where the activations are; None with `index`.
+        direction: with shape (units,), where the activations are; else None.
+        bias: added to the inner product with it.
+        feature: of a sparse autoencoder, where the activations are; else None.
     """
 
     index: int | None
     at: At
     direction: Tensor | None = None
+    bias: float = 0.0
+    feature: SparseFeature | None = None
 
     def read(self, activations: Tensor) -> Tensor:
         """Activation in each input: a layer's activations, of any kind, to (B,)."""
-        return read(activations, self.at, self.index, self.direction)
+        if self.feature is not None:
+            return _read_feature(activations, self.at, self.feature)
+        return read(activations, self.at, self.index, self.direction) + self.bias
 
 
 def find(network: Network, neuron: Neuron, shape: Sequence[int] | None = None) -> Place:
@@ -135,8 +155,15 @@ def find(network: Network, neuron: Neuron, shape: Sequence[int] | None = None) -
             f"layer {neuron.layer} gives activations of shape {tuple(shape)}; neurons live in"
             " layers of units, of tokens or of channels"
         )
-    at = locate(neuron.position, shape, neuron.layer, network.prefix_tokens)
+    at = locate(neuron.position, shape, neuron.layer, network.tokens)
     units = network.channels(neuron.layer, shape)
+    if neuron.feature is not None:
+        if neuron.feature.units != units:
+            raise InvsetError(
+                f"layer {neuron.layer} has {units} units, but the sparse autoencoder encodes"
+                f" {neuron.feature.units}; layer= names the one that it was trained on"
+            )
+        return Place(None, at, feature=neuron.feature.on(network.device))
     if neuron.direction is not None:
         if tuple(neuron.direction.shape) != (units,):
             raise InvsetError(
@@ -144,83 +171,14 @@ def find(network: Network, neuron: Neuron, shape: Sequence[int] | None = None) -
                 f" {tuple(neuron.direction.shape)}"
             )
         # on the device already: in a step, a copy from the host would wait for it
-        return Place(None, at, neuron.direction.to(network.device))
+        return Place(None, at, neuron.direction.to(network.device), neuron.bias)
     if neuron.number is None:
-        raise InvsetError(f"neuron in layer {neuron.layer}: give a number, a label or a direction")
+        raise InvsetError(
+            f"neuron in layer {neuron.layer}: give a number, a label, a direction or a feature"
+        )
     labels = network.labels if neuron.layer == network.output else None
     where = f"{neuron.layer} of {network.name}"
     return Place(find_neuron(neuron.number, units, labels, where), at)
-
-
-def locate(position: Position, shape: Sequence[int], layer: str, prefix: int | None = None) -> At:
-    """A position in a layer.
-
-    Args:
-        position: as in `Neuron`.
-        shape: of one input's activations: (units,), (tokens, channels) or (channels, H, W).
-        layer: what messages call it.
-        prefix: tokens before the patches; None: those that a square of patches leaves over.
-
-    Raises:
-        InvsetError: the layer has no such position; says which it has.
-    """
-    if len(shape) == 1:
-        if position != "center":
-            raise InvsetError(
-                f"layer {layer} has units, which have no positions; leave position={position} out"
-            )
-        return ()
-    if position in ("max", "mean"):
-        return str(position)
-    if len(shape) == 2:
-        return _token(position, shape[0], layer, prefix)
-    height, width = shape[1:]
-    if position == "center":
-        return height // 2, width // 2
-    if not isinstance(position, tuple):
-        raise InvsetError(
-            f"layer {layer} has maps, whose position is center, max, mean or [y, x], not {position}"
-        )
-    return _inside(position, (height, width), f"layer {layer}, whose maps are")
-
-
-def _token(position: Position, count: int, layer: str, prefix: int | None) -> tuple[int]:
-    """Index of one of `count` tokens."""
-    before = count - math.isqrt(count) ** 2 if prefix is None else prefix
-    side = math.isqrt(max(count - before, 0))
-    square = side > 0 and side**2 == count - before
-    if isinstance(position, int):
-        token = position
-    elif position == "cls":
-        token = 0 if before else -1
-    elif isinstance(position, str) and position.startswith("register"):
-        token = int(position.removeprefix("register"))
-        token = token if 0 < token < before else -1
-    elif square:
-        patch = (side // 2, side // 2) if position == "center" else position
-        assert isinstance(patch, tuple)
-        y, x = _inside(patch, (side, side), f"layer {layer}, whose patches are")
-        token = before + y * side + x
-    else:
-        token = -1
-    if 0 <= token < count:
-        return (token,)
-    named = [*["cls"][:before], *(f"register{i}" for i in range(1, before))]
-    patches = [f"center, a patch [y, x] below [{side}, {side}]"] if square else []
-    words = ", ".join([*named, *patches, f"a token's number from 0 to {count - 1}, max or mean"])
-    typed = list(position) if isinstance(position, tuple) else position
-    raise InvsetError(
-        f"layer {layer} has {count} tokens, whose position is {words}, not {typed};"
-        " network.prefix_tokens= says how many come before the patches"
-    )
-
-
-def _inside(position: tuple[int, int], sides: tuple[int, int], where: str) -> tuple[int, int]:
-    if not all(0 <= p < side for p, side in zip(position, sides, strict=True)):
-        raise InvsetError(
-            f"position {list(position)} lies outside {where} {sides[0]}x{sides[1]}, counted from 0"
-        )
-    return position
 
 
 def read(activations: Tensor, at: At, index: int | None, direction: Tensor | None) -> Tensor:
@@ -240,6 +198,15 @@ def read(activations: Tensor, at: At, index: int | None, direction: Tensor | Non
     if at == "max":  # of the inner products, which is not the inner product of the largest
         return _pooled((values @ direction).unsqueeze(-1), at)[:, 0]
     return _pooled(values, at) @ direction
+
+
+def _read_feature(activations: Tensor, at: At, feature: SparseFeature) -> Tensor:
+    """The same of a feature."""
+    values = _units_last(activations)
+    if isinstance(at, tuple):
+        return feature.value(_pooled(values, at))
+    values = values.flatten(1, -2)
+    return feature.value(values).amax(1) if at == "max" else feature.mean(values)
 
 
 def read_all(activations: Tensor, at: At) -> Tensor:

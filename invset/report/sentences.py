@@ -28,6 +28,10 @@ _KEPT = (
     "device",
     "position",
     "direction",
+    "bias",
+    "sae",
+    "feature",
+    "top_k",
 )
 
 

@@ -8,7 +8,7 @@ steps, so that what there is when time is up are whole ascents.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -18,7 +18,6 @@ from invset.analysis.reference import Reference
 from invset.core.reach import Reach, reach
 from invset.core.space import Region
 from invset.files.medium import Medium
-from invset.problem.neuron import read
 from invset.problem.problem import Problem
 from invset.studies.probed import AGAIN, DOWN, RANDOM, REAL, UP, WHOLE, Populations
 from invset.studies.spending import FORWARD, Spending
@@ -208,16 +207,15 @@ def of_reference(problem: Problem, reference: Reference | None) -> list[Populati
     at the centre.
     """
     populations: list[Populations] = []
-    for neuron, index, centre in zip(
-        problem.neurons, problem.indices, problem.centred, strict=True
-    ):
+    for neuron, place, centre in zip(problem.neurons, problem.places, problem.centred, strict=True):
         if reference is None or not reference.knows(neuron.layer) or not centre:
             populations.append({})
             continue
         known = {REAL: reference.activations, WHOLE: reference.whole}
+        there = replace(place, at=())
         populations.append(
             {
-                row: read(held[neuron.layer], (), index, neuron.direction)
+                row: there.read(held[neuron.layer].to(problem.network.device)).cpu()
                 for row, held in known.items()
                 if neuron.layer in held
             }

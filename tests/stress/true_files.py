@@ -27,7 +27,8 @@ from report_folders import write_run
 from invset.analysis.judged import Judged
 from invset.analysis.reference import Reference
 from invset.commands.sweep import join
-from invset.config.build import bounds, load_direction
+from invset.config.build import bounds
+from invset.config.directions import load_direction
 from invset.core.space import CodePrior
 from invset.files.images import load_images
 from invset.files.readers import read_weights

@@ -1,0 +1,214 @@
+"""A feature of a sparse autoencoder as an activation: moved by what enters its nonlinearity, and
+judged by what leaves it.
+
+With the layer's units x, the feature's weights w and bias b,
+
+    pre  = m w · (n(x) − c) + b        n: its own normalisation; c: a centre; m = 1, but in some
+    post = pre where the feature is on, else 0.
+
+It is on where pre > θ (ReLU: θ = 0; JumpReLU), where pre is among the k largest of all features
+(TopK), and where its gate is open (gated). f is post where it is on. Where it is off, post has no
+slopes: f is then pre, at most 0, with the slopes of pre. So f in [z1, z2] with z1 > 0 means that
+post is in [z1, z2].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invset.core.values import ByValue
+from invset.errors import InvsetError
+
+#: What an autoencoder does with its input before its weights.
+NORMS = ("none", "layer_norm", "constant_norm_rescale")
+
+#: Of the standard deviation in ``layer_norm``.
+_EPSILON = 1e-5
+
+#: Features that are compared at a time, so that many of them do not fill the memory.
+_CHUNK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class SparseEncoder(ByValue):
+    """The encoder of a sparse autoencoder with n features over d units.
+
+    Attributes:
+        weight: with shape (d, n).
+        bias: with shape (n,).
+        center: subtracted from the normalised units, with shape (d,); None: nothing.
+        norm: one of `NORMS`.
+        threshold: θ of each feature, with shape (n,); None: 0.
+        k: how many features are on; None: all above θ.
+        signed: whether TopK leaves negative values as they are.
+        scale: m, with shape (n,); None: 1.
+        gate: bias of each feature's gate, with shape (n,); None: there are no gates.
+        about: its format and nonlinearity in words.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    center: Tensor | None = None
+    norm: str = "none"
+    threshold: Tensor | None = None
+    k: int | None = None
+    signed: bool = False
+    scale: Tensor | None = None
+    gate: Tensor | None = None
+    about: str = "sparse autoencoder"
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise ValueError(f"its normalisation {self.norm!r} is none of {', '.join(NORMS)}")
+        units, features = self.weight.shape
+        wanted = {
+            "bias": features,
+            "threshold": features,
+            "scale": features,
+            "gate": features,
+            "center": units,
+        }
+        for name, length in wanted.items():
+            held = getattr(self, name)
+            if held is not None and tuple(held.shape) != (length,):
+                raise ValueError(f"its {name} has shape {tuple(held.shape)}, not ({length},)")
+        if self.k is not None and not 0 < self.k <= features:
+            raise ValueError(f"its k is {self.k}, but it has {features} features")
+
+    @property
+    def units(self) -> int:
+        """Units of the layer that it encodes."""
+        return self.weight.shape[0]
+
+    @property
+    def features(self) -> int:
+        """How many features it has."""
+        return self.weight.shape[1]
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """Units as the weights take them: normalised and centred; (…, d) to (…, d)."""
+        if self.norm == "layer_norm":
+            x = x - x.mean(-1, keepdim=True)
+            x = x / (x.std(-1, keepdim=True) + _EPSILON)
+        elif self.norm == "constant_norm_rescale":
+            x = x * (self.units**0.5 / x.norm(dim=-1, keepdim=True))
+        return x if self.center is None else x - self.center
+
+    def feature(self, number: int) -> SparseFeature:
+        """One of the features, counted from 0.
+
+        Raises:
+            InvsetError: there is no such feature.
+        """
+        if not 0 <= number < self.features:
+            raise InvsetError(
+                f"feature={number} is out of range: features are counted from 0, and there are 0"
+                f" to {self.features - 1}"
+            )
+        return SparseFeature(self, number)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseFeature(ByValue):
+    """One feature.
+
+    Attributes:
+        encoder: of the autoencoder.
+        number: of the feature, from 0.
+    """
+
+    encoder: SparseEncoder
+    number: int
+
+    @property
+    def units(self) -> int:
+        """Units of the layer that it is read in."""
+        return self.encoder.units
+
+    def on(self, device: torch.device, dtype: torch.dtype = torch.float32) -> SparseFeature:
+        """The same with its numbers on a device; of TopK all of the weights, else one column."""
+        held = self.encoder
+        number = self.number
+        if held.k is None and held.features > 1:
+            held = replace(held, weight=held.weight[:, [number]], **_of(held, number))
+            number = 0
+        return SparseFeature(replace(held, **_moved(held, device, dtype)), number)
+
+    def pre_and_on(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What enters the nonlinearity, what is moved by where the feature is off, and whether it
+        is on: (…, d) to (…) each.
+        """
+        held, i = self.encoder, self.number
+        x = held.prepared(x)
+        inner = x @ held.weight[:, i]
+        pre = (inner if held.scale is None else inner * held.scale[i]) + held.bias[i]
+        lowest = 0.0 if held.threshold is None else held.threshold[i].clamp(min=0)
+        if held.k is not None:
+            above = self._among_largest(x, pre)
+            return pre, pre, above if held.signed else above & (pre > lowest)
+        if held.gate is None:
+            return pre, pre, pre > lowest
+        gate = inner + held.gate[i]
+        return pre, torch.minimum(pre, gate), (gate > 0) & (pre > lowest)
+
+    @torch.no_grad()
+    def _among_largest(self, x: Tensor, pre: Tensor) -> Tensor:
+        """Whether fewer than k other features have a larger pre."""
+        held = self.encoder
+        assert held.k is not None
+        larger = torch.zeros_like(pre, dtype=torch.long)
+        for start in range(0, held.features, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            others = x @ held.weight[:, part]
+            others = (others if held.scale is None else others * held.scale[part]) + held.bias[part]
+            more = others > pre.unsqueeze(-1)
+            if start <= self.number < start + _CHUNK:  # the same sum may round to another number
+                more[..., self.number - start] = False
+            larger += more.sum(-1)
+        return larger < held.k
+
+    def post(self, x: Tensor) -> Tensor:
+        """What the autoencoder gives: (…, d) to (…)."""
+        pre, _, is_on = self.pre_and_on(self._same_type(x))
+        return torch.where(is_on, pre, torch.zeros_like(pre))
+
+    def value(self, x: Tensor) -> Tensor:
+        """f of each position: (…, d) to (…)."""
+        pre, moved, is_on = self.pre_and_on(self._same_type(x))
+        return torch.where(is_on, pre, _off(moved))
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean of post over positions, (B, T, d) to (B,); where all of them are off, of f."""
+        pre, moved, is_on = self.pre_and_on(self._same_type(x))
+        post = torch.where(is_on, pre, torch.zeros_like(pre)).mean(1)
+        return torch.where(is_on.any(1), post, _off(moved).mean(1))
+
+    def _same_type(self, x: Tensor) -> Tensor:
+        return x.to(self.encoder.weight.dtype)
+
+
+def _off(moved: Tensor) -> Tensor:
+    """At most 0, with the slopes of what is moved by."""
+    return moved + (moved.clamp(max=0) - moved).detach()
+
+
+#: Fields with a number a feature, and all fields that hold tensors.
+_EACH = ("bias", "threshold", "scale", "gate")
+_TENSORS = ("weight", "center", *_EACH)
+
+
+def _of(held: SparseEncoder, number: int) -> Mapping[str, Any]:
+    """The fields of one feature."""
+    fields = {name: getattr(held, name) for name in _EACH}
+    return {name: value[[number]] for name, value in fields.items() if value is not None}
+
+
+def _moved(held: SparseEncoder, device: torch.device, dtype: torch.dtype) -> Mapping[str, Any]:
+    """The same numbers on a device."""
+    fields = {name: getattr(held, name) for name in _TENSORS}
+    return {name: value.to(device, dtype) for name, value in fields.items() if value is not None}
