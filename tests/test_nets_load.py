@@ -207,6 +207,17 @@ def test_ends_of_other_networks(name, output, encoder, units):
         assert found[output].shape == (1, 1000)
 
 
+def test_random_weights_are_the_same_each_time_and_leave_the_callers_numbers_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one = zoo.torchvision_network("resnet18", weights=None, image_size=64)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    other = zoo.torchvision_network("resnet18", weights=None, image_size=64)
+    pairs = zip(one.module.state_dict().values(), other.module.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_bad_layer_and_bad_name_get_a_suggestion(resnet):
     with pytest.raises(InvsetError, match=r"Did you mean layer4.1.conv2"):
         resnet.resolve("layer4.1.conv22")

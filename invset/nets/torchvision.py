@@ -15,6 +15,7 @@ from invset.errors import InvsetError, did_you_mean
 from invset.files.image8bit import Image8Bit
 from invset.files.readers import read_weights
 from invset.nets.custom import prepend
+from invset.nets.libraries import same_weights
 from invset.nets.network import Network
 from invset.nets.state_names import renamed
 from invset.nets.weights import load_state
@@ -38,7 +39,7 @@ def torchvision_network(
     Args:
         name: as in ``torchvision.models.list_models()``.
         weights: "DEFAULT" or another name of its published weights (downloaded once), a local file
-            (.pth, .safetensors), or None: random.
+            (.pth, .safetensors), or None: random, the same each time.
         device: where the weights go.
         image_size: side in pixels that images are resized to; None is the side that the published
             weights were made for.
@@ -50,6 +51,7 @@ def torchvision_network(
             " torchvision.models.list_models()"
         )
     published = torchvision.models.get_model_weights(name)
+    same_weights()
     module = _torchvision_module(name, weights, published)
     preset = published.DEFAULT.transforms()
     size = (
