@@ -113,7 +113,7 @@ def _directions(x: Tensor, mean: Tensor, vectors: Tensor, dtype: torch.dtype) ->
         along = torch.mm(part.T, vectors, out=block[: part.shape[1]])
         found[some] = along
         square += along.square_().sum(0)
-    return found.div_(square.sqrt().to(dtype))  # of one type: else all of it is copied to the larger
+    return found.div_(square.sqrt().to(dtype))  # float64 would copy all of it
 
 
 def _make_orthonormal(directions: Tensor) -> None:
