@@ -15,7 +15,7 @@ from invset.errors import InvsetError
 from invset.nets.embedded import mini_network, mnist_encoder
 from invset.nets.network import Network
 from invset.nets.pixels import pixels_generator
-from invset.nets.resize import sides
+from invset.nets.sides import sides
 from invset.problem.neuron import Neuron
 from invset.problem.problem import Problem
 from invset.problem.robust import Robust

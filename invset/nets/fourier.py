@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from invset.nets.generator import Generator
-from invset.nets.resize import sides
+from invset.nets.sides import sides
 
 #: Square root of the covariance of ImageNet's RGB pixels, columns in order of variance: brightness,
 #: blue-yellow, green-magenta.

@@ -23,7 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from invset.core.checks import check_widths, is_number, is_whole
 from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit
-from invset.nets.resize import resized
+from invset.nets.resize import Resize
 
 #: Public layer names that differ from module names: fc6 and fc7 are read after their ReLU, as PPGN
 #: and the paper do.
@@ -53,7 +53,7 @@ class Normalize(nn.Module):
         self, mean: Sequence[float], std: Sequence[float], size: tuple[int, int] | None = None
     ) -> None:
         super().__init__()
-        self.medium = Image8Bit(len(mean), size)
+        self._before = (Resize(Image8Bit(len(mean), size)),)  # in a tuple it is no layer
         # whole numbers would make a buffer that rounds
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor([float(v) for v in values]).view(-1, 1, 1))
@@ -63,7 +63,7 @@ class Normalize(nn.Module):
         return self.about
 
     def forward(self, x: Tensor) -> Tensor:
-        return (resized(x, self.medium) - self.mean) / self.std
+        return (self._before[0](x) - self.mean) / self.std
 
 
 class MiniNet(nn.Sequential):

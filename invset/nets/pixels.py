@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from invset.errors import InvsetError
 from invset.nets.generator import Generator
-from invset.nets.resize import sides
+from invset.nets.sides import sides
 
 
 def pixels_generator(

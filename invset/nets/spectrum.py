@@ -29,7 +29,7 @@ from invset.errors import InvsetError
 from invset.nets.amplitudes import Amplitudes
 from invset.nets.fourier import from_halves, half_weights
 from invset.nets.generator import Generator
-from invset.nets.resize import sides
+from invset.nets.sides import sides
 
 #: Bands of frequencies in an octave.
 BANDS = 3
