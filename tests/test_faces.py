@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typed import typed
 
-BUILD = '''
+BUILD = """
 from pathlib import Path
 
 import gan_face_generate
@@ -26,7 +26,7 @@ def build() -> Generator:
     state = torch.load(file, map_location="cpu", weights_only=True)
     net.load_state_dict(state["netG_state_dict"])
     return net
-'''
+"""
 
 
 @pytest.mark.external

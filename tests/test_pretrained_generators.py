@@ -16,6 +16,7 @@ import tiny_generators as make
 import torch
 from cases import normal, seeded
 from PIL import Image
+from safetensors import safe_open
 from scipy.stats import norm, truncnorm
 from torch import Tensor
 from typed import typed
@@ -210,6 +211,7 @@ def test_slopes_are_those_of_finite_differences(name: str, home: Path) -> None:
 
 
 RUN = ("network=mini", "neuron=horse", "z1=-9", "z2=9", "n=3", "K=3", "judge=null", "robust=0")
+RAE_ENCODER = ("+network@encoder_network=rae_encoder", "encoder_network.weights=rae")
 SHORT = ("animation=false", "report=false", "progress=false", "reference=null")
 
 
@@ -217,7 +219,7 @@ SHORT = ("animation=false", "report=false", "progress=false", "reference=null")
     ("words", "shape"),
     [
         (("generator=turbo", "generator.weights=turbo"), (16, 16, 3)),
-        (("generator=rae", "generator.weights=rae"), (8, 8, 3)),
+        (("generator=rae", "generator.weights=rae", *RAE_ENCODER), (8, 8, 3)),
         (("generator=biggan", "generator.weights=biggan", "generator.label=2"), (16, 16, 3)),
     ],
 )
@@ -230,6 +232,10 @@ def test_each_runs(
 ) -> None:
     monkeypatch.chdir(home)
     assert typed(monkeypatch, "run", *RUN, *SHORT, *words, f"hydra.run.dir={tmp_path}/out") == 0
+    with safe_open(tmp_path / "out" / "samples.safetensors", "pt") as file:
+        e, codes = (file.get_tensor(name) for name in ("encodings", "codes"))
+    if "generator=rae" in words:  # E inverts G, as far as random weights allow: of one size
+        assert e.shape == codes.shape == (3, 256)
     pictures = sorted((tmp_path / "out" / "samples").iterdir())
     assert len(pictures) == 3
     assert np.array(Image.open(pictures[0])).shape == shape

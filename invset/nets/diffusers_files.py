@@ -4,12 +4,12 @@ is named, loads in silence, and what it raises is told in one sentence.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -86,6 +86,12 @@ def _silence() -> Iterator[None]:
             log.enable_progress_bar()
 
 
+def place(weights: str) -> str:
+    """Folder or repository as the libraries take it."""
+    folder = Path(weights).expanduser()
+    return str(folder) if folder.is_dir() else str(weights)
+
+
 def loaded(
     kind: Any, weights: str, subfolder: str | None, classes: Sequence[str], **more: Any
 ) -> nn.Module:
@@ -118,7 +124,7 @@ def loaded(
     missing = sorted(info["missing_keys"])
     if missing:
         raise InvsetError(
-            f"{os.fspath(weights)} lacks {len(missing)} weights of its {kind}, for example"
+            f"{weights} lacks {len(missing)} weights of its {kind}, for example"
             f" {missing[0]}; download it again"
         )
     return part

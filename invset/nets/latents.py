@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from invset.core.context import own_context
 from invset.files.image8bit import Image8Bit, of_size
-from invset.nets.diffusers_files import had, library, loaded
+from invset.nets.diffusers_files import had, library, loaded, place
 from invset.nets.generator import Generator
 from invset.nets.natural import load_prior
 from invset.nets.network import Network
@@ -142,6 +142,7 @@ def autoencoder(weights: str, subfolder: str | None, classes: tuple[str, ...]) -
     Raises:
         InvsetError: it can't be had, or is of another class.
     """
+    weights = place(weights)
     with had(weights, subfolder, classes):
         config = library().AutoencoderKL.load_config(weights, subfolder=subfolder)
     return Latents(loaded(config.get("_class_name"), weights, subfolder, classes))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from invset.core.ball import Ball
 from invset.core.context import own_context
 from invset.errors import InvsetError
-from invset.nets.diffusers_files import had, library, loaded
+from invset.nets.diffusers_files import had, library, loaded, place
 from invset.nets.generator import Generator
 from invset.nets.latents import CONVOLUTIONAL, Latents, autoencoder, latent_shape
 
@@ -116,6 +116,7 @@ def turbo_generator(
         InvsetError: weights that can't be had, a model of another kind, or a size that does not
             fit.
     """
+    weights = place(weights)
     pipeline = _pipeline(weights, decoder, variant)
     latents = Latents(pipeline.vae).without_encoder()
     scheduler = _scheduler(weights, pipeline.scheduler)
