@@ -59,7 +59,9 @@ def test_parts_of_different_sizes_are_refused(
 
 
 def test_few_large_pictures_are_decoded_at_a_time() -> None:
-    # files of ten bytes, each 4096 · 4096 · 3 = 50 MB of pixels: two of them are below 134 MB
+    # files of ten bytes, each 2800 · 2800 · 3 = 24 MB of pixels: two of them are below 67 MB
     names = ["a", "b", "c", "d", "e"]
-    assert list(images._chunks(names, lambda name: 10, 4096)) == [["a", "b"], ["c", "d"], ["e"]]
+    assert list(images._chunks(names, lambda name: 10, 2800)) == [["a", "b"], ["c", "d"], ["e"]]
     assert list(images._chunks(names, lambda name: 10, None)) == [names]
+    # files of 100 MB
+    assert list(images._chunks(names, lambda name: 10**8, None)) == [[name] for name in names]

@@ -21,6 +21,11 @@ from invset.problem.problem import Problem
 from invset.progress import bar, quiet
 
 
+#: Pixels of pictures that are encoded in one pass, and inputs: memory is for their codes.
+_PIXELS = 1 << 19
+_MOST = 100
+
+
 def read_pictures(
     path: str | Path, size: int | None = None, limit: int | None = None, channels: int = 3
 ) -> ImageSet:
@@ -77,7 +82,9 @@ def encoded(
     """
 
     def codes_of(inputs: Tensor) -> Tensor:
-        return activations(network, inputs, [encoder], flatten=[encoder])[encoder]
+        most = _PIXELS // max(1, inputs[0, 0].numel()) if inputs.ndim == 4 else _MOST
+        batch = max(1, min(_MOST, most))
+        return activations(network, inputs, [encoder], [encoder], batch)[encoder]
 
     if not isinstance(medium, Image8Bit):
         return codes_of(read_inputs(medium, path, limit))

@@ -29,6 +29,7 @@ from invset.progress import Progress, quiet, say
 
 _CHUNK = 256  # files whose bytes are in memory at one time, fewer of large ones
 _CHUNK_BYTES = 1 << 27
+_CHUNK_PIXELS = 1 << 26  # bytes of decoded pictures, which are there several times for a moment
 _WORKERS = min(8, os.cpu_count() or 1)
 
 #: Pictures of more pixels than this are decoded one at a time.
@@ -210,16 +211,16 @@ def _chunks(
 ) -> Iterator[list[str]]:
     """Names, so many at a time as may be in memory, as files and as pictures of a size."""
     height, width = (size, size) if isinstance(size, int) else size or (1, 1)
+    most = max(1, min(_CHUNK, _CHUNK_PIXELS // (3 * height * width)))
     chunk: list[str] = []
     held = 0
     for name in names:
-        more = max(held_by(name), 3 * height * width)
-        if chunk and (len(chunk) == _CHUNK or held + more > _CHUNK_BYTES):
+        if chunk and (len(chunk) == most or held + held_by(name) > _CHUNK_BYTES):
             yield chunk
             chunk = []
             held = 0
         chunk.append(name)
-        held += more
+        held += held_by(name)
     if chunk:
         yield chunk
 
