@@ -20,7 +20,6 @@ from invset.problem.perturbing import Perturbed, Perturbing
 from invset.problem.problem import Problem
 from invset.progress import bar, quiet
 
-
 #: Pixels of pictures that are encoded in one pass, and inputs: memory is for their codes.
 _PIXELS = 1 << 19
 _MOST = 100
