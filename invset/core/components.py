@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: Numbers in a block: 32 MB in float64.
-_BLOCK = 1 << 22
+#: Numbers in a block: 8 MB in float64.
+_BLOCK = 1 << 20
 
 #: Directions with less of the largest variance than this have none.
 _NONE = 1e-12
