@@ -494,9 +494,6 @@ def test_bad_input_of_other_commands(
         "compare use=[strem]": "Did you mean stream",
         "compare neurons=horse": "neurons= is a list of layers",
         "run network=mini neurons=horse": "neurons= is a list",
-        "run network=mini64 generator=mini neuron=pizza z1=1 z2=2": (
-            "mini64 takes images of 3x64x64, and mini makes 3x32x32, which don't fit"
-        ),
         "train network": "is missing",
         "train generator": "is missing",
         "fit prior data=/nowhere out=p": "/nowhere",

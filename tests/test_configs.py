@@ -277,6 +277,7 @@ def test_the_custom_and_trained_options_instantiate(
         *LITE,
         "diabetes",
         "diabetes_trees",
+        *AUTOENCODERS,
         *CAFFE["network"],
     }
     assert {p.stem for p in (CONFIGS / "generator").glob("*.yaml")} == {
@@ -290,6 +291,11 @@ def test_the_custom_and_trained_options_instantiate(
         "spectrum",
         "phase",
         "table_vae",
+        "diffusers",
+        "rae",
+        "turbo",
+        "biggan",
+        *AUTOENCODERS,
         *CAFFE["generator"],
         *OF_A_NETWORK,
     }
@@ -328,6 +334,18 @@ def test_a_library_instantiates(
     network = hydra.utils.instantiate(cfg.network, device="cpu")
     sides = {"timm": (160, 1000), "transformers": (28, 16), "open_clip": (16, 8)}
     assert (network.image_size, network.units(network.output)) == sides[option]
+
+
+#: Encoders of autoencoders -> what builds their decoders (tests/test_pretrained_generators.py).
+AUTOENCODERS = {"diffusers_encoder": "diffusers_generator", "rae_encoder": "rae_generator"}
+
+
+@pytest.mark.parametrize("option", AUTOENCODERS)
+def test_an_encoder_brings_its_decoder(option: str) -> None:
+    cfg = config("run", f"network={option}", "network.weights=here", "network.subfolder=vae")
+    assert cfg.generator._target_ == f"invset.nets.latents.{AUTOENCODERS[option]}"
+    assert (cfg.generator.weights, cfg.generator.subfolder) == ("here", "vae")
+    assert cfg.network._target_ == f"invset.nets.latents.{option}"
 
 
 #: Options of configs/network that have the generator of another one.

@@ -20,6 +20,7 @@ def test_pixels_are_the_code():
     generator = pixels_generator(size=8)
     assert generator.code_dim == 192
     assert torch.equal(generator(images.flatten(1)), images)
+    assert torch.equal(pixels_generator([4, 16])(images.flatten(1)), images.view(4, 3, 4, 16))
 
 
 def test_pixels_start_uniform_and_seeded():
@@ -32,29 +33,31 @@ def test_pixels_start_uniform_and_seeded():
     assert generator.prior is None
 
 
-@pytest.mark.parametrize("size", [8, 9])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 9), (8, 11), (11, 8)])
 @pytest.mark.parametrize(("ky", "kx"), [(1, 2), (0, 1), (-3, 3), (2, 0), (0, 0)])
 @pytest.mark.parametrize("part", [0, 1])
-def test_one_coefficient_is_a_cosine(size, ky, kx, part):
-    fourier = Fourier(size).double()
-    code = torch.zeros(1, 3, size, size // 2 + 1, 2, dtype=torch.float64)
+def test_one_coefficient_is_a_cosine(height, width, ky, kx, part):
+    fourier = Fourier((height, width)).double()
+    code = torch.zeros(1, 3, height, width // 2 + 1, 2, dtype=torch.float64)
     code[0, 1, ky, kx, part] = 2.0
     image = fourier.spatial(code.flatten(1))
-    y, x = torch.meshgrid(*2 * [torch.arange(size, dtype=torch.float64)], indexing="ij")
+    sides = (torch.arange(side, dtype=torch.float64) for side in (height, width))
+    y, x = torch.meshgrid(*sides, indexing="ij")
     # z e^{iφ} for itself and, beyond column 0, its mirror image: z = 2 gives 2 cos φ, z = 2i gives
-    # -2 sin φ; 1/size is "ortho"
-    phase = 2 * math.pi * (ky * y + kx * x) / size
+    # -2 sin φ; 1/√(height · width) is "ortho"
+    phase = 2 * math.pi * (ky * y / height + kx * x / width)
     wave = torch.cos(phase) if part == 0 else -torch.sin(phase)
+    size = math.sqrt(height * width)
     expected = fourier.scale[ky, kx] * 2.0 * (2 if kx else 1) / size * wave
     torch.testing.assert_close(image[0, 1], expected, atol=1e-12, rtol=1e-7)
     assert image[0, [0, 2]].abs().max() == 0
 
 
-@pytest.mark.parametrize("size", [8, 9, 32])
+@pytest.mark.parametrize("size", [8, 9, 32, (16, 9)])
 @pytest.mark.parametrize("decay", [0.0, 1.0, 1.5])
 def test_unit_codes_give_unit_logits(size, decay):
     fourier = Fourier(size, decay)
-    codes = torch.randn(3000 * 8 // size, fourier.code_dim, generator=seeded())
+    codes = torch.randn(3000 * 8 // fourier.size[0], fourier.code_dim, generator=seeded())
     assert fourier.spatial(codes).square().mean().sqrt().item() == pytest.approx(1, rel=0.03)
     assert fourier.color.square().sum(1).mean().item() == pytest.approx(1)
 

@@ -60,3 +60,9 @@ def test_auto_takes_all_numbers_up_to_twenty() -> None:
     assert Kind.of("auto").within(cube(21)) == Kind("pca", 16)
     with pytest.raises(InvsetError, match=r"type sampler\.subspace=random:4"):
         Kind.of("pca:4").within(large)
+
+
+def test_all_numbers_of_a_large_code_are_refused() -> None:
+    assert Kind.of("none").within(Ball.holding(4096)) == Kind("none", 4096)
+    with pytest.raises(InvsetError, match=r"have 4097; type sampler\.subspace=random:16"):
+        Kind.of("none").within(Ball.holding(4097))

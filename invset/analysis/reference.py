@@ -128,7 +128,7 @@ class Reference(ByValue):
                 f"a reference needs encodings that differ, not {len(encodings)} equal ones; give"
                 " more pictures"
             )
-        basis = principal_components(encodings).holding(variance).directions.float()
+        basis = principal_components(encodings, variance, torch.float32).directions
         quantiles = {layer: _quantiles(f) for layer, f in activations.items()}
         kept = {layer: activations[layer] for layer in keep}
         rotated = encodings @ basis

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from invset.commands.pictures import look_at, read_inputs
+from invset.commands.pictures import encoded
 from invset.config import build
 from invset.config.device import choose_device
 from invset.core.space import CodePrior
@@ -22,11 +22,9 @@ def main(cfg: DictConfig) -> None:
     network = build.network(cfg.network, choose_device(cfg.device))
     encoder = cfg.encoder or network.encoder
     network.resolve(encoder)
-    data = read_inputs(of_size(network.medium, cfg.size), cfg.data, cfg.limit)
+    medium = of_size(network.medium, cfg.size)
     prior = CodePrior.fit(
-        look_at(network, data, [encoder], flatten=[encoder])[encoder],
-        cfg.variance,
-        cfg.share,
+        encoded(network, medium, cfg.data, cfg.limit, encoder), cfg.variance, cfg.share
     )
     folder.write(out.name, lambda path: save_prior(path, prior))
     print(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from invset.analysis.judged import Judged
 from invset.config.judging import Judging
 from invset.core.space import Region
-from invset.files.image8bit import of_size
+from invset.files.image8bit import Image8Bit, of_size
 from invset.files.images import ImageSet, load_images
 from invset.files.medium import Medium
 from invset.nets.network import Network
@@ -18,6 +19,10 @@ from invset.problem.encode import activations
 from invset.problem.perturbing import Perturbed, Perturbing
 from invset.problem.problem import Problem
 from invset.progress import bar, quiet
+
+#: Pixels of pictures that are encoded in one pass, and inputs: memory is for their codes.
+_PIXELS = 1 << 19
+_MOST = 100
 
 
 def read_pictures(
@@ -59,6 +64,39 @@ def look_at(
     noun = network.medium.noun
     with bar(f"{network.name} looks at {noun}s", noun) as progress:
         return activations(network, inputs, layers, flatten, progress=progress)
+
+
+def encoded(
+    network: Network, medium: Medium, path: str | Path, limit: int | None, encoder: str
+) -> Tensor:
+    """Codes of real inputs, with shape (N, numbers): pictures are read and looked at some at a
+    time, with a bar, so that memory holds the codes and few of the pictures.
+
+    Args:
+        network: that encodes.
+        medium: of the inputs, with the size that they are brought to.
+        path: what they lie in.
+        limit: take at most this many, evenly spread; None takes all.
+        encoder: the layer whose activations are the codes.
+    """
+
+    def codes_of(inputs: Tensor) -> Tensor:
+        most = _PIXELS // max(1, inputs[0, 0].numel()) if inputs.ndim == 4 else _MOST
+        batch = max(1, min(_MOST, most))
+        return activations(network, inputs, [encoder], [encoder], batch)[encoder]
+
+    if not isinstance(medium, Image8Bit):
+        return codes_of(read_inputs(medium, path, limit))
+    codes = torch.empty(0)
+    done = 0
+    with bar(f"{network.name} encodes {Path(path).name}", medium.noun) as progress:
+        for total, some in medium.parts(path, limit, progress):
+            found = codes_of(some)
+            if not done:
+                codes = found.new_empty(total, found.shape[1])
+            codes[done:][: len(found)] = found
+            done += len(found)
+    return codes
 
 
 def judged(judging: Judging, inputs: Tensor) -> Judged | None:

@@ -161,8 +161,9 @@ class CodePrior(ByValue, InBall):
         """
         check_option("variance", variance, "float", Bounds(above=0, at_most=1), 0.98)
         check_option("share", share, "float", Bounds(above=0, at_most=1), 0.95)
-        x = torch.as_tensor(codes).double()
-        if x.ndim != 2 or not x.isfinite().all():
+        x = torch.as_tensor(codes)
+        finite = x.ndim == 2 and x.numel() and x.sum().isfinite()
+        if not finite:
             raise InvsetError(
                 f"codes are finite numbers with shape (N, code_dim), not of shape {tuple(x.shape)}"
             )
@@ -170,12 +171,10 @@ class CodePrior(ByValue, InBall):
             raise InvsetError(
                 f"a prior needs codes that differ, not {len(x)} equal ones; give more pictures"
             )
-        kept = principal_components(x).holding(variance)
-        mean = kept.mean
-        basis = kept.directions
+        kept = principal_components(x, variance, torch.float32)
         deviation = kept.variance.sqrt()
-        radius = ((x - mean) @ basis / deviation).norm(dim=1).quantile(share)
-        return cls(*(t.float().contiguous() for t in (mean, basis, deviation, radius)))
+        radius = (kept.along(x) / deviation).norm(dim=1).quantile(share)
+        return cls(kept.mean.float(), kept.directions, deviation.float(), radius.float())
 
     @staticmethod
     def gaussian(code_dim: int, share: float = 0.95) -> Ball:
@@ -194,7 +193,8 @@ class CodePrior(ByValue, InBall):
 
     def principal(self, count: int) -> Tensor:
         order = self.deviation.argsort(descending=True, stable=True)[:count]
-        return torch.eye(self.dim, device=order.device)[order]
+        rows = torch.zeros(len(order), self.dim, device=order.device)
+        return rows.scatter_(1, order.unsqueeze(1), 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +243,8 @@ class Box(ByValue, Coordinates):
     def principal(self, count: int) -> Tensor | None:
         if len(self.start) <= count:  # so few codes span no such directions
             return None
-        return principal_components(self.start).directions.T[:count]
+        found = principal_components(self.start).directions.T[:count]
+        return found if len(found) == count else None
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         # without replacement: two equal codes would move together for ever

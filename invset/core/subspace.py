@@ -29,6 +29,9 @@ REACH = 1.1
 SMALL = 20
 FEW = 16
 
+#: Most numbers in a code of which all may be used: a matrix of as many rows and columns is made.
+MOST = 4096
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -65,10 +68,15 @@ class Kind:
         Raises:
             InvsetError: the region has no such directions.
         """
-        if self.name == "none" or (self.name == "auto" and space.dim <= SMALL):
+        if space.dim <= (MOST if self.name == "none" else SMALL if self.name == "auto" else 0):
             return Kind("none", space.dim)
         if self.name == "auto":
             return Kind("random" if space.principal(FEW) is None else "pca", FEW)
+        if self.name == "none" and space.dim > MOST:
+            raise InvsetError(
+                f"sampler.subspace=none is for codes of at most {MOST} numbers, and here they have"
+                f" {space.dim}; type sampler.subspace=random:{FEW}"
+            )
         if self.count > space.dim:
             raise InvsetError(
                 f"sampler.subspace={self.name}:{self.count} is more than the {space.dim} numbers of"

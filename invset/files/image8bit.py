@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from invset.core.checks import plain
 from invset.core.rounding import Round8Bit
 from invset.errors import InvsetError
-from invset.files.images import load_images, to_float, to_uint8
+from invset.files.images import image_parts, load_images, to_float, to_uint8
 from invset.files.medium import File, Medium
 from invset.files.picture import opened
 from invset.files.reading import reading
@@ -167,11 +167,24 @@ class Image8Bit:
         self, path: str | Path, limit: int | None = None, progress: Progress = quiet
     ) -> Tensor:
         """Pictures from a folder, zip or tar, resized to `size`, in grey for one channel."""
+        self._check_readable(path)
+        return load_images(path, self.size, limit, progress, self.channels).images
+
+    def parts(
+        self, path: str | Path, limit: int | None = None, progress: Progress = quiet
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The same, some at a time, each with how many there are in all: for more pictures than
+        memory holds.
+        """
+        self._check_readable(path)
+        for part in image_parts(path, self.size, limit, progress, self.channels):
+            yield part.total, part.images
+
+    def _check_readable(self, path: str | Path) -> None:
         if self.channels not in (1, 3):
             raise InvsetError(
                 f"pictures in {path} have 3 channels, but the network takes {self.channels}"
             )
-        return load_images(path, self.size, limit, progress, self.channels).images
 
     def pictures(self, stored: Tensor) -> Tensor:
         if self.channels == 3:

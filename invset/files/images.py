@@ -29,6 +29,7 @@ from invset.progress import Progress, quiet, say
 
 _CHUNK = 256  # files whose bytes are in memory at one time, fewer of large ones
 _CHUNK_BYTES = 1 << 27
+_CHUNK_PIXELS = 1 << 26  # bytes of decoded pictures, which are there several times for a moment
 _WORKERS = min(8, os.cpu_count() or 1)
 
 #: Pictures of more pixels than this are decoded one at a time.
@@ -58,6 +59,21 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the pictures of a set.
+
+    Attributes:
+        total: how many there are in all.
+        names: path of each picture inside the folder or archive.
+        images: uint8, with shape (len(names), channels, height, width).
+    """
+
+    total: int
+    names: list[str]
+    images: Tensor
 
 
 def decode(
@@ -113,6 +129,27 @@ def load_images(
         InvsetError: no such file, no pictures, a picture that can't be decoded, or pictures of
             different sizes without `size`.
     """
+    images = torch.empty(0)
+    names: list[str] = []
+    for part in image_parts(path, size, limit, progress, channels):
+        if not names:
+            images = part.images.new_empty(part.total, *part.images.shape[1:])
+        images[len(names) :][: len(part.images)] = part.images
+        names += part.names
+    folders = [PurePosixPath(n).parent.name for n in names]
+    classes = sorted(set(folders))
+    index = {c: i for i, c in enumerate(classes)}
+    return ImageSet(images, torch.tensor([index[f] for f in folders]), classes, names)
+
+
+def image_parts(
+    path: str | Path,
+    size: int | tuple[int, int] | None = None,
+    limit: int | None = None,
+    progress: Progress = quiet,
+    channels: int = 3,
+) -> Iterator[Part]:
+    """The same pictures, some at a time: for more than memory holds."""
     path = Path(path).expanduser()
     if not path.exists() and not part_of(path)[0].exists():
         raise InvsetError(
@@ -124,15 +161,11 @@ def load_images(
         if not names:
             more = f"; passed over: {found.passed_over}" if found.passed_over else ""
             raise InvsetError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {path}{more}")
-        arrays = _decoded(path, names, found, size, progress)
+        for chunk, arrays in _decoded(path, names, found, size, progress):
+            images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
+            yield Part(len(names), chunk, to_grey(images) if channels == 1 else images)
     if found.passed_over:
         say(f"{path}: passed over {found.passed_over}")
-    folders = [PurePosixPath(n).parent.name for n in names]
-    classes = sorted(set(folders))
-    index = {c: i for i, c in enumerate(classes)}
-    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
-    images = to_grey(images) if channels == 1 else images
-    return ImageSet(images, torch.tensor([index[f] for f in folders]), classes, names)
 
 
 def _decoded(
@@ -141,10 +174,10 @@ def _decoded(
     found: Album,
     size: int | tuple[int, int] | None,
     progress: Progress,
-) -> list[np.ndarray]:
+) -> Iterator[tuple[list[str], list[np.ndarray]]]:
     """Every picture, decoded in threads, a chunk of files at a time."""
-    arrays: list[np.ndarray] = []
     notes: list[str] = []
+    shapes: set[tuple[int, ...]] = set()
 
     def read(name: str) -> bytes:
         with reading(f"{name} in {path}", "a picture", "repair or remove it"):
@@ -154,33 +187,40 @@ def _decoded(
         with reading(f"{name} in {path}", "a picture", "repair or remove it"):
             return decode(data, size, notes.append)
 
-    progress(0, len(names))
+    done = 0
+    progress(done, len(names))
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for chunk in _chunks(names, found.size):
+        for chunk in _chunks(names, found.size, size):
             files = [read(name) for name in chunk]  # in order: a compressed tar can't go back
-            arrays += pool.map(decoded, chunk, files)
-            if len({array.shape for array in arrays}) > 1:
+            arrays = list(pool.map(decoded, chunk, files))
+            shapes.update(array.shape for array in arrays)
+            if len(shapes) > 1:
                 raise InvsetError(
                     f"the pictures in {path} differ in size; give one size for all, for example"
                     " data.size=64"
                 )
-            progress(len(arrays), len(names))
+            yield chunk, arrays
+            done += len(chunk)
+            progress(done, len(names))
     for told, count in Counter(notes).items():
         say(f"{path}: {count} pictures have {told}")
-    return arrays
 
 
-def _chunks(names: Sequence[str], size: Callable[[str], int]) -> Iterator[list[str]]:
-    """Names, so many at a time as may be in memory."""
+def _chunks(
+    names: Sequence[str], held_by: Callable[[str], int], size: int | tuple[int, int] | None
+) -> Iterator[list[str]]:
+    """Names, so many at a time as may be in memory, as files and as pictures of a size."""
+    height, width = (size, size) if isinstance(size, int) else size or (1, 1)
+    most = max(1, min(_CHUNK, _CHUNK_PIXELS // (3 * height * width)))
     chunk: list[str] = []
     held = 0
     for name in names:
-        if chunk and (len(chunk) == _CHUNK or held + size(name) > _CHUNK_BYTES):
+        if chunk and (len(chunk) == most or held + held_by(name) > _CHUNK_BYTES):
             yield chunk
             chunk = []
             held = 0
         chunk.append(name)
-        held += size(name)
+        held += held_by(name)
     if chunk:
         yield chunk
 

@@ -68,7 +68,11 @@ def write_tensors(
     """Write a safetensors file, which whoever may read a person's other files may read: `save_file`
     makes one for its owner alone.
     """
-    from safetensors.torch import save
+    from safetensors.torch import save_file
 
-    content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata)
-    Path(path).write_bytes(content)
+    path = Path(path)
+    path.touch()
+    mode = path.stat().st_mode
+    # straight to the file: the bytes of a large prior need not be in memory beside it
+    save_file({name: one.cpu().contiguous() for name, one in tensors.items()}, path, metadata)
+    path.chmod(mode)

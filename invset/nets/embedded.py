@@ -15,6 +15,7 @@ from invset.core.context import own_context
 from invset.core.space import Region
 from invset.errors import InvsetError, did_you_mean
 from invset.files.image8bit import Image8Bit
+from invset.nets.custom import prepend
 from invset.nets.downconv import DownConv
 from invset.nets.generator import Generator
 from invset.nets.mini import LAYER_ALIASES, MEAN, MiniNet
@@ -91,11 +92,12 @@ def mnist_encoder(
     """
     found = weights or embedded("mnist_encoder", "network")
     net, arguments = load_trained(DownConv, "downconv", found)
-    channels, size = arguments["channels"], arguments["size"]
+    medium = _pictures(arguments["channels"], arguments["size"])
+    prepend(net, medium, None, None, device)
     return Network(
         net,
         name=name,
-        medium=_pictures(channels, size),
+        medium=medium,
         output="code",
         encoder="code",
         device=device,

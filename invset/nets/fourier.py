@@ -18,11 +18,13 @@ whatever the size and the decay.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from invset.errors import InvsetError
 from invset.nets.generator import Generator
+from invset.nets.sides import sides
 
 #: Square root of the covariance of ImageNet's RGB pixels, columns in order of variance: brightness,
 #: blue-yellow, green-magenta.
@@ -30,41 +32,42 @@ COLOR_SQRT = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
 class Fourier(nn.Module):
-    """Codes, with shape (N, code_dim), to float RGB images in [0, 1], with shape (N, 3, size,
-    size).
+    """Codes, with shape (N, code_dim), to float RGB images in [0, 1], with shape (N, 3, height,
+    width).
 
     A code is the real and imaginary parts of the half of the spectrum that a real image has, with
-    shape (3, size, size // 2 + 1, 2), flattened: vertical frequencies in the order of the FFT, then
-    horizontal ones from 0 up.
+    shape (3, height, width // 2 + 1, 2), flattened: vertical frequencies in the order of the FFT,
+    then horizontal ones from 0 up.
 
     Args:
-        size: side of the image in pixels.
+        size: side of the image in pixels, or (height, width).
         decay: exponent of 1/frequency by which amplitudes fall; 0 is white noise, 1 is photographs.
     """
 
     scale: Tensor
     color: Tensor
 
-    def __init__(self, size: int = 32, decay: float = 1.0) -> None:
+    def __init__(self, size: int | Sequence[int] = 32, decay: float = 1.0) -> None:
         super().__init__()
-        self.size = size
-        self.code_dim = 6 * size * (size // 2 + 1)
-        vertical = torch.fft.fftfreq(size)
-        horizontal = torch.fft.rfftfreq(size)
+        self.size = height, width = sides(size, 2)
+        self.code_dim = 6 * height * (width // 2 + 1)
+        vertical = torch.fft.fftfreq(height)
+        horizontal = torch.fft.rfftfreq(width)
         frequency = torch.hypot(vertical[:, None], horizontal[None, :])
-        scale = frequency.clamp_min(1 / size) ** -decay
-        variance = (half_weights(size) * scale**2).sum() / size**2
+        scale = frequency.clamp_min(1 / max(height, width)) ** -decay
+        variance = (half_weights(width) * scale**2).sum() / (height * width)
         self.register_buffer("scale", scale / variance.sqrt())
         color = torch.tensor(COLOR_SQRT)
         self.register_buffer("color", color / color.square().sum(1).mean().sqrt())
 
     def spatial(self, codes: Tensor) -> Tensor:
-        """The inverse FFT, before colour and sigmoid: shape (N, 3, size, size), standard deviation
-        1 for codes from N(0, I).
+        """The inverse FFT, before colour and sigmoid: shape (N, 3, height, width), standard
+        deviation 1 for codes from N(0, I).
         """
-        parts = codes.unflatten(1, (3, self.size, self.size // 2 + 1, 2))
+        height, width = self.size
+        parts = codes.unflatten(1, (3, height, width // 2 + 1, 2))
         spectrum = torch.view_as_complex(parts.contiguous()) * self.scale
-        return from_halves(spectrum, self.size, "ortho")
+        return from_halves(spectrum, width, "ortho")
 
     def forward(self, codes: Tensor) -> Tensor:
         return torch.sigmoid(torch.einsum("dc,nchw->ndhw", self.color, self.spatial(codes)))
@@ -91,22 +94,23 @@ def from_halves(spectrum: Tensor, width: int, norm: str) -> Tensor:
 
 
 def fourier_generator(
-    size: int = 32, decay: float = 1.0, sd: float = 0.01, device: str | torch.device = "cpu"
+    size: int | Sequence[int] = 32,
+    decay: float = 1.0,
+    sd: float = 0.01,
+    device: str | torch.device = "cpu",
 ) -> Generator:
     """Images by their spectrum; a code begins near grey.
 
     Args:
-        size: side of the image in pixels.
+        size: side of the image in pixels, or (height, width).
         decay: exponent of 1/frequency by which amplitudes fall.
         sd: standard deviation of the codes to begin at; Lucid's is 0.01, 1 has the contrast of
             photographs.
         device: where the images are.
 
     Raises:
-        InvsetError: `size` is below 2.
+        InvsetError: a side is below 2.
     """
-    if size < 2:
-        raise InvsetError(f"generator.size must be at least 2 pixels, not {size}")
     module = Fourier(size, decay)
 
     def start(count: int, rng: torch.Generator) -> Tensor:

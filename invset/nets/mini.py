@@ -22,6 +22,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from invset.core.checks import check_widths, is_number, is_whole
 from invset.errors import InvsetError
+from invset.files.image8bit import Image8Bit
+from invset.nets.resize import Resize
 
 #: Public layer names that differ from module names: fc6 and fc7 are read after their ReLU, as in
 #: PPGN. The paper does not say which side of it E is: docs/models/caffenet.md.
@@ -37,13 +39,21 @@ STD = (0.2470, 0.2435, 0.2616)
 
 
 class Normalize(nn.Module):
-    """Pixels in [0, 1] to zero mean and unit spread per channel, with shape (N, channels, H, W)."""
+    """Pixels in [0, 1] to zero mean and unit spread per channel, with shape (N, channels, H, W).
+
+    Args:
+        mean, std: one a channel, in [0, 1] pixel units.
+        size: (height, width) that pictures of another size are brought to before; None: any.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], size: tuple[int, int] | None = None
+    ) -> None:
         super().__init__()
+        self._before = (Resize(Image8Bit(len(mean), size)),)  # in a tuple it is no layer
         # whole numbers would make a buffer that rounds
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor([float(v) for v in values]).view(-1, 1, 1))
@@ -53,12 +63,12 @@ class Normalize(nn.Module):
         return self.about
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
+        return (self._before[0](x) - self.mean) / self.std
 
 
 class MiniNet(nn.Sequential):
     """CaffeNet in small: images in [0, 1], with shape (N, channels, size, size), to logits, with
-    shape (N, n_out).
+    shape (N, n_out). Images of another size are resized.
 
     Args:
         widths: channels of conv1 … conv5.
@@ -100,7 +110,9 @@ class MiniNet(nn.Sequential):
         check_widths("fc6 and fc7", [fc6, fc7], 2)
         if not is_number(dropout) or not 0 <= dropout < 1:
             raise InvsetError(f"dropout must be a number of at least 0 and below 1, not {dropout}")
-        layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(mean, std))
+        layers: OrderedDict[str, nn.Module] = OrderedDict(
+            normalize=Normalize(mean, std, (size, size))
+        )
         channels = len(mean)
         for i, width in enumerate(widths, start=1):
             kernel, step = first if i == 1 else (3, 1)

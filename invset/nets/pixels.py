@@ -7,37 +7,39 @@ what looks like noise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from invset.errors import InvsetError
 from invset.nets.generator import Generator
+from invset.nets.sides import sides
 
 
 def pixels_generator(
-    size: int = 32, channels: int = 3, device: str | torch.device = "cpu"
+    size: int | Sequence[int] = 32, channels: int = 3, device: str | torch.device = "cpu"
 ) -> Generator:
-    """The identity: channels * size² pixels in [0, 1] are the code.
+    """The identity: channels * height * width pixels in [0, 1] are the code.
 
     Args:
-        size: side of the image in pixels.
+        size: side of the image in pixels, or (height, width).
         channels: of the image, 3 for RGB, 1 for grey.
         device: where the images are.
 
     Raises:
         InvsetError: `size` or `channels` is below 1.
     """
-    if size < 1:
-        raise InvsetError(f"generator.size must be at least 1 pixel, not {size}")
+    height, width = sides(size)
     if channels < 1:
         raise InvsetError(f"generator.channels must be at least 1, not {channels}")
-    count = channels * size * size
+    count = channels * height * width
 
     def start(number: int, rng: torch.Generator) -> Tensor:
         return torch.rand(number, count, generator=rng, device=rng.device).to(device)
 
     return Generator(
-        nn.Unflatten(1, (channels, size, size)),
+        nn.Unflatten(1, (channels, height, width)),
         count,
         name="pixels",
         clip=(0.0, 1.0),

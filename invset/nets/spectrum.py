@@ -29,6 +29,7 @@ from invset.errors import InvsetError
 from invset.nets.amplitudes import Amplitudes
 from invset.nets.fourier import from_halves, half_weights
 from invset.nets.generator import Generator
+from invset.nets.sides import sides
 
 #: Bands of frequencies in an octave.
 BANDS = 3
@@ -154,7 +155,7 @@ def spectrum_generator(
             f" slowing from 0 to below 1, not start={start} radius={radius} step={step}"
             f" evening={evening} fading={fading} slowing={slowing}"
         )
-    module = Spectrum(_amplitudes(amplitudes), *_sides(size))
+    module = Spectrum(_amplitudes(amplitudes), *sides(size, 2))
     band = module.bands()
     region = Bands(band, band.bincount().float(), radius, start, evening, step, fading, slowing)
     return _generator("spectrum", module, region, device)
@@ -179,7 +180,7 @@ def phase_generator(
     """
     if not step > 0:
         raise InvsetError(f"generator.step must be a number above 0, not {step}")
-    module = Phase(_amplitudes(amplitudes), *_sides(size))
+    module = Phase(_amplitudes(amplitudes), *sides(size, 2))
     region = Torus(module.code_dim, step)
     return _generator("phase", module, region, device)
 
@@ -204,10 +205,3 @@ def _amplitudes(path: str | Path | None) -> Amplitudes:
         return Amplitudes.load(path)
     with as_file(files("invset") / "assets" / "photographs-spectrum.safetensors") as shipped:
         return Amplitudes.load(shipped)
-
-
-def _sides(size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 2:
-        raise InvsetError(f"generator.size must be at least 2 pixels, not {size}")
-    return int(height), int(width)

@@ -58,7 +58,8 @@ def first_inputs(
         f"generator {name} can't take float32 codes of shape {tuple(codes.shape)}",
         f"generator.code_dim={codes.shape[1]} says how many numbers a code has",
     )
-    generator = adapted(generator, form_of(name, square, given, medium, _CODES))
+    form = form_of(name, square, given, medium, _CODES)
+    generator = adapted(generator, form)
     raw = generator.unclamped(codes)
     if raw.shape[:1] != (_CODES,):
         raise InvsetError(
@@ -90,7 +91,11 @@ def first_inputs(
                 " detach and the like out of its forward()"
             )
     remark = medium.remark(raw) if isinstance(medium, Image8Bit) else None
-    return generator, x, [f"Generator {name} {remark}."] if remark else []
+    notes = [f"Generator {name} {remark}."] if remark else []
+    if form.channels is not None:
+        before, after = ("grey", "RGB") if form.channels == 3 else ("RGB", "grey")
+        notes.append(f"Generator {name} makes {before} pictures, which become {after}.")
+    return generator, x, notes
 
 
 @torch.no_grad()
