@@ -308,8 +308,8 @@ CLAIMS = (
         "Distances between codes, eq. (14), give bad pictures, because codes get extreme values,"
         " negative and positive; E limits them.",
         "seen by eye",
-        "numbers of codes: {low14} to {high14} with eq. (14), {low6} to {high6} with eq. (6); judge:"
-        " class first in {judge14} and {judge6}; KID (x 1000) {kid14} and {kid6}",
+        "numbers of codes: {low14} to {high14} with eq. (14), {low6} to {high6} with eq. (6);"
+        " judge: class first in {judge14} and {judge6}; KID (x 1000) {kid14} and {kid6}",
         "VERDICT_EQ14",
         "`make claims_seeds`",
         {
@@ -400,10 +400,12 @@ INTRODUCTION = """# The paper's claims, one by one
 
     make figures        # writes results.csv and claims.md in outputs/figures/mini
 
-Each sentence of sections 3 and 4, and of the conclusion, that claims something has a row. *As published* is `sampler=paper`; *ours* is
-`sampler=stream`. **All figures here are of the embedded pair `mini`, pictures of 32 pixels, and not of the paper's networks.** They are means,
-with the interval of the mean at 95 % (Student's t) over nine runs, three neurons and three seeds, where no other number is told. The judge,
-`efficientnet_lite1`, took no part in any optimisation. Figures of real images are those of as many photographs in the same range. This page is written by
+Each sentence of sections 3 and 4, and of the conclusion, that claims something has a row. *As
+published* is `sampler=paper`; *ours* is `sampler=stream`. **All figures here are of the embedded
+pair `mini`, pictures of 32 pixels, and not of the paper's networks.** They are means over nine
+runs, three neurons and three seeds, where no other number is told, with the interval of the mean
+at 95 % (Student's t). The judge, `efficientnet_lite1`, took no part in any optimisation. Figures of
+real images are those of as many photographs in the same range. This page is written by
 `benchmarks/claims.py` from [figures/results.csv](figures/results.csv), which `make figures` makes.
 """
 

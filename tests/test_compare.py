@@ -357,7 +357,8 @@ def test_real_inputs_go_to_the_samplers_that_look_at_them(
     assert typed(monkeypatch, "compare", *words) == 0
     rows = list(csv.DictReader((tmp_path / "out/runs.csv").read_text().splitlines()))
     refused = [row["why"] for row in rows if row["status"] == "refused"]
-    assert len(rows) == 4 and len(refused) == 1 and "needs real inputs" in refused[0]
+    assert (len(rows), len(refused)) == (4, 1)
+    assert "needs real inputs" in refused[0]
     bad = ["use=[gradient]", *words[1:4], *words[5:], f"images={tmp_path}/real"]
     assert typed(monkeypatch, "compare", *bad) == 2
     assert "looks at real inputs; leave images= out" in capsys.readouterr().err

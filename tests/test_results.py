@@ -59,14 +59,14 @@ SECTIONS = re.findall(r"<!-- (\w+) -->", BOOK)
 
 
 def test_the_tables_are_those_of_the_rows() -> None:
-    assert SECTIONS == [*(f"fig{i}" for i in range(1, 10)), "table1"]
+    assert [*(f"fig{i}" for i in range(1, 10)), "table1"] == SECTIONS
     assert results.with_tables(BOOK, ROWS) == BOOK
 
 
 def test_the_claims_are_those_of_the_rows() -> None:
     page = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
-    assert claims.page(ROWS) == page
-    assert "nan" not in page and "| – [" not in page
+    assert page == claims.page(ROWS)
+    assert "nan" not in page
 
 
 @pytest.mark.parametrize("name", SECTIONS)
