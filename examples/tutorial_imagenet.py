@@ -18,7 +18,7 @@ generator = spectrum_generator(size=224)
 # ## The samples
 #
 # Neurons have names. A neuron is here the mean over eight views of an image, so that noise which
-# excites one view does not count. An image takes about four seconds of one CPU core.
+# excites one view does not count. An image takes about five seconds of one CPU core.
 
 # %%
 neuron = Neuron(network.output, "volcano", range=(8, 10))
@@ -28,8 +28,8 @@ result.picture().save("imagenet-volcano.png")
 print(result)
 
 # %% [markdown]
-# Cones, smoke and glowing lava: parts of a volcano, more than once in an image. The neuron does
-# not ask for one whole mountain.
+# A cone, smoke and glowing lava: each image shows an eruption. A quiet mountain is not among
+# them.
 #
 # ## Does another network see volcanoes?
 #

@@ -79,7 +79,9 @@ def _about(path: Path) -> str:
     if path.suffix == ".py":
         heading = re.search(r"^# # (.*)", text, re.MULTILINE)
         docstring = ast.get_docstring(ast.parse(text))
-        return heading[1] if heading else (docstring or path.stem).split("\n\n")[0].replace("\n", " ")
+        return (
+            heading[1] if heading else (docstring or path.stem).split("\n\n")[0].replace("\n", " ")
+        )
     first = text.splitlines()[0]
     return f"`{first.removeprefix('# ')}`" if path.suffix == ".yaml" else "read by the above"
 
@@ -97,7 +99,9 @@ def rewritten(text: str, folder: str, page: str) -> str:
         target = found[2]
         if re.match(r"[a-z]+:", target):
             return found[0]
-        return f"{found[1]}{_to(posixpath.normpath(posixpath.join(folder, target)), page)}{found[3]}"
+        return (
+            f"{found[1]}{_to(posixpath.normpath(posixpath.join(folder, target)), page)}{found[3]}"
+        )
 
     return _LINK.sub(link, text)
 
