@@ -16,21 +16,26 @@ if (location.protocol === "file:") {
         this.dispatchEvent(event);
         if (this.onmessage) this.onmessage(event);
       };
+      const home = new URL(url, location.href).href;
       const load = (address) =>
         new Promise((resolve, reject) => {
           const script = inside.document.createElement("script");
-          script.src = new URL(address, url).href;
+          script.src = new URL(address, home).href;
           script.onload = resolve;
           script.onerror = () => reject(new Error(`${address} can't be loaded`));
           inside.document.body.appendChild(script);
         });
-      inside.importScripts = (...all) => all.reduce((last, one) => last.then(() => load(one)), Promise.resolve());
+      inside.importScripts = async (...all) => {
+        for (const one of all) await load(one);
+      };
       this.inside = inside;
-      this.ready = load(url);
+      this.ready = load(home);
     }
 
     postMessage(data) {
-      this.ready.then(() => this.inside.dispatchEvent(new this.inside.MessageEvent("message", { data })));
+      this.ready.then(() => {
+        this.inside.dispatchEvent(new this.inside.MessageEvent("message", { data }));
+      });
     }
 
     terminate() {
