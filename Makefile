@@ -72,7 +72,7 @@ docs: $(STAMP)  ## build the site in build/site, which opens from the disk; a de
 
 # a file of its own for each Python and system: torch's wheels differ
 constraints: $(STAMP)  ## write constraints.txt, the versions in .venv: pip install -c constraints.txt makes the same elsewhere
-	$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable --exclude invset > constraints.txt
+	$(BIN)/python -m pip list --format=freeze --disable-pip-version-check --exclude-editable --exclude invset > constraints.txt
 	@echo "constraints.txt has $$(wc -l < constraints.txt) packages."
 
 bench: $(STAMP)  ## run benchmarks/ in turn, results in outputs/benchmarks (half an hour on two cores, 3 GB of memory)
