@@ -58,7 +58,7 @@ PUBLISHED: dict[str, Any] = {
 }
 BETAS = {
     "frozen": (1e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e-2),
-    "fresh": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+    "fresh": (1e-6, 1e-5, 1e-4, 1e-3),
 }
 CODES_BETAS = (3e-6, 3e-5, 3e-4, 3e-3)
 RATES = (0.01, 0.03, 0.1, 0.3)
@@ -97,7 +97,11 @@ def readings() -> list[Reading]:
     for beta in CODES_BETAS:
         options = {"objective": "codes", "step_rule": Plain(beta)}
         found.append(Reading(f"eq. (14), plain beta {beta:g}", options))
+    for name, rule in (("plain beta 3e-05", Plain(3e-5)), ("adam 0.03", Adam(0.03))):
+        options = {"same_start": True, "start_noise": 0.001, "step_rule": rule}
+        found.append(Reading(f"one start, {name}", options))
     base = {"step_rule": Adam(0.03)}
+    found.append(Reading("eq. (14), adam 0.03", {"objective": "codes", **base}))
     found += [
         Reading("adam 0.03, s fresh", {**base, "slack": "fresh"}),
         Reading("adam 0.03, tested each step", {**base, "tested": "step"}),

@@ -33,7 +33,7 @@ KEYS = {
     "to_seeds": "counts.steps_to_seeds",
     "code_steps": "meter.code_steps",
     "seconds": "meter.seconds",
-    "images": "beside_real.images",
+    "real": "beside_real.in_range",
     "kind": "beside_real.kind",
     "nearest": "beside_real.alike.nearest_neighbour",
     "nearest_real": "beside_real.real.nearest_neighbour",

@@ -84,14 +84,15 @@ def test_options_of_a_sampler(listed: Listed) -> None:
     assert about.endswith("the share of a fresh draw in the way.")
     assert "  both or paper: " in rows["sampler.constraint"]
     assert rows["sampler.constraint"].startswith("sampler.constraint=paper ")
-    assert rows["sampler.step_rule.lr"].startswith("sampler.step_rule.lr=0.03 ")
+    assert rows["sampler.step_rule.beta"].startswith("sampler.step_rule.beta=3e-06 ")
     assert rows["runtime.micro_batch"].startswith("runtime.micro_batch=auto ")
     limit = rows["limits.seconds"].split(maxsplit=1)
     assert limit == [
         "limits.seconds=null",
         "a number of at least 0, or null: time of sampling; None: no limit.",
     ]
-    assert len([name for name in rows if name.startswith("sampler.step_rule.")]) == 4
+    rule = [name for name in rows if name.startswith("sampler.step_rule.")]
+    assert rule == ["sampler.step_rule.beta"]  # not those of the class by default
     assert [line.split("=")[0] for line in listed("options", "sampler=ladder", "spare")] == [
         "sampler.spare"
     ]
