@@ -10,7 +10,7 @@ BENCHMARKS := step peak torch_lucent steps full startup runtime batched
 
 .DEFAULT_GOAL := help
 PAPER := fig1 fig2 fig3 fig4 fig5 fig6 fig7 fig8 fig9 table1 claims_both claims_levels claims_seeds claims_walk
-.PHONY: help install demo demo-imagenet test test-lowest test-newest stress lint bench clean evolution figures fooling $(PAPER)
+.PHONY: help install demo demo-imagenet test test-lowest test-newest stress lint docs constraints bench clean evolution figures fooling $(PAPER)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -63,6 +63,17 @@ lint: $(STAMP)  ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy invset
+	$(BIN)/codespell
+	$(BIN)/python tests/prose.py
+
+docs: $(STAMP)  ## build the site in build/site, which opens from the disk; a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "Open build/site/index.html."
+
+# a file of its own for each Python and system: torch's wheels differ
+constraints: $(STAMP)  ## write constraints.txt, the versions in .venv: pip install -c constraints.txt makes the same elsewhere
+	$(BIN)/python -m pip list --format=freeze --disable-pip-version-check --exclude-editable --exclude invset > constraints.txt
+	@echo "constraints.txt has $$(wc -l < constraints.txt) packages."
 
 bench: $(STAMP)  ## run benchmarks/ in turn, results in outputs/benchmarks (half an hour on two cores, 3 GB of memory)
 	@for name in $(BENCHMARKS); do \

@@ -30,8 +30,12 @@ from invset.core.space import CodePrior
 from invset.report import page
 
 DOCUMENT = EXAMPLES.parent / "docs" / "extending.md"
-#: houses.py is a model alone: test_regression_document.py.
-SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "houses")
+#: houses.py is a model alone: test_regression_document.py. Tutorials: test_tutorials.py.
+SCRIPTS = sorted(
+    path.stem
+    for path in EXAMPLES.glob("*.py")
+    if path.stem != "houses" and not path.stem.startswith("tutorial_")
+)
 
 
 @pytest.fixture(autouse=True)

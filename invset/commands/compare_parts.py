@@ -92,8 +92,7 @@ class Parts:
 
     def problem(self, neuron: Neuron, method: DictConfig | None = None) -> Problem:
         """The question about one neuron, put as a sampler's file asks for it."""
-        keys = ("eight_bit", "clamp") if method is not None else ()
-        how = {key: method[key] for key in keys}
+        how = {} if method is None else {key: method[key] for key in ("eight_bit", "clamp")}
         return Problem(
             self.network, self.generator, self.encoder, [neuron], self.encoder_network, **how
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from invset.core.checks import smallest_width
@@ -13,6 +15,8 @@ from invset.core.products import products
 from invset.core.space import Region
 from invset.core.target import Meter
 from invset.core.values import ByValue
+from invset.files.medium import Medium
+from invset.problem import result_files, result_html
 from invset.problem.in_views import Scales
 from invset.problem.problem import Problem
 from invset.progress import Progress, quiet
@@ -23,7 +27,7 @@ from invset.samplers.found import Found
 LOOKS = 8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result(ByValue):
     """Samples of an inverse set, in the order they were taken, on the CPU.
 
@@ -60,6 +64,8 @@ class Result(ByValue):
             `parent`.
         units: activations of all units of the network's output, with shape (n, units), of samples
             that were taken for one of them, and for no range; None of others.
+        question: the neurons and their ranges in words.
+        medium: what the inputs are; None: unknown, so that nothing can draw them.
     """
 
     asked: int
@@ -88,6 +94,8 @@ class Result(ByValue):
     spread: Tensor | None = None
     niches: bool = False
     units: Tensor | None = None
+    question: str = ""
+    medium: Medium | None = None
 
     @property
     def images(self) -> Tensor:
@@ -96,6 +104,48 @@ class Result(ByValue):
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def __repr__(self) -> str:
+        told = f", {self.question}" if self.question else ""
+        return f"Result({len(self)} of {self.asked} samples{told}, {self.status.value})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return result_html.html_of(self)
+
+    def picture(self, count: int = 30) -> Image.Image:
+        """The first samples, `count` at most, in one picture; of a ladder its rows."""
+        return result_html.picture_of(self, count)
+
+    def show(self) -> None:
+        """Show the samples in a notebook, or elsewhere in the browser.
+
+        Raises:
+            InvsetError: no browser opens; the message names the page.
+        """
+        result_html.show(self)
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``result.state``, ``result.html``, and the samples as files, into a folder that is
+        new or empty.
+
+        Raises:
+            InvsetError: the folder holds something, or can't be written.
+        """
+        result_files.save(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, medium: Medium | None = None) -> Result:
+        """Read what `save` wrote; it runs no code, and no wrong bit is taken.
+
+        Args:
+            folder: that `save` wrote.
+            medium: what the inputs are, needed for a medium of your own alone.
+
+        Raises:
+            InvsetError: nothing was saved there, it is damaged, or of another version.
+        """
+        return result_files.load(cls, folder, medium)
 
 
 @torch.no_grad()
@@ -168,6 +218,8 @@ def finish(
         spread=_spread(problem, stored, batch_size) if problem.stochastic else None,
         niches=found.niches,
         units=_units(problem, found, stored, batch_size),
+        question=problem.question,
+        medium=problem.medium,
     )
 
 
