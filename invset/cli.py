@@ -48,6 +48,11 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         None,
         "make report.html of runs and sweeps anew:  invset report outputs/DATE/TIME",
     ),
+    "status": (
+        "invset.commands.status",
+        None,
+        "how far a sweep is:  invset status outputs/DATE/TIME",
+    ),
     "train network": (
         "invset.commands.train_network",
         "train_network",
@@ -123,6 +128,7 @@ def usage() -> str:
                 " sweeps lists of values."
             ),
             "invset run --resume outputs/DATE/TIME goes on with an interrupted run.",
+            "A sweep goes on by the same command in the same hydra.sweep.dir=.",
         ]
     )
 

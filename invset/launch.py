@@ -144,8 +144,11 @@ class _Job:
         from invset.commands.own_folder import in_own_folder, note_failure
 
         note = note_failure if sweeping else None
-        run = partial(begin, self.main, self.name, cfg)
-        return in_own_folder(cfg, partial(guarded, run, self.name, note))
+
+        def work(**how: Any) -> int:
+            return guarded(partial(begin, self.main, self.name, cfg, **how), self.name, note)
+
+        return in_own_folder(cfg, work)
 
 
 def begin(main: Callable[[], Main], name: str, cfg: Any, **rest: Any) -> int | None:
@@ -198,7 +201,7 @@ class _Held(ExitStack):
 
 def _hold(hydra: Any, held: ExitStack, job: _Job) -> None:
     """Let the sweep take its folder as soon as its configuration is known: Hydra writes next."""
-    from invset.commands.own_folder import own_sweep
+    from invset.commands.job_again import own_sweep
 
     compose = hydra.compose_config
 
@@ -206,7 +209,7 @@ def _hold(hydra: Any, held: ExitStack, job: _Job) -> None:
         del hydra.compose_config  # once; and a launcher may send Hydra to other processes
         cfg = compose(*words, **options)
         if "overwrite" in cfg:
-            held.enter_context(own_sweep(cfg))
+            held.enter_context(own_sweep(cfg, hydra.config_loader))
             job.sweep = Path(cfg.hydra.sweep.dir).absolute()
         return cfg
 

@@ -18,6 +18,7 @@ def main(
     resume: bool = False,
     accept: Sequence[str] = (),
     how: Sequence[str] = (),
+    anew: bool = False,
 ) -> int:
     """Run one job; return 0, 3 if the range was not reached, or 130 after Ctrl-C.
 
@@ -27,6 +28,7 @@ def main(
         resume: go on with the run in `folder`.
         accept: kinds of surroundings that may have changed since.
         how: options of the configuration that were typed to go on.
+        anew: begin anew where the state in `folder` does not belong here.
     """
     # before torch is imported: a typing mistake, or weights that can't be had, are told at once
     folder = folder or job_folder()
@@ -37,4 +39,4 @@ def main(
     from invset.problem.runtime import Runtime
 
     with repeatable(Runtime.of(cfg.get("runtime"))):  # also what a problem is made with
-        return Job(cfg, folder, resume, accept, how).run()
+        return Job(cfg, folder, resume, accept, how, anew).run()

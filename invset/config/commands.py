@@ -44,6 +44,7 @@ class Question:
     seed: int = option(0, at_least=0, below=2**63)
     progress: bool = True
     overwrite: bool = False
+    retry: str = option("failed", words=("failed", "all", "none"))
 
 
 @dataclass(frozen=True, kw_only=True)

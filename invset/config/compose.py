@@ -8,7 +8,7 @@ option.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,17 @@ class Loader(ConfigLoaderImpl):
     def __init__(self, path: ConfigSearchPath) -> None:
         super().__init__(path)
         self.repository = OptionFiles(path)
+        #: called with each job of a sweep that is composed
+        self.on_job: Callable[[DictConfig], None] | None = None
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        """Compose a job of a sweep."""
+        cfg = super().load_sweep_config(master_config, sweep_overrides)
+        if self.on_job is not None:
+            self.on_job(cfg)
+        return cfg
 
     def load_configuration(self, *words: Any, **options: Any) -> DictConfig:
         """Compose a configuration.
