@@ -53,6 +53,11 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         None,
         "how far a sweep is:  invset status outputs/DATE/TIME",
     ),
+    "collect": (
+        "invset.commands.collect",
+        None,
+        "sweeps as tables:  invset collect outputs/DATE/TIME out=samples.parquet",
+    ),
     "train network": (
         "invset.commands.train_network",
         "train_network",

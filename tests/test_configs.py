@@ -152,6 +152,7 @@ def test_the_default_run() -> None:
         "checkpoint_seconds": 30,
         "objective": None,
         "overwrite": False,
+        "collect": None,
         "retry": "failed",
         "limits": {
             "_target_": "invset.samplers.base.Limits",

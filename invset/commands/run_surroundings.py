@@ -14,13 +14,14 @@ from torch import nn
 from invset.config.foreign import foreign
 from invset.config.identity import flat, named_files
 from invset.files.ledger import sha256_of
+from invset.files.plan import FREE
 from invset.files.rundir import AGAIN
 from invset.files.surroundings import Surroundings, machine
 from invset.nets.weights import checksum
 from invset.problem.problem import Problem
 
 #: Options that no sample depends on.
-_OF_FILES = ("progress", "report", "animation", "checkpoint_seconds", "overwrite", "retry")
+_OF_FILES = (*FREE, "report", "animation")
 
 #: Those, and options that say how codes are evaluated, whose effects are kinds of their own.
 _FREE = (*_OF_FILES, "device", "runtime")

@@ -16,7 +16,12 @@ class JoinRuns(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Join the jobs."""
-        join(Path(config.hydra.sweep.dir), config.report)
+        folder = Path(config.hydra.sweep.dir)
+        join(folder, config.report)
+        if config.collect is not None:
+            from invset.commands.collect import collect
+
+            collect([folder], Path(config.collect), None)
 
 
 def join(folder: Path, report: bool) -> None:

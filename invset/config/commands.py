@@ -57,6 +57,7 @@ class RunOptions(Question):
     report: bool = True
     checkpoint_seconds: float = option(30, at_least=0)
     objective: str | None = option(None, words=tuple(OBJECTIVES))
+    collect: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

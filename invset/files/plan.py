@@ -18,7 +18,7 @@ from typing import Any
 from invset.files.ledger import HOME, PLAN, PLAN_PART
 
 #: Options that change no file of a result.
-FREE = frozenset({"progress", "overwrite", "checkpoint_seconds", "retry", "objective"})
+FREE = frozenset({"progress", "overwrite", "checkpoint_seconds", "retry", "objective", "collect"})
 
 
 @dataclass(frozen=True)
