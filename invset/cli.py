@@ -242,6 +242,10 @@ def start(name: str, rest: list[str]) -> int:
     own_modules_last(os.getcwd())
     if "--resume" in rest:
         return _resume(name, rest)
+    if name == "run":
+        from invset.config.words import counted
+
+        rest = counted(rest)
     return launch(lambda: importlib.import_module(module).main, config, name, rest)
 
 

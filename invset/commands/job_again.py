@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from invset.commands.outcome import ended, exit_code, failure
 from invset.commands.own_folder import job_folder, words_in, words_of_job
 from invset.config.identity import identity
+from invset.config.kept_parts import forget, keeping
 from invset.files.job_list import (
     begin_plan,
     check_inside,
@@ -55,7 +56,10 @@ def own_sweep(cfg: DictConfig, loader: Any) -> Iterator[None]:
     overwrite = cfg.overwrite is True
     with owned(folder, overwrite, sweep=True), new_sweep(folder, overwrite):
         loader.on_job = partial(_note, Planner(folder, _typed(cfg, folder)))
-        yield
+        try:
+            yield
+        finally:
+            forget()
 
 
 def _typed(cfg: DictConfig, folder: Path) -> list[str]:
@@ -108,7 +112,8 @@ def in_sweep(cfg: DictConfig, work: Callable[..., int]) -> int:
         how = _going_on(cfg, folder) if there else {}
         if not how:
             note_job(sweep, hydra.job.num, folder, words_of_job(), own, wanted)
-        return work(**how)
+        with keeping():
+            return work(**how)
 
 
 def _planned(sweep: Path) -> str:
