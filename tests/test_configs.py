@@ -153,6 +153,7 @@ def test_the_default_run() -> None:
         "objective": None,
         "overwrite": False,
         "collect": None,
+        "gpu_jobs": 1,
         "retry": "failed",
         "limits": {
             "_target_": "invset.samplers.base.Limits",

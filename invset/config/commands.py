@@ -58,6 +58,7 @@ class RunOptions(Question):
     checkpoint_seconds: float = option(30, at_least=0)
     objective: str | None = option(None, words=tuple(OBJECTIVES))
     collect: str | None = None
+    gpu_jobs: int = option(1, at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

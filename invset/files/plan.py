@@ -18,7 +18,9 @@ from typing import Any
 from invset.files.ledger import HOME, PLAN, PLAN_PART
 
 #: Options that change no file of a result.
-FREE = frozenset({"progress", "overwrite", "checkpoint_seconds", "retry", "objective", "collect"})
+FREE = frozenset(
+    ("progress", "overwrite", "checkpoint_seconds", "retry", "objective", "collect", "gpu_jobs")
+)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ WORDS = (
 
 LAUNCHERS: dict[str, tuple[str, ...]] = {
     "basic": (),
-    "joblib": ("hydra/launcher=invset_joblib", "hydra.launcher.n_jobs=2"),
+    "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
     "submitit_local": ("hydra/launcher=submitit_local",),
 }
 
