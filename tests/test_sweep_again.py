@@ -18,7 +18,7 @@ import pytest
 from omegaconf import OmegaConf
 from typed import typed
 
-from invset.commands.status import Standing, standing, standings, time_left
+from invset.commands.status import Standing, bytes_in, forecast, standing, standings, time_left
 from invset.config import identity as identities
 from invset.config.compose import compose
 from invset.config.identity import identity
@@ -129,6 +129,18 @@ def test_another_sweep_lies_beside_it(
     step.calls = 0
     assert sweep(monkeypatch, folder, BOTH) == 0
     assert (step.calls, rows(folder)) == (0, rows(whole))
+
+
+def test_another_file_is_another_job(
+    whole: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = copied(whole, tmp_path)
+    step = Broken(monkeypatch)
+    # the same words, but what they name has changed
+    monkeypatch.setattr(identities, "RESULT_FORMAT", 0)
+    assert sweep(monkeypatch, folder, BOTH) == 0
+    assert step.calls > 0
+    assert [name for name, *_ in rows(folder)] == ["0-2", "1-2"]
 
 
 def test_two_names_of_a_job_are_one_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -286,6 +298,15 @@ def test_time_left() -> None:
     assert time_left(jobs) == 20 * (3 + 1) / 2
     assert time_left(jobs[:3]) is None
     assert time_left(jobs[3:]) is None
+
+
+def test_a_forecast_of_the_sweep(whole: Path) -> None:
+    told = forecast(whole, whole / "0", 60.0)
+    assert told.startswith("2 jobs like this one take 2 min, one after the other, and ")
+    promised = float(told.split(" and ")[1].split(" MB")[0])
+    there = sum(bytes_in(whole / name) for name in ("0", "1")) / 1e6
+    assert abs(promised / there - 1) < 0.2
+    assert forecast(whole / "0", whole / "0", 60.0) == ""  # no sweep
 
 
 def test_identities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from invset.commands.outcome import ended, exit_code, failure
 from invset.commands.own_folder import job_folder, words_in, words_of_job
+from invset.commands.status import forecast
 from invset.config.identity import identity
 from invset.config.kept_parts import forget, keeping
 from invset.files.job_list import (
@@ -96,8 +97,8 @@ def in_sweep(cfg: DictConfig, work: Callable[..., int]) -> int:
     sweep = Path(os.path.abspath(Path(hydra.runtime.cwd, hydra.sweep.dir)))
     wanted = job_folder()
     check_inside(sweep, hydra.job.num, wanted)
-    own = _planned(sweep) or _identity(cfg)
     begin_plan(sweep)
+    own = _planned(sweep) or _identity(cfg)
     there = job_with(sweep, own)
     folder = there[0] if there else free_folder(sweep, wanted)
     _move_to(folder)
@@ -112,8 +113,13 @@ def in_sweep(cfg: DictConfig, work: Callable[..., int]) -> int:
         how = _going_on(cfg, folder) if there else {}
         if not how:
             note_job(sweep, hydra.job.num, folder, words_of_job(), own, wanted)
+        begun = time.monotonic()
         with keeping():
-            return work(**how)
+            code = work(**how)
+        if hydra.job.num == 0 and not how and ended(folder) is not None:
+            told = forecast(sweep, folder, time.monotonic() - begun)
+            print(told, end="\n" if told else "", file=sys.stderr)
+        return code
 
 
 def _planned(sweep: Path) -> str:

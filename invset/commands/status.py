@@ -147,6 +147,33 @@ def time_left(jobs: list[Standing]) -> float | None:
     return statistics.median(took) * left / max(running, 1) if took and left else None
 
 
+def forecast(sweep: Path, folder: Path, seconds: float) -> str:
+    """What the whole sweep will take, if all of its jobs are like one that is done; empty where it
+    isn't known how many there will be.
+
+    Args:
+        sweep: its folder.
+        folder: of the job.
+        seconds: that the job took.
+    """
+    from invset.files.plan import read_plan
+
+    plan = read_plan(sweep)
+    count = len(plan.jobs) if plan is not None else 0
+    if count < 2:
+        return ""
+    size = count * bytes_in(folder) / 1e6
+    return (
+        f"{count} jobs like this one take {_time(count * seconds)}, one after the other, and"
+        f" {size:.1f} MB of the disk"
+    )
+
+
+def bytes_in(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def _time(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"

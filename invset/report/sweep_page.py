@@ -47,6 +47,7 @@ def _picture(jobs: Sequence[Job]) -> Image.Image:
     from invset.report.grid import label_grid
 
     rows = []
+    common = _common(jobs)
     for job in jobs:
         some = _some(job.run) if job.run else []
         images = (
@@ -54,7 +55,7 @@ def _picture(jobs: Sequence[Job]) -> Image.Image:
             if job.run
             else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
         )
-        label = "\n".join(textwrap.wrap(_label(job, jobs), 30)) + ("" if job.run else "\nfailed")
+        label = "\n".join(textwrap.wrap(_label(job, common), 30)) + ("" if job.run else "\nfailed")
         rows.append((label, images, [_caption(s) for s in some]))
     title = f"{len(jobs)} jobs, a row each: samples from low to high activation"
     footer = (
@@ -72,11 +73,15 @@ def _caption(sample: Sample) -> str:
     return " ".join(map(activation, sample.after))
 
 
-def _label(job: Job, jobs: Sequence[Job]) -> str:
+def _common(jobs: Sequence[Job]) -> set[str]:
+    """The words that all jobs have."""
+    return set.intersection(*(set(job.words) for job in jobs))
+
+
+def _label(job: Job, common: set[str]) -> str:
     """What tells a job from the others: the words that not all of them have; its neurons, where
     these are known and differ.
     """
-    common = set.intersection(*(set(other.words) for other in jobs))
     own = [word for word in job.words if word not in common]
     return (
         f"{job.name}: {' '.join(own)}"
@@ -88,10 +93,10 @@ def _label(job: Job, jobs: Sequence[Job]) -> str:
 def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     failed = sum(job.run is None for job in jobs)
     done = [job.run for job in jobs if job.run]
-    common = set.intersection(*(set(job.words) for job in jobs))
+    common = _common(jobs)
     shared = [word for word in jobs[0].words if word in common]
     total = sum(value_of(run.summary, "meter.seconds") or 0 for run in done)
-    made = [_job(job, jobs, BUDGET // len(jobs)) for job in jobs]
+    made = [_job(job, common, BUDGET // len(jobs)) for job in jobs]
     lead = (
         f"{len(jobs)} jobs, {len(jobs) - failed} with a result and {failed} failed."
         if failed
@@ -121,10 +126,10 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     }
 
 
-def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
+def _job(job: Job, common: set[str], budget: int) -> dict[str, Any]:
     base = {
         "number": job.name,
-        "label": _label(job, jobs),
+        "label": _label(job, common),
         "reason": job.reason,
         "sentence": "",
         "link": "",
@@ -150,9 +155,10 @@ def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
 
 def _figures(jobs: Sequence[Job]) -> dict[str, Any]:
     """Header and rows of the table."""
+    common = _common(jobs)
     lines = [
         Line(
-            [_label(job, jobs), job.run.summary["status"] if job.run else "failed"],
+            [_label(job, common), job.run.summary["status"] if job.run else "failed"],
             [job.run.values] if job.run else [],
         )
         for job in jobs
