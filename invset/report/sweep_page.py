@@ -23,8 +23,12 @@ from invset.report.sweep_folder import Job, figures_of_jobs
 from invset.report.table import Line, cells, headlines
 from invset.report.thumbnails import BUDGET, thumbnails
 
-#: Pictures of a job, on the page and in the joined picture.
+#: Pictures of a job, on the page and in the joined picture: at most, and at least.
 PICTURES = 12
+FEWEST = 4
+
+#: Pictures of all jobs, up to which each has as many as it may: more take minutes.
+ALL = 3000
 
 
 def write_sweep_report(rundir: RunDir, jobs: Sequence[Job]) -> Path:
@@ -49,7 +53,7 @@ def _picture(jobs: Sequence[Job]) -> Image.Image:
     rows = []
     common = _common(jobs)
     for job in jobs:
-        some = _some(job.run) if job.run else []
+        some = _some(job.run, len(jobs)) if job.run else []
         images = (
             torch.from_numpy(job.run.pixels(some))
             if job.run
@@ -65,8 +69,14 @@ def _picture(jobs: Sequence[Job]) -> Image.Image:
     return label_grid(rows, title, footer=footer)
 
 
-def _some(run: Run) -> list[Sample]:
-    return [run.samples[i] for i in spread([s.after[0] for s in run.samples], PICTURES)]
+def pictures_of_each(jobs: int) -> int:
+    """How many pictures each of so many jobs shows."""
+    return max(FEWEST, min(PICTURES, ALL // max(jobs, 1)))
+
+
+def _some(run: Run, jobs: int) -> list[Sample]:
+    most = pictures_of_each(jobs)
+    return [run.samples[i] for i in spread([s.after[0] for s in run.samples], most)]
 
 
 def _caption(sample: Sample) -> str:
@@ -96,7 +106,7 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     common = _common(jobs)
     shared = [word for word in jobs[0].words if word in common]
     total = sum(value_of(run.summary, "meter.seconds") or 0 for run in done)
-    made = [_job(job, common, BUDGET // len(jobs)) for job in jobs]
+    made = [_job(job, common, len(jobs)) for job in jobs]
     lead = (
         f"{len(jobs)} jobs, {len(jobs) - failed} with a result and {failed} failed."
         if failed
@@ -105,8 +115,8 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     return {
         "title": f"A sweep of {len(jobs)} jobs" if len(jobs) > 1 else "A sweep of one job",
         "lead": (
-            f"{lead} Each row shows up to {PICTURES} samples, evenly spread from the lowest to the"
-            " highest activation."
+            f"{lead} Each row shows up to {pictures_of_each(len(jobs))} samples, evenly spread from"
+            " the lowest to the highest activation."
         ),
         "facts": [
             ("The same in all jobs", " ".join(shared) or "nothing that was typed"),
@@ -126,7 +136,7 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     }
 
 
-def _job(job: Job, common: set[str], budget: int) -> dict[str, Any]:
+def _job(job: Job, common: set[str], jobs: int) -> dict[str, Any]:
     base = {
         "number": job.name,
         "label": _label(job, common),
@@ -137,8 +147,8 @@ def _job(job: Job, common: set[str], budget: int) -> dict[str, Any]:
     }
     if job.run is None:
         return {**base, "pixelated": True}
-    some = _some(job.run)
-    thumbs = thumbnails([job.run.picture(s) for s in some], budget)
+    some = _some(job.run, jobs)
+    thumbs = thumbnails([job.run.picture(s) for s in some], BUDGET // jobs)
     samples = [
         {"src": src, "alt": f"Sample {s.number}: activation {_caption(s)}", "caption": _caption(s)}
         for s, src in zip(some, thumbs.pictures, strict=True)
