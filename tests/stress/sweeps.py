@@ -71,6 +71,12 @@ def begin(words: list[str], folder: Path, steps: Path) -> subprocess.Popen[bytes
     )
 
 
+def results(folder: Path) -> dict[str, str]:
+    """The files of a sweep, but for what submitit writes of its own."""
+    found = content(folder)
+    return {name: held for name, held in found.items() if not name.startswith(".submitit/")}
+
+
 def main() -> None:
     jobs, kills = int(sys.argv[1]), int(sys.argv[2])
     launcher = sys.argv[3] if len(sys.argv) > 3 else "basic"
@@ -98,7 +104,7 @@ def main() -> None:
                 done += 1
         again = begin(typed, folder, folder / "cut-steps").wait()
         alone, all_steps = (len((folder / name).read_bytes()) for name in ("steps", "cut-steps"))
-        a, b = content(whole), content(cut)
+        a, b = results(whole), results(cut)
         other = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
         with (cut / "sweep.csv").open(encoding="utf-8") as file:
             rows = [row["status"] for row in csv.DictReader(file)]
