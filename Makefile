@@ -55,6 +55,7 @@ test-newest: $(STAMP)  ## run the tests with the newest versions that pyproject.
 
 stress: $(STAMP)  ## kill commands, change files, type random words: tests/stress (two hours on one core)
 	for kind in "run 50" "writing 20" "sweep 20" "fetch 20"; do OMP_NUM_THREADS=1 $(BIN)/python tests/stress/kills.py $$kind || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/python tests/stress/sweeps.py 60 10
 	OMP_NUM_THREADS=1 $(BIN)/python tests/stress/trainings.py 20
 	$(BIN)/python tests/stress/files.py --count 5000
 	$(BIN)/python tests/stress/words.py 1000

@@ -48,6 +48,16 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         None,
         "make report.html of runs and sweeps anew:  invset report outputs/DATE/TIME",
     ),
+    "status": (
+        "invset.commands.status",
+        None,
+        "how far a sweep is:  invset status outputs/DATE/TIME",
+    ),
+    "collect": (
+        "invset.commands.collect",
+        None,
+        "sweeps as tables:  invset collect outputs/DATE/TIME out=samples.parquet",
+    ),
     "train network": (
         "invset.commands.train_network",
         "train_network",
@@ -123,6 +133,7 @@ def usage() -> str:
                 " sweeps lists of values."
             ),
             "invset run --resume outputs/DATE/TIME goes on with an interrupted run.",
+            "A sweep goes on by the same command in the same hydra.sweep.dir=.",
         ]
     )
 
@@ -231,6 +242,10 @@ def start(name: str, rest: list[str]) -> int:
     own_modules_last(os.getcwd())
     if "--resume" in rest:
         return _resume(name, rest)
+    if name == "run":
+        from invset.config.words import counted
+
+        rest = counted(rest)
     return launch(lambda: importlib.import_module(module).main, config, name, rest)
 
 

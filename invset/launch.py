@@ -127,7 +127,9 @@ class _Job:
         if code == 2 and not sweeping and "overwrite" in cfg:  # others have no folder of their own
             remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
         if code > 128 and sweeping:
-            _join_sweep(cfg)
+            from invset.commands.sweep import join_now
+
+            join_now(cfg)
             raise KeyboardInterrupt  # a signal ends the sweep, not the job alone
         return self._told(cfg, code) if sweeping else code
 
@@ -144,8 +146,11 @@ class _Job:
         from invset.commands.own_folder import in_own_folder, note_failure
 
         note = note_failure if sweeping else None
-        run = partial(begin, self.main, self.name, cfg)
-        return in_own_folder(cfg, partial(guarded, run, self.name, note))
+
+        def work(**how: Any) -> int:
+            return guarded(partial(begin, self.main, self.name, cfg, **how), self.name, note)
+
+        return in_own_folder(cfg, work)
 
 
 def begin(main: Callable[[], Main], name: str, cfg: Any, **rest: Any) -> int | None:
@@ -163,6 +168,7 @@ def _dispatch(task: _Job, config: str, name: str, words: list[str]) -> None:
     from hydra._internal.hydra import Hydra
     from hydra.core.global_hydra import GlobalHydra
 
+    from invset.commands.sweep import deaths_told
     from invset.config.compose import loader
 
     parser, args = _parse(name, words)
@@ -181,7 +187,8 @@ def _dispatch(task: _Job, config: str, name: str, words: list[str]) -> None:
             hydra.show_info(args.info, config, args.overrides)
         elif args.multirun or _SWEEP in args.overrides:
             _hold(hydra, held, task)
-            hydra.multirun(config, task, [*args.overrides, _SWEEP])
+            with deaths_told(lambda: task.sweep):
+                hydra.multirun(config, task, [*args.overrides, _SWEEP])
         else:
             hydra.run(config, task, args.overrides)
     finally:
@@ -198,7 +205,7 @@ class _Held(ExitStack):
 
 def _hold(hydra: Any, held: ExitStack, job: _Job) -> None:
     """Let the sweep take its folder as soon as its configuration is known: Hydra writes next."""
-    from invset.commands.own_folder import own_sweep
+    from invset.commands.job_again import own_sweep
 
     compose = hydra.compose_config
 
@@ -206,7 +213,7 @@ def _hold(hydra: Any, held: ExitStack, job: _Job) -> None:
         del hydra.compose_config  # once; and a launcher may send Hydra to other processes
         cfg = compose(*words, **options)
         if "overwrite" in cfg:
-            held.enter_context(own_sweep(cfg))
+            held.enter_context(own_sweep(cfg, hydra.config_loader))
             job.sweep = Path(cfg.hydra.sweep.dir).absolute()
         return cfg
 
@@ -234,15 +241,6 @@ def _sweeping() -> bool:
     from hydra.types import RunMode
 
     return HydraConfig.get().mode == RunMode.MULTIRUN
-
-
-def _join_sweep(cfg: Any) -> None:
-    """Hydra's callback does it at the end of a sweep, which Ctrl-C does not come to."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from invset.commands.sweep import join
-
-    join(Path(HydraConfig.get().sweep.dir), cfg.get("report", False))
 
 
 def guarded(

@@ -156,6 +156,9 @@ def test_the_default_run() -> None:
         "checkpoint_seconds": 30,
         "objective": None,
         "overwrite": False,
+        "collect": None,
+        "gpu_jobs": 1,
+        "retry": "failed",
         "limits": {
             "_target_": "invset.samplers.base.Limits",
             "code_steps": None,

@@ -71,7 +71,7 @@ from invset.files.job_list import new_sweep, note_job
 from invset.files.owner import owned
 from invset.files.rundir import RunDir
 sweep = Path(sys.argv[1])
-with owned(sweep, overwrite=True), new_sweep(sweep):
+with owned(sweep, overwrite=True), new_sweep(sweep, overwrite=True):
     folder = sweep / sys.argv[2]
     with owned(folder):
         note_job(sweep, 0, folder, [])
@@ -90,10 +90,10 @@ def test_the_jobs_of_a_killed_sweep_go_with_the_next(tmp_path: Path) -> None:
         assert done.returncode == 9
     assert list(jobs_of(sweep)) == [sweep / "second"]
     assert all((folder / "samples.csv").exists() for folder in folders)
-    with owned(sweep, overwrite=True), new_sweep(sweep):
+    with owned(sweep, overwrite=True), new_sweep(sweep, overwrite=True):
         pass  # words that no job can be made of
     assert list(jobs_of(sweep)) == [sweep / "second"]
-    with owned(sweep, overwrite=True), new_sweep(sweep):
+    with owned(sweep, overwrite=True), new_sweep(sweep, overwrite=True):
         job(sweep, 0, ["neuron=8"], "third")
     left = {path.relative_to(sweep).as_posix() for path in sweep.rglob("*") if path.is_file()}
     assert {name for name in left if HOME not in name} == {

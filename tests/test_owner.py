@@ -300,7 +300,8 @@ def test_a_sweep_tells_of_its_own_jobs(
     (folder / "n_2" / "x" / "why.txt").write_text("mine")
     before = seen(folder)
     capsys.readouterr()
-    assert sweep(monkeypatch, folder, "neuron=3") == 2
+    # a run is no sweep
+    assert run(monkeypatch, folder, "neuron=3") == 2
     assert "is not empty, it holds multirun.yaml, n_1, n_2" in capsys.readouterr().err
     assert seen(folder) == before
     # words that no job can be made of cost nothing

@@ -13,6 +13,7 @@ from PIL import Image
 from report_folders import write_run
 
 from invset.commands.report import main
+from invset.report.sweep_page import pictures_of_each
 
 
 def text(element: Any) -> str:
@@ -98,3 +99,7 @@ def test_the_table_and_the_picture(sweep: Path) -> None:
         assert picture.width > 12 * 96
         assert picture.height > 4 * 96
     assert not list(sweep.glob(".part-*"))
+
+
+def test_many_jobs_show_fewer_pictures_each() -> None:
+    assert [pictures_of_each(jobs) for jobs in (1, 250, 500, 1000, 10_000)] == [12, 12, 6, 4, 4]

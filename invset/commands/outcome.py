@@ -23,8 +23,21 @@ def exit_code(folder: Path) -> int:
         return int(failed["exit_code"])
     summary = _read(folder / "summary.json")
     if summary is None:
-        return 1
+        return 0 if (folder / "probe.json").is_file() else 1
     return _CODES.get(summary["status"], 3) if "status" in summary else 0
+
+
+def ended(folder: Path) -> int | None:
+    """The exit code of a job that came to its end with a result; None of any other."""
+    written = any((folder / name).is_file() for name in ("summary.json", "probe.json"))
+    cut_off = (folder / "state.pt").is_file() or (folder / "failed.json").is_file()
+    return exit_code(folder) if written and not cut_off else None
+
+
+def failure(folder: Path) -> str | None:
+    """Why a job failed; None if it didn't."""
+    failed = _read(folder / "failed.json")
+    return None if failed is None else str(failed.get("reason", "it says no reason"))
 
 
 def worst(sweep: Path) -> int:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from invset.config.foreign import as_values
-from invset.files.job_list import check_inside, new_sweep, note_job
 from invset.files.owner import owned
 from invset.files.rundir import RunDir
+
+#: Options that say what becomes of jobs that are there already.
+_OF_THE_SWEEP = ("overwrite", "retry")
 
 
 def job_folder() -> Path:
@@ -23,40 +24,26 @@ def job_folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
-def in_own_folder(cfg: DictConfig, work: Callable[[], int]) -> int:
-    """Work with the job's folder held.
+def in_own_folder(cfg: DictConfig, work: Callable[..., int]) -> int:
+    """Work with the job's folder held. A job of a sweep that is there already is left as it is, or
+    goes on: see `invset.commands.job_again`.
+
+    Args:
+        cfg: the job's configuration.
+        work: takes how it goes on, ``folder=`` and ``resume=``, where it does; gives the exit code.
 
     Raises:
         InvsetError: the folder is not the job's; nothing in it was touched.
     """
     if "overwrite" not in cfg:  # a command that writes where it is told: its out=
         return work()
-    hydra = HydraConfig.get()
-    sweep = None
-    if hydra.mode == RunMode.MULTIRUN:
-        # a job may work elsewhere (hydra.job.chdir)
-        sweep = Path(os.path.abspath(Path(hydra.runtime.cwd, hydra.sweep.dir)))
-        check_inside(sweep, hydra.job.num, job_folder())
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from invset.commands.job_again import in_sweep
+
+        return in_sweep(cfg, work)
     # what is no boolean is told with the other options
     with owned(job_folder(), overwrite=cfg.overwrite is True):
-        if sweep is not None:
-            note_job(sweep, hydra.job.num, job_folder(), words_of_job())
         return work()
-
-
-@contextmanager
-def own_sweep(cfg: DictConfig) -> Iterator[None]:
-    """Hold the folder of a sweep, which replaces what an earlier sweep wrote if that was typed.
-
-    Args:
-        cfg: the configuration of the sweep, with Hydra's.
-
-    Raises:
-        InvsetError: the folder is not the sweep's; nothing in it was touched.
-    """
-    folder = Path(cfg.hydra.sweep.dir).absolute()
-    with owned(folder, overwrite=cfg.overwrite is True), new_sweep(folder):
-        yield
 
 
 def begin_in(rundir: RunDir, cfg: DictConfig) -> None:
@@ -81,5 +68,10 @@ def note_failure(code: int, reason: str) -> None:
 
 def words_of_job() -> list[str]:
     """What was typed for the job; who repeats its command replaces nothing by it."""
-    words = [str(word) for word in HydraConfig.get().overrides.task]
-    return [word for word in words if word.split("=")[0].lstrip("+") != "overwrite"]
+    return words_in(HydraConfig.get())
+
+
+def words_in(hydra: Any) -> list[str]:
+    """The same, of Hydra's part of a configuration."""
+    words = [str(word) for word in hydra.overrides.task]
+    return [word for word in words if word.split("=")[0].lstrip("+") not in _OF_THE_SWEEP]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from invset.commands.gpu_slots import gpu_slot
 from invset.commands.own_folder import job_folder
 from invset.config.published import prepare
 from invset.config.validate import check_config
@@ -18,6 +22,7 @@ def main(
     resume: bool = False,
     accept: Sequence[str] = (),
     how: Sequence[str] = (),
+    anew: bool = False,
 ) -> int:
     """Run one job; return 0, 3 if the range was not reached, or 130 after Ctrl-C.
 
@@ -27,6 +32,7 @@ def main(
         resume: go on with the run in `folder`.
         accept: kinds of surroundings that may have changed since.
         how: options of the configuration that were typed to go on.
+        anew: begin anew where the state in `folder` does not belong here.
     """
     # before torch is imported: a typing mistake, or weights that can't be had, are told at once
     folder = folder or job_folder()
@@ -36,5 +42,13 @@ def main(
     from invset.problem.repeatable import repeatable
     from invset.problem.runtime import Runtime
 
-    with repeatable(Runtime.of(cfg.get("runtime"))):  # also what a problem is made with
-        return Job(cfg, folder, resume, accept, how).run()
+    with ExitStack() as stack:
+        if _in_sweep():
+            stack.enter_context(gpu_slot(str(cfg.device), cfg.gpu_jobs))
+        # also what a problem is made with
+        stack.enter_context(repeatable(Runtime.of(cfg.get("runtime"))))
+        return Job(cfg, folder, resume, accept, how, anew).run()
+
+
+def _in_sweep() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN

@@ -28,6 +28,7 @@ from invset.config.foreign import foreign, go_on
 from invset.config.judging import judging
 from invset.config.real_images import load_reference
 from invset.core.checks import as_words, goal_of
+from invset.errors import InvsetError
 from invset.files.rundir import RunDir
 from invset.problem.enough_memory import OutOfMemory, enough_memory
 from invset.problem.perturbing import Perturbing
@@ -53,6 +54,7 @@ class Job:
         resume: go on with the run in `folder`.
         accept: kinds of surroundings that may have changed since.
         how: options of the configuration that were typed to go on.
+        anew: begin anew where the state in `folder` does not belong here, and say so.
 
     Raises:
         InvsetError: the parts of the configuration do not fit.
@@ -65,6 +67,7 @@ class Job:
         resume: bool,
         accept: Sequence[str] = (),
         how: Sequence[str] = (),
+        anew: bool = False,
     ) -> None:
         self.cfg = cfg
         self.how = how
@@ -95,8 +98,9 @@ class Job:
         self.state: Any = None
         self.rows: list[list[float]] = []
         self.around = surroundings(cfg, self.problem)
-        if resume:
-            self._go_on(self.rundir.load_state(self.around, accept, self._command()), accept)
+        held = self._held(accept, anew) if resume else None
+        if held is not None:
+            self._go_on(held, accept)
         else:
             begin_in(self.rundir, cfg)
         # together, in one assignment: Ctrl-C may come at any time, and a state goes on rightly with
@@ -104,6 +108,16 @@ class Job:
         self.last = (self.state, self.rng.get_state(), self.rows)
         self.told_split = False
         self.saved_at = time.monotonic()
+
+    def _held(self, accept: Sequence[str], anew: bool) -> dict[str, Any] | None:
+        """What `_save` saved; None where the run begins anew."""
+        try:
+            return self.rundir.load_state(self.around, accept, self._command())
+        except InvsetError as error:
+            if not anew:
+                raise
+            print(f"the job begins anew: {error}", file=sys.stderr)
+            return None
 
     def _go_on(self, held: dict[str, Any], accept: Sequence[str]) -> None:
         """Take up what `_save` saved."""

@@ -12,15 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from invset.config.foreign import foreign
+from invset.config.identity import flat, named_files
 from invset.files.ledger import sha256_of
+from invset.files.plan import FREE
 from invset.files.rundir import AGAIN
-from invset.files.sae import sae_file
 from invset.files.surroundings import Surroundings, machine
 from invset.nets.weights import checksum
 from invset.problem.problem import Problem
 
 #: Options that no sample depends on.
-_OF_FILES = ("progress", "report", "animation", "checkpoint_seconds", "overwrite")
+_OF_FILES = (*FREE, "report", "animation")
 
 #: Those, and options that say how codes are evaluated, whose effects are kinds of their own.
 _FREE = (*_OF_FILES, "device", "runtime")
@@ -51,7 +52,12 @@ def surroundings(cfg: DictConfig, problem: Problem) -> Surroundings:
     parts = {
         "options": options,
         "runtime": {f"runtime.{key}": one for key, one in asdict(problem.runtime).items()},
-        "files": dict(_files(options)),
+        # weights are looked at as such
+        "files": {
+            name: sha256_of(path)
+            for name, path in named_files(options)
+            if not name.endswith("weights")
+        },
         "weights": {name: checksum(module) for name, module in modules.items()},
         "code": dict(_code(foreign(cfg), list(modules.values()))),
         **machine(problem.network.device),
@@ -60,30 +66,7 @@ def surroundings(cfg: DictConfig, problem: Problem) -> Surroundings:
 
 
 def _options(cfg: DictConfig) -> dict[str, Any]:
-    return dict(_flat(OmegaConf.to_container(cfg, resolve=True)))
-
-
-def _flat(held: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a container, under its path."""
-    if not isinstance(held, (dict, list)) or not held:
-        yield path, held
-        return
-    for key, one in held.items() if isinstance(held, dict) else enumerate(held):
-        yield from _flat(one, f"{path}.{key}" if path else str(key))
-
-
-def _files(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Checksums of files that options name, but for weights, which are looked at as such."""
-    for name, value in options.items():
-        if isinstance(value, str) and name.rpartition(".")[2] == "sae":
-            yield name, sha256_of(sae_file(value))
-            continue
-        if not isinstance(value, str) or "." not in value or name.endswith("weights"):
-            continue
-        file, colon, _ = value.partition(".safetensors:")
-        path = Path(f"{file}.safetensors" if colon else value).expanduser()
-        if path.is_file():
-            yield name, sha256_of(path)
+    return dict(flat(OmegaConf.to_container(cfg, resolve=True)))
 
 
 def _code(named: list[str], modules: list[Any]) -> Iterator[tuple[str, str]]:

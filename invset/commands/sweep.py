@@ -4,11 +4,24 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+from invset.errors import InvsetError, first_lines
+from invset.files.plan import read_plan
+
+#: What launchers raise of a process that has died: joblib's, submitit's, Ray's.
+_DIED = {
+    *("TerminatedWorkerError", "BrokenExecutor", "UncompletedJobError", "FailedJobError"),
+    *("WorkerCrashedError", "RayTaskError", "RayActorError", "NodeDiedError"),
+}
 
 
 class JoinRuns(Callback):
@@ -16,7 +29,42 @@ class JoinRuns(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Join the jobs."""
-        join(Path(config.hydra.sweep.dir), config.report)
+        folder = Path(config.hydra.sweep.dir)
+        join(folder, config.report)
+        if config.collect is not None:
+            from invset.commands.collect import collect
+
+            collect([folder], Path(config.collect), None)
+
+
+def join_now(cfg: DictConfig) -> None:
+    """Join the jobs where Hydra won't, because Ctrl-C ends the sweep."""
+    join(Path(HydraConfig.get().sweep.dir), cfg.get("report", False))
+
+
+@contextmanager
+def deaths_told(sweep: Callable[[], Path | None]) -> Iterator[None]:
+    """Say in one sentence that a process of a launcher has died.
+
+    Args:
+        sweep: gives the folder of the sweep.
+
+    Raises:
+        InvsetError: one has; the jobs that came to an end are in the table.
+    """
+    try:
+        yield
+    except Exception as error:
+        folder = sweep()
+        if folder is None or not _DIED & {kind.__name__ for kind in type(error).__mro__}:
+            raise
+        plan = read_plan(folder)
+        join(folder, False)
+        again = f"invset {shlex.join(plan.command)}" if plan is not None else "the same command"
+        raise InvsetError(
+            f"a process of the sweep has died ({type(error).__name__}: {first_lines(error, 150)});"
+            f" jobs that came to an end are kept, go on with: {again}"
+        ) from error
 
 
 def join(folder: Path, report: bool) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from invset.config.device import choose_device
 from invset.config.directions import given_parts
+from invset.config.kept_parts import part
 from invset.config.published import is_published
 from invset.config.validate import asked, check_given, ends
 from invset.core.checks import goal_of
@@ -125,20 +126,22 @@ def problem(cfg: DictConfig, ranged: bool = True) -> Problem:
     `neurons`.
     """
     device = choose_device(cfg.device, float64=True)
-    net = network(cfg.network, device)
+    how = cfg.get("runtime")
+    net = part(cfg.network, how, device, lambda: network(cfg.network, device))
     chosen = neurons(cfg, net, ranged)
+    of_e = cfg.encoder_network
     encoder_network = (
-        network(cfg.encoder_network, device) if cfg.encoder_network is not None else None
+        part(of_e, how, device, lambda: network(of_e, device)) if of_e is not None else None
     )
     encoder = None if cfg.encoder is None else str(cfg.encoder)
     return Problem(
         net,
-        generator(cfg.generator, device),
+        part(cfg.generator, how, device, lambda: generator(cfg.generator, device)),
         encoder,
         chosen,
         encoder_network,
         cfg.eight_bit,
-        Runtime.of(cfg.get("runtime")),
+        Runtime.of(how),
         hydra.utils.instantiate(cfg.get("robust")),
         cfg.get("stochastic", False),  # a run that is resumed may be older than the option
         cfg.get("clamp", True),

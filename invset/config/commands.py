@@ -48,6 +48,7 @@ class Question:
     seed: int = option(0, at_least=0, below=2**63)
     progress: bool = True
     overwrite: bool = False
+    retry: str = option("failed", words=("failed", "all", "none"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,8 @@ class RunOptions(Question):
     report: bool = True
     checkpoint_seconds: float = option(30, at_least=0)
     objective: str | None = option(None, words=tuple(OBJECTIVES))
+    collect: str | None = None
+    gpu_jobs: int = option(1, at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ option.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from invset.config import schema
+from invset.config.alike import Alike
 from invset.config.names import kept, named
 from invset.config.option_files import OptionFiles
 from invset.config.parts import fill_in, options_of
@@ -117,6 +118,27 @@ class Loader(ConfigLoaderImpl):
     def __init__(self, path: ConfigSearchPath) -> None:
         super().__init__(path)
         self.repository = OptionFiles(path)
+        #: called with each job of a sweep that is composed
+        self.on_job: Callable[[DictConfig], None] | None = None
+        self._swept: DictConfig | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """In the process of a job there is one to compose."""
+        return {key: one for key, one in vars(self).items() if key != "_jobs"} | {"_swept": None}
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        """Compose a job of a sweep."""
+        compose = super().load_sweep_config
+        if self._swept is not master_config:
+            self._swept = master_config
+            self._jobs = Alike(lambda words: compose(master_config, list(words)))
+        cfg = self._jobs(sweep_overrides)
+        OmegaConf.copy_cache(from_config=master_config, to_config=cfg)
+        if self.on_job is not None:
+            self.on_job(cfg)
+        return cfg
 
     def load_configuration(self, *words: Any, **options: Any) -> DictConfig:
         """Compose a configuration.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
 from invset.analysis.reference import Reference
+from invset.config.kept_parts import of_file
 from invset.errors import InvsetError
 from invset.nets.embedded import ASSETS
 from invset.problem.encode import activations
@@ -34,11 +37,9 @@ def _load(cfg: DictConfig, problem: Problem) -> Reference | None:
         return _of_its_own(problem, problem.network.real)
     if cfg.reference == "auto":
         return (
-            Reference.load(ASSETS / f"{problem.network.name}-reference.safetensors")
-            if _own(cfg)
-            else None
+            _read(ASSETS / f"{problem.network.name}-reference.safetensors") if _own(cfg) else None
         )
-    reference = Reference.load(cfg.reference)
+    reference = _read(Path(cfg.reference))
     encoder = reference.about.get("encoder")
     network = reference.about.get("network")
     if (encoder, network) != (problem.encoder, problem.encoder_network.name):
@@ -48,6 +49,10 @@ def _load(cfg: DictConfig, problem: Problem) -> Reference | None:
             " reference=null"
         )
     return reference
+
+
+def _read(path: Path) -> Reference:
+    return of_file(path, lambda: Reference.load(path))
 
 
 @torch.no_grad()

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import re
+
+from invset.errors import InvsetError
+
 #: Commands that a generator can be typed for.
 WITH_GENERATOR = ("run", "probe")
 
 #: Part with several options -> the one that a number behind its name is.
 _SHORT = {"robust": "M", "perturbed": "count"}
+
+
+#: Whole numbers from one to another.
+_FROM_TO = re.compile(r"(neuron|seed)=(\d+)\.\.(\d+)")
+
+
+def counted(words: list[str]) -> list[str]:
+    """``neuron=1..1000`` and ``seed=0..9`` are sweeps over whole numbers, the last one too.
+
+    Raises:
+        InvsetError: the last number is below the first.
+    """
+    found = [_FROM_TO.fullmatch(word) for word in words]
+    if not any(found):
+        return words
+    for one in found:
+        if one and int(one[3]) < int(one[2]):
+            raise InvsetError(f"{one[0]} counts down; type {one[1]}={one[3]}..{one[2]}")
+    spelled = [
+        f"{one[1]}=range({one[2]},{int(one[3]) + 1})" if one else word
+        for one, word in zip(found, words, strict=True)
+    ]
+    sweeping = {"-m", "--multirun", "hydra.mode=MULTIRUN"} & {*words}
+    return spelled if sweeping else [*spelled, "-m"]
 
 
 def meant(command: str | None, words: list[str]) -> list[str]:

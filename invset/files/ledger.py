@@ -26,8 +26,12 @@ JOBS = "jobs.jsonl"
 EARLIER = "earlier.jsonl"
 JOBS_LOCK = "jobs.lock"
 
+#: What a sweep is going to do, and the same while it is being written down.
+PLAN = "plan.jsonl"
+PLAN_PART = "plan.part"
+
 #: Everything that lies in `HOME`.
-IN_HOME = frozenset({LIST, JOBS, EARLIER, JOBS_LOCK, "lock", "holder.json"})
+IN_HOME = frozenset({LIST, JOBS, EARLIER, JOBS_LOCK, PLAN, PLAN_PART, "lock", "holder.json"})
 
 #: A file that is being written.
 _TEMPORARY = re.compile(r"\.part-[0-9a-f]{16}-.+")

@@ -55,13 +55,16 @@ _CONFIG = ("config.yaml", "hydra.yaml", "overrides.yaml")
 
 
 @contextmanager
-def owned(folder: Path, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
+def owned(
+    folder: Path, overwrite: bool = False, resume: bool = False, sweep: bool = False
+) -> Iterator[None]:
     """Hold a folder for one run.
 
     Args:
         folder: of the run; made if it is not there.
         overwrite: the run may replace what earlier runs wrote.
         resume: the run goes on with what is there.
+        sweep: it is a sweep, whose jobs lie beside those of earlier sweeps.
 
     Raises:
         InvsetError: it holds what is not the run's, or another process works in it. Then nothing in
@@ -71,9 +74,9 @@ def owned(folder: Path, overwrite: bool = False, resume: bool = False) -> Iterat
     ledger = Ledger(folder)
     begun = ledger.kept
     if not begun:  # else who holds it is told first
-        _check(folder, overwrite, resume)
+        _check(folder, overwrite, resume, sweep)
     with locked(folder):
-        _check(folder, overwrite, resume)
+        _check(folder, overwrite, resume, sweep)
         begin_list(folder)
         ledger.remove_unfinished()
         try:
@@ -117,7 +120,8 @@ def locked(folder: Path, otherwise: str = _ELSEWHERE) -> Iterator[None]:
     try:
         home.mkdir(exist_ok=True)
         lock = FileLock(home / "lock")
-        lock.acquire(timeout=0)
+        # who looks whether a process is here (`alive`) holds it for a moment
+        lock.acquire(timeout=0.2)
     except Timeout:
         raise InvsetError(
             f"another run works in {folder}: {_told(holder)}; wait until it has ended, {otherwise}"
@@ -138,6 +142,22 @@ def locked(folder: Path, otherwise: str = _ELSEWHERE) -> Iterator[None]:
         lock.release()
 
 
+def alive(folder: Path) -> str:
+    """Which process works in a folder; empty if none does."""
+    holder = folder / HOME / "holder.json"
+    if not holder.is_file():
+        return ""
+    lock = FileLock(holder.with_name("lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _told(holder)
+    except OSError:  # somebody else's folder, which can be read alone
+        return ""
+    lock.release()
+    return ""
+
+
 def _told(holder: Path) -> str:
     try:
         held = json.loads(holder.read_text(encoding="utf-8"))
@@ -146,11 +166,15 @@ def _told(holder: Path) -> str:
         return "a process that has just begun"
 
 
-def _check(folder: Path, overwrite: bool, resume: bool) -> None:
+def _check(folder: Path, overwrite: bool, resume: bool, sweep: bool) -> None:
     """Raise `InvsetError` for a folder that a run must not begin or go on in."""
     ledger = Ledger(folder)
     sums = ledger.sums()
-    if resume:
+    if sweep and ledger.kept and (folder / HOME / JOBS).is_file():
+        # a sweep that was killed may not have listed what Hydra wrote
+        names = [one for one in _in_the_way(folder, ledger, sums) if one != "multirun.yaml"]
+        _refuse_to_replace(folder, names)
+    elif resume:
         # a folder of an older version has no list; the state is read, and replaced, in any case
         kept = sums and [one for one in _in_the_way(folder, ledger, sums) if one != "state.pt"]
         _refuse_to_replace(folder, [one for one in kept or [] if not one.startswith(".hydra")])

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,6 @@ class Run:
     Attributes:
         path: the folder.
         summary: ``summary.json``.
-        config: ``.hydra/config.yaml``, empty if there is none.
         samples: rows of ``activations.csv``, in the order they were taken.
         tensors: ``samples.safetensors``, by name.
         curves: columns of ``optimization.csv``, each with shape (steps,).
@@ -60,11 +60,18 @@ class Run:
 
     path: Path
     summary: dict[str, Any]
-    config: dict[str, Any]
     samples: list[Sample]
     tensors: dict[str, np.ndarray]
     curves: dict[str, np.ndarray]
     table: list[dict[str, str]]
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """``.hydra/config.yaml``, empty if there is none. It takes longer to read than all else,
+        and the page of a sweep does without.
+        """
+        file = self.path / ".hydra" / "config.yaml"
+        return read_options(file, ANEW) if file.is_file() else {}
 
     @property
     def names(self) -> list[str]:
@@ -131,7 +138,8 @@ class Run:
     @property
     def sampler(self) -> str:
         """The sampler's name, as in ``sampler=stream``; empty if the configuration isn't there."""
-        target = (self.config.get("sampler") or {}).get("_target_", "")
+        with reading(self.path / ".hydra" / "config.yaml", "a configuration", ANEW):
+            target = (self.config.get("sampler") or {}).get("_target_", "")
         return target.split(".")[-2] if target.startswith("invset.") else target
 
     @property
@@ -184,7 +192,6 @@ def read_run(path: Path) -> Run:
             else "type invset report outputs/DATE/TIME"
         )
         raise InvsetError(f"{path} has no summary.json, so it holds no run that has ended; {hint}")
-    config = path / ".hydra" / "config.yaml"
     for name in ("samples.safetensors", "activations.csv", "optimization.csv"):
         if not (path / name).is_file():
             raise InvsetError(
@@ -194,14 +201,13 @@ def read_run(path: Path) -> Run:
     run = Run(
         path,
         read_json(summary_file, "a run's summary", again),
-        read_options(config, again) if config.is_file() else {},
         _samples(path / "activations.csv", again),
         read_arrays(path / "samples.safetensors", "samples", again),
         _columns(path / "optimization.csv", again),
         _table(path / "samples.csv", again),
     )
     with reading(summary_file, "a run's summary", again):  # all that others take from it
-        for name in ("questions", "bands", "cells", "values", "columns", "titles", "sampler"):
+        for name in ("questions", "bands", "cells", "values", "columns", "titles"):
             getattr(run, name)
     lost = [s for s in run.samples if not run.picture(s).is_file()]
     if lost:

@@ -10,6 +10,7 @@ from typing import Any
 
 from invset.analysis.record import Figure
 from invset.files.job_list import jobs_of
+from invset.files.plan import matching
 from invset.files.reading import read_json
 from invset.files.rundir import overrides_in
 from invset.report.folder import ANEW, Run, read_run
@@ -80,10 +81,11 @@ def read_job(path: Path, name: str = "", words: list[str] | None = None) -> Job:
     name = name or path.name
     there = overrides_in(path)
     typed = there if words is None else words
+    asked = matching(typed)
     failed = _failed(path)
-    if failed is not None and failed.get("words", there) == typed:
+    if failed is not None and matching(failed.get("words", there)) == asked:
         return Job(path, typed, None, str(failed.get("reason", "")), name)
-    if typed == there and (path / "summary.json").is_file():
+    if matching(there) == asked and (path / "summary.json").is_file():
         return Job(path, typed, read_run(path), name=name)
     reason = f"it was stopped before it ended; run it again: invset run {shlex.join(typed)}"
     return Job(path, typed, None, reason, name)

@@ -23,8 +23,12 @@ from invset.report.sweep_folder import Job, figures_of_jobs
 from invset.report.table import Line, cells, headlines
 from invset.report.thumbnails import BUDGET, thumbnails
 
-#: Pictures of a job, on the page and in the joined picture.
+#: Pictures of a job, on the page and in the joined picture: at most, and at least.
 PICTURES = 12
+FEWEST = 4
+
+#: Pictures of all jobs, up to which each has as many as it may: more take minutes.
+ALL = 3000
 
 
 def write_sweep_report(rundir: RunDir, jobs: Sequence[Job]) -> Path:
@@ -47,14 +51,15 @@ def _picture(jobs: Sequence[Job]) -> Image.Image:
     from invset.report.grid import label_grid
 
     rows = []
+    common = _common(jobs)
     for job in jobs:
-        some = _some(job.run) if job.run else []
+        some = _some(job.run, len(jobs)) if job.run else []
         images = (
             torch.from_numpy(job.run.pixels(some))
             if job.run
             else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
         )
-        label = "\n".join(textwrap.wrap(_label(job, jobs), 30)) + ("" if job.run else "\nfailed")
+        label = "\n".join(textwrap.wrap(_label(job, common), 30)) + ("" if job.run else "\nfailed")
         rows.append((label, images, [_caption(s) for s in some]))
     title = f"{len(jobs)} jobs, a row each: samples from low to high activation"
     footer = (
@@ -64,19 +69,29 @@ def _picture(jobs: Sequence[Job]) -> Image.Image:
     return label_grid(rows, title, footer=footer)
 
 
-def _some(run: Run) -> list[Sample]:
-    return [run.samples[i] for i in spread([s.after[0] for s in run.samples], PICTURES)]
+def pictures_of_each(jobs: int) -> int:
+    """How many pictures each of so many jobs shows."""
+    return max(FEWEST, min(PICTURES, ALL // max(jobs, 1)))
+
+
+def _some(run: Run, jobs: int) -> list[Sample]:
+    most = pictures_of_each(jobs)
+    return [run.samples[i] for i in spread([s.after[0] for s in run.samples], most)]
 
 
 def _caption(sample: Sample) -> str:
     return " ".join(map(activation, sample.after))
 
 
-def _label(job: Job, jobs: Sequence[Job]) -> str:
+def _common(jobs: Sequence[Job]) -> set[str]:
+    """The words that all jobs have."""
+    return set.intersection(*(set(job.words) for job in jobs))
+
+
+def _label(job: Job, common: set[str]) -> str:
     """What tells a job from the others: the words that not all of them have; its neurons, where
     these are known and differ.
     """
-    common = set.intersection(*(set(other.words) for other in jobs))
     own = [word for word in job.words if word not in common]
     return (
         f"{job.name}: {' '.join(own)}"
@@ -88,10 +103,10 @@ def _label(job: Job, jobs: Sequence[Job]) -> str:
 def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     failed = sum(job.run is None for job in jobs)
     done = [job.run for job in jobs if job.run]
-    common = set.intersection(*(set(job.words) for job in jobs))
+    common = _common(jobs)
     shared = [word for word in jobs[0].words if word in common]
     total = sum(value_of(run.summary, "meter.seconds") or 0 for run in done)
-    made = [_job(job, jobs, BUDGET // len(jobs)) for job in jobs]
+    made = [_job(job, common, len(jobs)) for job in jobs]
     lead = (
         f"{len(jobs)} jobs, {len(jobs) - failed} with a result and {failed} failed."
         if failed
@@ -100,8 +115,8 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     return {
         "title": f"A sweep of {len(jobs)} jobs" if len(jobs) > 1 else "A sweep of one job",
         "lead": (
-            f"{lead} Each row shows up to {PICTURES} samples, evenly spread from the lowest to the"
-            " highest activation."
+            f"{lead} Each row shows up to {pictures_of_each(len(jobs))} samples, evenly spread from"
+            " the lowest to the highest activation."
         ),
         "facts": [
             ("The same in all jobs", " ".join(shared) or "nothing that was typed"),
@@ -121,10 +136,10 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     }
 
 
-def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
+def _job(job: Job, common: set[str], jobs: int) -> dict[str, Any]:
     base = {
         "number": job.name,
-        "label": _label(job, jobs),
+        "label": _label(job, common),
         "reason": job.reason,
         "sentence": "",
         "link": "",
@@ -132,8 +147,8 @@ def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
     }
     if job.run is None:
         return {**base, "pixelated": True}
-    some = _some(job.run)
-    thumbs = thumbnails([job.run.picture(s) for s in some], budget)
+    some = _some(job.run, jobs)
+    thumbs = thumbnails([job.run.picture(s) for s in some], BUDGET // jobs)
     samples = [
         {"src": src, "alt": f"Sample {s.number}: activation {_caption(s)}", "caption": _caption(s)}
         for s, src in zip(some, thumbs.pictures, strict=True)
@@ -150,9 +165,10 @@ def _job(job: Job, jobs: Sequence[Job], budget: int) -> dict[str, Any]:
 
 def _figures(jobs: Sequence[Job]) -> dict[str, Any]:
     """Header and rows of the table."""
+    common = _common(jobs)
     lines = [
         Line(
-            [_label(job, jobs), job.run.summary["status"] if job.run else "failed"],
+            [_label(job, common), job.run.summary["status"] if job.run else "failed"],
             [job.run.values] if job.run else [],
         )
         for job in jobs
