@@ -24,7 +24,6 @@ from invset.config.foreign import ours, targets
 from invset.errors import InvsetError
 from invset.files.ledger import sha256_of
 from invset.files.plan import FREE
-from invset.files.sae import sae_file
 from invset.hub.cards import WEIGHTS
 
 #: Version of what a run's folder holds: with another one, a job of a sweep is run again.
@@ -87,6 +86,8 @@ def named_files(options: dict[str, Any], folder: Path = Path()) -> Iterator[tupl
     """
     for name, value in options.items():
         if isinstance(value, str) and name.rpartition(".")[2] == "sae":
+            from invset.files.sae import sae_file  # it needs torch, which no other name does
+
             with suppress(InvsetError):  # the job itself says that it isn't there
                 yield name, sae_file(folder / Path(value).expanduser())
             continue
