@@ -204,7 +204,7 @@ CLAIMS = (
         "Samples of an intersection excite both neurons in their ranges.",
         "told for Figure 5",
         "{share} of the samples are in both ranges; ours {ours}",
-        "VERDICT_BOTH",
+        "not confirmed as published: a third is outside of one range, mostly above",
         "`make claims_both`",
         {
             "share": Measure(BOTH, PUBLISHED, key("in_range"), ".0f", "%"),
@@ -237,7 +237,7 @@ CLAIMS = (
         "seen by eye",
         "the judge puts the class first in {low} of the samples in [1, 3] and in {high} in the"
         " higher ranges; ours {ours_low} and {ours_high}",
-        "VERDICT_LEVELS",
+        "confirmed for ours; of the published samples the judge sees too little to tell",
         "`make table1 claims_levels`",
         {
             "low": Measure(LEVELS, PUBLISHED, key("judge_first"), ".0f", "%"),
