@@ -64,6 +64,25 @@ CODES_BETAS = (3e-6, 3e-5, 3e-4, 3e-3)
 RATES = (0.01, 0.03, 0.1, 0.3)
 
 
+#: Columns of ``published.csv`` that the table shows -> their titles.
+COLUMNS = {
+    "question": "question",
+    "reading": "reading",
+    "ended": "ended",
+    "steps to seeds": "steps to the seeds",
+    "steps to n": "steps in all",
+    "samples": "samples",
+    "kept a step": "kept",
+    "in range": "in range",
+    "nearest": "nearest neighbour",
+    "nearest, real": "of real images",
+    "distinct": "distinct",
+    "mean distance": "mean distance",
+    "lowest code": "lowest code",
+    "highest code": "highest code",
+}
+
+
 @dataclass(frozen=True)
 class Reading:
     """One reading of the algorithm.
@@ -237,9 +256,16 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *[[_told(v) for v in r.values()] for r in rows]]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    path.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text("\n".join(_table(rows)) + "\n", encoding="utf-8")
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    """Lines in Markdown, the rows of a question together."""
+    questions = list(dict.fromkeys(row["question"] for row in rows))
+    rows = sorted(rows, key=lambda row: questions.index(row["question"]))
+    lines = [list(COLUMNS.values()), ["---"] * len(COLUMNS)]
+    lines += [[_told(row[key]) for key in COLUMNS] for row in rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _told(value: Any) -> str:
@@ -247,7 +273,7 @@ def _told(value: Any) -> str:
         number = float(value)
     except (TypeError, ValueError):
         return "–" if value in (None, "") else str(value)
-    return f"{number:.4g}"
+    return f"{number:.3g}" if abs(number) < 100 else f"{number:.0f}"
 
 
 if __name__ == "__main__":
