@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +191,14 @@ def test_the_network_that_is_asked_is_refused() -> None:
 
 def test_a_judge_that_takes_other_sizes_is_refused_before_any_picture_is_made() -> None:
     found = judging(compose("run", ["judge=mini64"]), mini_network())
-    found.check((3, 64, 64))
-    with pytest.raises(InvsetError, match=r"judge=mini64 can't look at pictures of 32x32: .*null"):
-        found.check((3, 32, 32))
+    found.check((3, 32, 32))  # it brings them to its own size
+    assert found.network is not None
+
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 16), nn.ReLU(), nn.Linear(16, 12))
+    fixed = replace(found, network=Network(module, name="fixed"))
+    fixed.check((3, 64, 64))
+    with pytest.raises(InvsetError, match=r"judge=fixed can't look at pictures of 32x32: .*null"):
+        fixed.check((3, 32, 32))
 
 
 def test_a_missing_package_is_told_before_anything_is_built(

@@ -61,7 +61,9 @@ def test_a_copy_is_at_no_distance() -> None:
     assert made.encodings is not None
     assert made.inputs is not None
     assert made.encodings.median == pytest.approx(0, abs=1e-2)
-    assert made.inputs.median == pytest.approx(0, abs=1e-9)
+    assert made.inputs.median == pytest.approx(
+        0, abs=1e-7
+    )  # float32: the sum of products is rounded
 
 
 def test_pictures_in_pixels_and_tables_in_standard_deviations() -> None:

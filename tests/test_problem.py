@@ -167,7 +167,7 @@ def test_only_the_output_has_labels(network: Network) -> None:
         ({"layer": "conv", "number": 1, "position": (0, 6)}, "lies outside"),
         ({"layer": "conv", "number": 1, "position": (0, -1)}, "two whole numbers"),
         ({"layer": "conv", "number": 1, "position": (0, 1, 2)}, "two whole numbers"),
-        ({"layer": "conv", "number": None}, "give a number, a label or a direction"),
+        ({"layer": "conv", "number": None}, "give a number, a label, a direction or a feature"),
         (
             {"layer": "conv", "number": None, "direction": torch.ones(4)},
             r"has 5 numbers, not \(4,\)",

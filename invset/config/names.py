@@ -27,6 +27,7 @@ NAMES = {
     *("weights", "amplitudes", "rows", "prior", "init", "images", "reference", "data"),
     *("train", "val", "out", "dir", "subdir"),
     *("columns", "integers", "categories"),
+    *("subfolder", "prompt", "decoder", "variant"),  # of generators that others trained
     *("network", "generator", "sampler", "experiment", "judge", "comparator"),
 }
 
