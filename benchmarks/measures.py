@@ -82,9 +82,16 @@ def _told(values: Sequence[float], form: str, unit: str) -> str:
     mean = statistics.fmean(values)
     space = f" {unit}" if unit else ""
     if len(values) < RUNS:
-        return f"{mean:{form}}{space}"
+        return f"{_shown(mean, form)}{space}"
     half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:{form}}{space} [{mean - half:{form}}, {mean + half:{form}}]"
+    low, high = _shown(mean - half, form), _shown(mean + half, form)
+    return f"{_shown(mean, form)}{space} [{low}, {high}]"
+
+
+def _shown(value: float, form: str) -> str:
+    """A number; what is rounded to zero has no sign."""
+    text = format(value, form)
+    return text.lstrip("-") if not text.strip("-0.") else text
 
 
 def key(name: str, scale: float = 1.0) -> Callable[[Row], float | None]:

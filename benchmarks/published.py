@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -219,6 +220,7 @@ def main() -> None:
     arguments.add_argument("--only", default="", help="readings whose name begins so")
     arguments.add_argument("--seconds", type=float, default=600, help="limit of a run")
     arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--docs", type=Path, help="document whose table this run's is")
     arguments.add_argument("--out", type=Path, default=Path("outputs/benchmarks/published.csv"))
     chosen = arguments.parse_args()
     torch.set_num_threads(chosen.threads)
@@ -237,6 +239,11 @@ def main() -> None:
                 )
                 print(rows[-1], flush=True)
                 _write(chosen.out, rows)
+    if chosen.docs:
+        text = chosen.docs.read_text(encoding="utf-8")
+        lines = "\n".join(["<!-- readings -->", *_table(rows), "<!-- end -->"])
+        text = re.sub(r"<!-- readings -->\n.*?<!-- end -->", lines, text, flags=re.DOTALL)
+        chosen.docs.write_text(text, encoding="utf-8")
 
 
 def _range(case: Case) -> str:

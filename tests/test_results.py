@@ -27,7 +27,7 @@ ROWS = results.load(ROOT / "docs/figures/results.csv")
 #: What is no measurement: code, ranges, links, what is counted from, equations and sections.
 NO_FIGURE = re.compile(
     r"`[^`]*`|\[[-\d., ]+\]|\]\([^)]*\)|<!--.*?-->|Figures? \d(?:(?:,| and) \d)*|Table \d"
-    r"|eq\. \(\d+\)|[sS]ections? \d(?:\.\d)?|[Kknd] = [\d,]+|mini64|fc\d|conv\d"
+    r"|eq\. \(\d+\)|[sS]ections? \d(?:\.\d)?|[Kknd] = [\d,]+|mini64|fc\d|conv\d|[cC]hannel \d+"
 )
 
 
@@ -55,7 +55,10 @@ def figures_of(name: str) -> list[float]:
     return numbers
 
 
-SECTIONS = re.findall(r"<!-- (\w+) -->", BOOK)
+SECTIONS = [name for name in re.findall(r"<!-- (\w+) -->", BOOK) if name != "end"]
+
+#: Numbers of the paper, beside which ours are set.
+PAPERS = {"table1": {"5.58", "4.82", "4,096", "1.16", "1.22"}}
 
 
 def test_the_tables_are_those_of_the_rows() -> None:
@@ -73,7 +76,8 @@ def test_the_claims_are_those_of_the_rows() -> None:
 def test_numbers_of_the_prose_are_those_of_the_rows(name: str) -> None:
     known = np.array(figures_of(name))
     unknown = []
-    for word in re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?", section_of(name)):
+    words = re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?", section_of(name))
+    for word in set(words) - PAPERS.get(name, set()):
         digits = word.replace(",", "").rstrip(".")
         places = len(digits.partition(".")[2])
         if not np.any(np.abs(known - float(digits)) <= 0.5 * 10**-places + 1e-9):
