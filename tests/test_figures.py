@@ -287,8 +287,8 @@ SAMPLED = [
         "fig9",
         [],
         [
-            "eq. (16) to the end",
-            "seeds to the end, then eq. (7)",
+            "eq. (16)",
+            "long seeds, then eq. (7)",
             "the fast way, section 3.4",
             "ours",
         ],
