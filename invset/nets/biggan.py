@@ -27,7 +27,7 @@ from invset.core.options import Bounds, check_option
 from invset.errors import InvsetError, first_lines
 from invset.files.readers import read_weights
 from invset.files.reading import read_json
-from invset.nets.generator import Generator
+from invset.nets.generator import Generator, normal_start
 from invset.nets.labels import find_neuron, labels
 from invset.nets.state_names import renamed
 
@@ -109,15 +109,12 @@ def biggan_generator(
     module = OfClass(net, float(truncation), index)
     code_dim = module.code_dim
 
-    def start(count: int, rng: torch.Generator) -> Tensor:
-        return torch.randn(count, code_dim, generator=rng, device=rng.device).to(device)
-
     return Generator(
         module,
         code_dim,
         name="biggan",
         prior=Ball.holding(code_dim, share),
-        start=start,
+        start=normal_start(code_dim, device),
         pixel_range=(-1.0, 1.0),
         device=device,
         in_place=True,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from invset.core.ball import Ball
 from invset.core.context import own_context
@@ -21,7 +21,7 @@ from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit, of_size
 from invset.files.medium import Medium
 from invset.files.readers import read_weights
-from invset.nets.generator import Generator
+from invset.nets.generator import Generator, normal_start
 from invset.nets.labels import read_labels
 from invset.nets.mini import Normalize
 from invset.nets.natural import load_prior
@@ -171,15 +171,12 @@ def module_generator(
     if region is None and gaussian:
         region = Ball.holding(code_dim)
 
-    def start(count: int, rng: torch.Generator) -> Tensor:
-        return torch.randn(count, code_dim, generator=rng, device=rng.device).to(device)
-
     return Generator(
         net,
         code_dim,
         name=name,
         prior=region,
-        start=start if gaussian else None,
+        start=normal_start(code_dim, device) if gaussian else None,
         medium=medium,
         pixel_range=pixel_range,
         device=device,

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from invset.nets.generator import Generator
+from invset.nets.generator import Generator, normal_start
 from invset.nets.sides import sides
 
 #: Square root of the covariance of ImageNet's RGB pixels, columns in order of variance: brightness,
@@ -113,9 +113,11 @@ def fourier_generator(
     """
     module = Fourier(size, decay)
 
-    def start(count: int, rng: torch.Generator) -> Tensor:
-        return sd * torch.randn(count, module.code_dim, generator=rng, device=rng.device).to(device)
-
     return Generator(
-        module, module.code_dim, name="fourier", start=start, learnt=False, device=device
+        module,
+        module.code_dim,
+        name="fourier",
+        start=normal_start(module.code_dim, device, sd),
+        learnt=False,
+        device=device,
     )

@@ -18,6 +18,24 @@ from invset.files.medium import Medium
 from invset.nets.precision import in_float32
 from invset.nets.twin import frozen, twin
 
+#: ``start(count, rng) -> codes``, with shape (count, code_dim).
+Start = Callable[[int, torch.Generator], Tensor]
+
+
+def normal_start(code_dim: int, device: str | torch.device, sd: float = 1.0) -> Start:
+    """Independent normal codes to begin at.
+
+    Args:
+        code_dim: numbers in a code.
+        device: where they go; they are drawn where the random numbers are.
+        sd: standard deviation of each number.
+    """
+
+    def start(count: int, rng: torch.Generator) -> Tensor:
+        return sd * torch.randn(count, code_dim, generator=rng, device=rng.device).to(device)
+
+    return start
+
 
 def check_pixels(pixel_range: Sequence[float]) -> tuple[float, float]:
     """Black and white as two numbers.
@@ -79,7 +97,7 @@ class Generator:
         name: str = "generator",
         prior: Region | None = None,
         clip: tuple[float, float] | None = None,
-        start: Callable[[int, torch.Generator], Tensor] | None = None,
+        start: Start | None = None,
         picture: str | None = None,
         display: Callable[[Tensor], Tensor] | None = None,
         medium: Medium | None = None,

@@ -23,7 +23,7 @@ from invset.core.ball import Ball
 from invset.core.context import own_context
 from invset.errors import InvsetError
 from invset.nets.diffusers_files import had, library, loaded, place
-from invset.nets.generator import Generator
+from invset.nets.generator import Generator, normal_start
 from invset.nets.latents import CONVOLUTIONAL, Latents, autoencoder, latent_shape
 
 #: Pipelines whose text and denoiser are known here.
@@ -132,15 +132,12 @@ def turbo_generator(
     module = OneStep(pipeline.unet, latents, scheduler, given, shape)
     code_dim = math.prod(shape)
 
-    def start(count: int, rng: torch.Generator) -> Tensor:
-        return torch.randn(count, code_dim, generator=rng, device=rng.device).to(device)
-
     return Generator(
         module,
         code_dim,
         name="turbo",
         prior=Ball.holding(code_dim, share),
-        start=start,
+        start=normal_start(code_dim, device),
         device=device,
         in_place=True,
     )
