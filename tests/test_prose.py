@@ -25,7 +25,7 @@ TEXT = """# A heading. It does not count
 One two `a b c` four, see
 [five six](there.md). Seven eight by Vendi et al. 2023!
 
-| a table. | no |
+| a table | it has a sentence. |
 
 - an item
   that goes on
@@ -46,6 +46,7 @@ def test_sentences_are_found() -> None:
     assert [(one.line, one.words, one.text) for one in sentences(TEXT)] == [
         (3, 7, "One two code four, see five six."),
         (3, 7, "Seven eight by Vendi et al 2023!"),
+        (6, 4, "it has a sentence."),
         (8, 5, "an item that goes on"),
         (10, 1, "another."),
         (10, 2, "It ends"),
