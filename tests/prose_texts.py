@@ -25,6 +25,8 @@ Text = tuple[str, str]
 Node = TypeVar("Node", bound=ast.AST)
 
 _FILLED_IN = "`…`"
+#: What is typed as it stands: a quoted 'key=value', or key=value.
+_TYPED = re.compile(r"(?<!\w)'[^']*[=:][^']*'(?!\w)|[\w.]+=[^\s,;)]*")
 #: A comment that is a command, with what it does in parentheses behind four blanks.
 _COMMAND = re.compile(r"invset .*?(?:\s{2,}\((.*)\))?$")
 _COMMENT = re.compile(r"^(?P<before>[^#'\"]*|(?:[^#'\"]|'[^']*'|\"[^\"]*\")*?)(?:^|\s)# ?(.*)$")
@@ -38,13 +40,13 @@ def comments() -> Iterator[Text]:
             found = _COMMENT.match(line)
             alone = found is not None and not found["before"].strip()
             if held and not alone:
-                yield _place(path, begun), held
+                yield _place(path, begun), _TYPED.sub(_FILLED_IN, held)
                 held = ""
             if found is None:
                 continue
             text = _plain(found[2])
             if not alone:
-                yield _place(path, number), text
+                yield _place(path, number), _TYPED.sub(_FILLED_IN, text)
             elif text:
                 begun = begun if held else number
                 held = f"{held} {text}".strip()
@@ -69,7 +71,8 @@ def helps() -> Iterator[Text]:
     for path, node in _nodes(ast.ClassDef):
         if any(_calls(value, "option") for value in ast.walk(node)):
             for option, about in attributes(node).items():
-                yield _place(path, node.lineno), f"`{option}`: {about}"
+                told = _TYPED.sub(_FILLED_IN, about)
+                yield _place(path, node.lineno), f"`{option}`: {told}"
 
 
 def errors() -> Iterator[Text]:
@@ -78,7 +81,7 @@ def errors() -> Iterator[Text]:
         if _calls(node, "InvsetError") and node.args:
             text = _text(node.args[0])
             if text != _FILLED_IN:
-                yield _place(path, node.lineno), text
+                yield _place(path, node.lineno), _TYPED.sub(_FILLED_IN, text)
 
 
 def _nodes(kind: type[Node]) -> Iterator[tuple[Path, Node]]:
