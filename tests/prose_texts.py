@@ -26,7 +26,7 @@ Node = TypeVar("Node", bound=ast.AST)
 
 _FILLED_IN = "`…`"
 #: What is typed as it stands: a quoted 'key=value', or key=value.
-_TYPED = re.compile(r"(?<!\w)'[^']*[=:][^']*'(?!\w)|[\w.]+=[^\s,;)]*")
+_TYPED = re.compile(r"(?<!\w)'[^']*[=:][^']*'(?!\w)|[\w.]+=(?:[^\s,;)]*[^\s,;:.)])?")
 #: A comment that is a command, with what it does in parentheses behind four blanks.
 _COMMAND = re.compile(r"invset .*?(?:\s{2,}\((.*)\))?$")
 _COMMENT = re.compile(r"^(?P<before>[^#'\"]*|(?:[^#'\"]|'[^']*'|\"[^\"]*\")*?)(?:^|\s)# ?(.*)$")

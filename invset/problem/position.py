@@ -80,8 +80,9 @@ def _token(position: Position, count: int, layer: str, tokens: Tokens) -> tuple[
     words = f"{known}, " if known else ""
     typed = list(position) if isinstance(position, tuple) else position
     raise InvsetError(
-        f"layer {layer} has {count} tokens; position is {words}a number from 0 to {count - 1}, max"
-        f" or mean, not {typed}; network.prefix_tokens= counts the tokens before the patches"
+        f"layer {layer} has {count} tokens; position is {words}a token's number from 0 to"
+        f" {count - 1}, max or mean, not {typed}; network.prefix_tokens= counts those before"
+        " patches"
     )
 
 
