@@ -106,7 +106,7 @@ class Stream(Sampler[StreamState]):
 
     origins: ClassVar[tuple[str, ...]] = ("stream",)
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("residual", "distance from the level (widths of the range)"),
+        Column("residual", "distance from the target activation (widths of the range)"),
         Column("mu", "penalty μ"),
     )
 
