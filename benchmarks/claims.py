@@ -75,10 +75,11 @@ CLAIMS = (
         "Distances between pictures, eq. (5), are sensitive to small changes of pixels; encodings"
         " are better.",
         "seen by eye",
-        "ten seeds of eq. (5): the judge puts the class first in {five}, of eq. (6) in {six}; KID"
+        "ten seed codes of eq. (5): the judge puts the class first in {five}, of eq. (6) in "
+        "{six}; KID"
         " (x 1000) {five_kid} and {six_kid}; distances in E {five_far} and {six_far}",
-        "not confirmed at this β: seeds of both look about as real to the judge; what "
-        "encodings do is to spread the seeds farther",
+        "not confirmed at this β: seed codes of both look about as real to the judge; what "
+        "encodings do is to spread the seed codes farther",
         "`make claims_seeds`",
         {
             "five": _seeds(EQ5, "judge_first", ".0f", "%"),
@@ -100,11 +101,12 @@ CLAIMS = (
     ),
     Claim(
         "3.3",
-        "Seeds are already different enough when they enter the range.",
+        "Seed codes are already different enough when they enter the range.",
         "argued",
-        "nearest neighbour of ten seeds in E {six} of that of ten real images; Vendi score {vendi}"
+        "nearest neighbour of ten seed codes in E {six} of that of ten real images; Vendi score "
+        "{vendi}"
         " (real images {real})",
-        "confirmed: ten seeds differ nearly as much as ten real images",
+        "confirmed: ten seed codes differ nearly as much as ten real images",
         "`make claims_seeds`",
         {
             "six": Measure(SEEDS, EQ6, over("nearest", "nearest_real"), ".0f", "%"),
@@ -118,7 +120,7 @@ CLAIMS = (
         "seen by eye",
         "distinct among 500 samples, farther apart than real images: {distinct}; mean nearest"
         " neighbour {nearest} of that of real images. Ours: {ours} and {ours_nearest}",
-        "not confirmed: single steps repeat the ten seeds",
+        "not confirmed: single steps repeat the ten seed codes",
         "`make table1`",
         {
             "distinct": of_table(PUBLISHED, "distinct", ".0f"),
@@ -141,7 +143,7 @@ CLAIMS = (
     ),
     Claim(
         "3.4",
-        "About 4 iterations of 100 gradient steps find the seeds.",
+        "About 4 iterations of 100 gradient steps find the seed codes.",
         "counted",
         "{iterations} iterations",
         "confirmed for the β that was chosen; [published.md](published.md) has others",
@@ -150,9 +152,9 @@ CLAIMS = (
     ),
     Claim(
         "3.4",
-        "The seeds take about 4 minutes, on a Quadro P5000.",
+        "The seed codes take about 4 minutes, on a Quadro P5000.",
         "timed",
-        "seeds and samples together: {seconds} on one core, for pictures of 32 pixels",
+        "seed codes and samples together: {seconds} on one core, for pictures of 32 pixels",
         "can't be told here: other networks, another machine",
         "`make table1`",
         {"seconds": of_table(PUBLISHED, "seconds", ".0f", "s")},
@@ -168,9 +170,9 @@ CLAIMS = (
     ),
     Claim(
         "3.4",
-        "ε₀ = ε/2 puts seeds well inside, and helps to cover the set much faster than ε₀ = ε.",
+        "ε₀ = ε/2 puts seed codes well inside, and helps to cover the set much faster than ε₀ = ε.",
         "argued",
-        "tenths of the range covered by 500 samples: {half} with ε/2, {whole} with ε; nearest"
+        "bins of the range covered by 500 samples: {half} with ε/2, {whole} with ε; nearest"
         " neighbour {half_near} and {whole_near}; in range {half_in} and {whole_in}",
         "not confirmed: ε covers more of the range, and leaves it less; neighbours are "
         "about as near",
@@ -333,7 +335,7 @@ CLAIMS = (
         "Without distances and from one start, eq. (15), samples are alike; with eq. (6) from the"
         " same start they differ.",
         "seen by eye",
-        "Vendi score of ten seeds {none} with eq. (15), {six} with eq. (6), {real} of ten real"
+        "Vendi score of ten seed codes {none} with eq. (15), {six} with eq. (6), {real} of ten real"
         " images; mean distance {none_far} and {six_far}",
         "the first half is confirmed; the second is not at this β, whose steps are too "
         "short to part codes that begin a thousandth apart. With longer steps: "
@@ -349,12 +351,14 @@ CLAIMS = (
     ),
     Claim(
         "4.3",
-        "Eq. (16) takes about 13,000 gradient steps, seeds to the end about 800, the fast way about"
+        "Eq. (16) takes about 13,000 gradient steps, seed codes to the end about 800, the fast "
+        "way about"
         " 400; the other 90 samples under 35.",
         "counted, one neuron",
-        "{full}, {end} and {fast} steps to the seeds; the rest in {end_rest} and {fast_rest}",
+        "{full}, {end} and {fast} steps to the seed codes; the rest in {end_rest} and {fast_rest}",
         "few steps for the rest: confirmed. The others can't be told: eq. (16) was stopped by hand,"
-        " and the long seeds ended at the largest number of iterations; both objectives still grew",
+        " and the seed codes to the end stopped at the largest number of iterations; both "
+        "objectives still grew",
         "`make fig9` (one neuron, one seed)",
         {
             "full": Measure("fig9", FULL, key("to_seeds"), ",.0f"),
@@ -371,7 +375,8 @@ CLAIMS = (
         "mean distance {fast} against {full}; nearest neighbour {fast_near} against {full_near};"
         " Vendi score {fast_vendi} against {full_vendi}; real images {real}, {real_near} and"
         " {real_vendi}",
-        "not confirmed: the fast way stops at a small part of the objective, and repeats its seeds;"
+        "not confirmed: the fast way stops at a small part of the objective, and repeats its "
+        "seed codes;"
         " what eq. (16) itself gives are glaring pictures of many things",
         "`make fig9` (one neuron, one seed)",
         {
@@ -392,7 +397,7 @@ CLAIMS = (
         "–",
         "β, μ₀, α, the number of inner steps, K and ε₀ must be chosen; what β and the reading of s"
         " do is in [published.md](published.md)",
-        "not confirmed: β alone changes pictures, diversity and whether seeds are found",
+        "not confirmed: β alone changes pictures, diversity and whether seed codes are found",
         "`python benchmarks/published.py`",
     ),
     Claim(
@@ -412,10 +417,11 @@ INTRODUCTION = """# The paper's claims, one by one
 Each sentence of sections 3 and 4, and of the conclusion, that claims something has a row. *As
 published* is `sampler=paper`; *ours* is `sampler=stream`. **All figures here are of the embedded
 pair `mini`, pictures of 32 pixels, and not of the paper's networks.** They are means over nine
-runs, three neurons and three seeds, where no other number is told, with the interval of the mean
-at 95 % (Student's t). The judge, `efficientnet_lite1`, took no part in any optimisation. Figures of
-real images are those of as many photographs in the same range. This page is written by
-`benchmarks/claims.py` from [figures/results.csv](figures/results.csv), which `make figures` makes.
+runs, of three neurons and three random seeds, unless another number is given. The brackets have
+the interval of the mean at 95 % (Student's t). The judge, `efficientnet_lite1`, took no part in any
+optimisation. Figures of real images are those of as many photographs in the same range. This page
+is written by `benchmarks/claims.py` from [figures/results.csv](figures/results.csv), which `make
+figures` makes.
 """
 
 

@@ -75,12 +75,12 @@ class Cell:
 
 CELLS = (
     Cell("in range", "in_range", ".0%"),
-    Cell("gradient steps (to seeds)", "steps", ".0f", "to_seeds"),
+    Cell("gradient steps (to seed codes)", "steps", ".0f", "to_seeds"),
     Cell("nearest neighbour", "nearest", ".1f", "nearest_real"),
     Cell("Vendi", "vendi", ".1f", "vendi_real"),
     Cell("mean distance", "distance", ".1f", "distance_real"),
     Cell("distinct", "distinct", ".0f"),
-    Cell("tenths", "tenths", ".0%"),
+    Cell("bins covered", "tenths", ".0%"),
     Cell("lowest code", "lowest", ".1f"),
     Cell("highest code", "highest", ".1f"),
     Cell("judge: class first", "judge_first", ".0%", "judge_first_real"),

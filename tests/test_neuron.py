@@ -103,7 +103,7 @@ def test_tokens_before_the_patches(
         ((5, 6, 8), "cls", r"maps, whose position is center, max, mean or \[y, x\], not cls"),
         ((5, 6, 8), 3, "not 3"),
         ((5, 6, 8), (6, 0), r"\[6, 0\] lies outside layer x, whose maps are 6x8"),
-        ((10, 5), 10, r"10 tokens, whose position is cls, center, a patch \[y, x\] below \[3, 3\]"),
+        ((10, 5), 10, r"10 tokens; position is cls, center, a patch \[y, x\] below \[3, 3\]"),
         ((10, 5), "register1", "a token's number from 0 to 9, max or mean, not register1"),
         ((10, 5), (3, 0), "lies outside layer x, whose patches are 3x3"),
         ((9, 5), "cls", "network.prefix_tokens="),

@@ -263,7 +263,7 @@ def finished(question: Problem) -> None:
 
 
 def begun(question: Problem) -> None:
-    with pytest.raises(InvsetError, match="choose a generator trained for it"):
+    with pytest.raises(InvsetError, match=r"type generator\.prior=, another encoder="):
         question.start_codes(2, seeded())
 
 

@@ -5,12 +5,67 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from prose import ROOT, faults, glossary, paragraphs, rules, sentences, text_of
+from prose import (
+    ROOT,
+    TEXTS,
+    faults,
+    faults_of_texts,
+    glossary,
+    paragraphs,
+    rules,
+    sentences,
+    text_of,
+)
 
 
 @pytest.mark.parametrize("page", rules()["pages"])
 def test_a_page_is_as_the_rules_say(page: str) -> None:
     assert faults(ROOT / page) == []
+
+
+@pytest.mark.parametrize("kind", rules()["texts"])
+def test_comments_help_and_errors_are_as_the_rules_say(kind: str) -> None:
+    assert faults_of_texts(kind) == []
+
+
+YAML = """# @package _global_
+# invset run a=1    (what it does)
+x: "#"  # a meaning; null: 'b={c: 1}' is short for b.c=2: docs/b.md
+"""
+
+CODE = '''class A:
+    """A component.
+
+    Attributes:
+        k: codes
+            at a time.
+    """
+
+    k: int = option(1, at_least=1)
+
+
+def check(x):
+    raise InvsetError(f"x={x} is bad; " "type " + known(x))
+'''
+
+
+def test_texts_outside_the_documents_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prose_texts.ROOT", tmp_path)
+    about = {"run": ("module", None, "do it:  invset run a=1")}
+    monkeypatch.setattr("prose_texts.COMMANDS", about)
+    for folder, name, text in (("configs", "a.yaml", YAML), ("invset", "a.py", CODE)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(text, encoding="utf-8")
+    assert {kind: list(texts()) for kind, texts in TEXTS.items()} == {
+        "comments": [
+            ("configs/a.yaml:2", "what it does"),
+            ("configs/a.yaml:3", "a meaning; null: `…` is short for `…`: docs/b.md"),
+        ],
+        "help": [("invset run", "do it"), ("invset/a.py:1", "`k`: codes at a time.")],
+        "errors": [("invset/a.py:13", "`…` is bad; type `…`")],
+    }
 
 
 def test_the_glossary_is_short_and_in_order() -> None:
@@ -25,7 +80,7 @@ TEXT = """# A heading. It does not count
 One two `a b c` four, see
 [five six](there.md). Seven eight by Vendi et al. 2023!
 
-| a table. | no |
+| a table | it has a sentence. |
 
 - an item
   that goes on
@@ -46,6 +101,7 @@ def test_sentences_are_found() -> None:
     assert [(one.line, one.words, one.text) for one in sentences(TEXT)] == [
         (3, 7, "One two code four, see five six."),
         (3, 7, "Seven eight by Vendi et al 2023!"),
+        (6, 4, "it has a sentence."),
         (8, 5, "an item that goes on"),
         (10, 1, "another."),
         (10, 2, "It ends"),

@@ -255,7 +255,7 @@ def test_a_run_goes_on_on_another_device_and_in_other_portions(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["n=20"], "else a run goes on as it was (unrecognized arguments: n=20); type: invset"),
+        (["n=20"], "and nothing else (unrecognized arguments: n=20); type: invset"),
         (["runtime=fast"], "unrecognized arguments: runtime=fast"),
         (["runtime.micro_batch=1,2"], "runtime.micro_batch=1,2 has several values"),
         (["runtime.autocast='bf16"], "runtime.autocast='bf16 can't be read ("),

@@ -18,7 +18,7 @@ class Coverage:
             neurons.
     """
 
-    tenths: float = figure("tenths covered", low=0, high=1, good="high", form=".0%", headline=True)
+    tenths: float = figure("range covered", low=0, high=1, good="high", form=".0%", headline=True)
 
 
 def coverage(samples: SampleSet, reference: Reference | None) -> Coverage | None:

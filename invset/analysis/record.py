@@ -2,7 +2,7 @@
 
     @dataclass(frozen=True)
     class Coverage:
-        tenths: float = figure("tenths covered", low=0, high=1, good="high", form=".0%")
+        tenths: float = figure("range covered", low=0, high=1, good="high", form=".0%")
 
 `as_json` turns a record into its part of ``summary.json``, `figures_of` into columns of tables.
 Nothing here needs torch, because reports are made without it.

@@ -147,9 +147,8 @@ class Parts:
 
 def _no_reference(layer: str) -> InvsetError:
     return InvsetError(
-        f"there is no reference that holds layer {layer}, of which fractions= are shares; make one"
-        f" with: invset fit reference 'keep=[{layer}]', or give ranges in another way: 'quantiles="
-        "{middle: [0.45, 0.55]}', or ranges="
+        f"fractions= need a reference that holds layer {layer}; make one by invset fit reference"
+        f" 'keep=[{layer}]', or type 'quantiles={{middle: [0.45, 0.55]}}' or ranges= instead"
     )
 
 

@@ -82,9 +82,9 @@ class Resumption:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InvsetError(
-            "--resume takes one run folder, device=, options of runtime such as"
-            " runtime.micro_batch=5, --accept and --trust, because else a run goes on as it was"
-            f" ({message}); type: invset run --resume outputs/DATE/TIME"
+            "--resume takes one run folder, device=, options such as runtime.micro_batch=5,"
+            f" --accept and --trust, and nothing else ({message}); type: invset run --resume"
+            " outputs/DATE/TIME"
         )
 
 

@@ -161,9 +161,8 @@ def judging(cfg: DictConfig, asked: Network, encoder_network: Network | None = N
     judge = hydra.utils.instantiate(given, device=asked.device)
     if not (pictures or _same_rows(judge.medium, medium)):
         raise InvsetError(
-            f"a judge looks at pictures in grey or RGB, or at rows of the columns that it was made"
-            f" for, but judge={judge.name} can't look at what {asked.name} takes; type another"
-            " judge=, or judge=null"
+            f"judge={judge.name} can't look at what {asked.name} takes; a judge takes grey or RGB"
+            " pictures, or rows of its columns; type another judge=, or judge=null"
         )
     if _is_asked(judge, asked, encoder_network):
         raise InvsetError(

@@ -44,8 +44,8 @@ class Growth:
         add_node: chance of a new node in the middle of a link.
         drop_node: chance that a hidden node goes.
         new_kind: chance of each node to get a function anew.
-        grid: what x and y are: "unit": from -1 to 1; "pixels": numbers of pixels from 0, as in the
-            code for Nguyen et al. 2015.
+        grid: what x and y are: "unit": from -1 to 1; "pixels": numbers of pixels from 0 (Nguyen et
+            al. 2015).
     """
 
     hidden: int = option(20, at_least=1, at_most=200)

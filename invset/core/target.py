@@ -252,9 +252,8 @@ class Target:
     def _look_at_units(self, u: Tensor, codes: Tensor) -> Seen:
         if self.layer is None:
             raise InvsetError(
-                "this sampler compares a unit with the others of its layer, so it takes one neuron"
-                " that is a unit or a channel, no intersection and no direction; type"
-                " sampler=stream"
+                "this sampler takes one neuron that is a unit or a channel, no intersection and no"
+                " direction; type sampler=stream"
             )
         units, e = self.layer.evaluate(codes)
         unit = self.layer.unit

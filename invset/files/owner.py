@@ -200,8 +200,8 @@ def _refuse_what_is_there(folder: Path, ledger: Ledger, sums: dict[str, set[str 
     if "state.pt" in others:
         hint += f"; or go on with its run: invset run --resume {shlex.quote(str(folder))}"
     raise InvsetError(
-        f"{folder} is not empty, it holds {_some(others)}, and a run begins in a folder of its own;"
-        f" type hydra.run.dir= (of a sweep hydra.sweep.dir=) and a new folder, {hint}"
+        f"{folder} is not empty, it holds {_some(others)}, and a run needs a new folder;"
+        f" type one behind hydra.run.dir= (of a sweep hydra.sweep.dir=), {hint}"
     )
 
 

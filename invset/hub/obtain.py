@@ -151,8 +151,7 @@ def _download(name: str, entry: Weights, down: dict[str, str]) -> Path:
         f"the weights of {name} ({entry.size}) are not in {path.parent}, and no address gives"
         " them:\n"
         + "\n".join(reasons)
-        + f"\n  Get the file some other way and put it at {path}, or type"
-        f" {entry.option}=/path/to/it"
+        + f"\n  Put the file at {path} by hand, or type {entry.option}=/path/to/it"
     )
 
 

@@ -151,9 +151,9 @@ def spectrum_generator(
     shares = 0 <= evening <= 1 and 0 <= fading < 1 and 0 <= slowing < 1
     if not 0 < start <= radius or not step > 0 or not shares:
         raise InvsetError(
-            "a spectrum needs 0 < start <= radius, a step above 0, evening from 0 to 1, fading and"
-            f" slowing from 0 to below 1, not start={start} radius={radius} step={step}"
-            f" evening={evening} fading={fading} slowing={slowing}"
+            "a spectrum needs 0 < start <= radius, step > 0, 0 <= evening <= 1, 0 <= fading < 1 and"
+            f" 0 <= slowing < 1, not start={start} radius={radius} step={step} evening={evening}"
+            f" fading={fading} slowing={slowing}"
         )
     module = Spectrum(_amplitudes(amplitudes), *sides(size, 2))
     band = module.bands()

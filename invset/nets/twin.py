@@ -38,8 +38,8 @@ def twin(module: nn.Module, what: str, shared: bool = True) -> nn.Module:
             raise
         told = first_lines(error, 100) or type(error).__name__
         raise InvsetError(
-            f"{what} can't be copied ({told}), and the module itself would be changed: it is"
-            " frozen, in evaluation mode, and does nothing in place; type in_place=True to allow it"
+            f"{what} can't be copied ({told}); type in_place=True to change the module itself,"
+            " which puts it into evaluation mode and freezes it"
         ) from error
     return frozen(found)
 

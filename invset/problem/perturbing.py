@@ -33,10 +33,10 @@ class Perturbing:
     Attributes:
         count: perturbations of each sample; 0: none, and no figures of them.
         sd: standard deviation of each number of a code, in the units of `scale`; independent draws.
-        quantile: of the activations of a sample's perturbations that is told, counted from the
-            other end where goal=min.
-        scale: units of sd: "codes": the codes' own; "region": of the region that codes lie in,
-            where 1 is a standard deviation of natural codes; "both": both, at twice the passes.
+        quantile: of the activations of a sample's perturbations that is reported, counted from the
+            other end with goal=min.
+        scale: units of sd: "codes": the codes' own; "region": standard deviations of natural
+            codes; "both": both, at twice the passes.
         seed: of the perturbations, which no sample depends on.
 
     Raises:

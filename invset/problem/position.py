@@ -80,9 +80,9 @@ def _token(position: Position, count: int, layer: str, tokens: Tokens) -> tuple[
     words = f"{known}, " if known else ""
     typed = list(position) if isinstance(position, tuple) else position
     raise InvsetError(
-        f"layer {layer} has {count} tokens, whose position is {words}a token's number from 0 to"
-        f" {count - 1}, max or mean, not {typed}; network.prefix_tokens= says how many come before"
-        " the patches"
+        f"layer {layer} has {count} tokens; position is {words}a token's number from 0 to"
+        f" {count - 1}, max or mean, not {typed}; network.prefix_tokens= counts those before"
+        " patches"
     )
 
 

@@ -85,7 +85,7 @@ def _medium(told: dict[str, Any] | None) -> Medium | None:
         return None
     if told["kind"] not in _KINDS:
         raise InvsetError(
-            f"the inputs are of a medium of your own, {told['kind']}; no file names code that runs:"
-            " type Result.load(folder, medium=…) with an object of that class"
+            f"the inputs are of a medium of your own, {told['kind']}; type"
+            " Result.load(folder, medium=…) with an object of that class"
         )
     return _KINDS[told["kind"]](**told["options"])

@@ -38,7 +38,7 @@ class Robust:
         M: views of a picture; 0: neurons are read in the whole picture, as they are. None: 8 for
             pictures of a generator that was not trained to make natural ones, else 0.
         range: what has to lie in the ranges: "views": f̄, the mean over the fixed views; "whole": f
-            of the whole picture, of which f̄ gives the slopes; "both".
+            of the whole picture; "both". The slopes are those of f̄.
         smallest: side of the smallest view, a share of the picture's shorter side.
         largest: side of the largest view.
         moving: views of a step, drawn anew; many steps on few views find more than few on many.
@@ -47,7 +47,7 @@ class Robust:
             activations are on a scale of their own.
         noise: standard deviation of the noise in a view, of pixels in [0, 1].
         jitter: how far contrast changes in a moving view, a share of it, of all colours together
-            and again of each; brightness changes half as far, of pixels in [0, 1].
+            and again of each. Brightness changes half as far, of pixels in [0, 1].
         seed: of the views.
 
     Raises:

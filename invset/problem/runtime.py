@@ -24,7 +24,7 @@ class Runtime:
 
     Attributes:
         autocast: "off": float32; "bf16": bfloat16 inside the networks; "tf32": TensorFloat-32
-            (CUDA). The steps are taken so; who has arrived is measured again in float32.
+            (CUDA). Steps are taken so; samples are measured again in float32.
         compile: let `torch.compile` fuse the networks; needs a C++ compiler, and some time at the
             start.
         cuda_graphs: experimental, its gain was not measured: record the kernels of a step once and
@@ -34,8 +34,8 @@ class Runtime:
             the free memory holds; None: all.
         channels_last: weights of convolutions, and with them all maps, as N, H, W, C in memory;
             "auto": where it was found to pay (`invset.problem.passes.layout_of`).
-        deterministic: take kernels alone that give the same bytes each time, which are slower on
-            GPUs; false: on a GPU the last digits may differ from run to run.
+        deterministic: take only kernels that give the same bytes each time; they are slower on
+            GPUs. false: on a GPU the last digits may differ from run to run.
 
     Raises:
         InvsetError: an unknown choice.

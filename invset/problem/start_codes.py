@@ -119,9 +119,8 @@ def begin(
     if codes.shape[1] != generator.code_dim:
         raise InvsetError(
             f"{generator.name} takes codes of {generator.code_dim} numbers, but {encoder} of"
-            f" {network.name} gives {codes.shape[1]}, and nothing says where its codes begin: give"
-            " generator.prior=, or generator.gaussian=true to generator=custom; or choose a"
-            " generator trained for it, or encoder= its layer"
+            f" {network.name} gives {codes.shape[1]}; type generator.prior=, another encoder=, or"
+            " generator.gaussian=true for generator=custom"
         )
     return codes
 

@@ -68,12 +68,12 @@ class ActivationMaximization(Climbing):
         blur_every: steps between two blurs.
         small_norm: share of the pixels that become grey after a step: those with the smallest
             distance from grey over their channels.
-        small_effect: share of the pixels that become grey after a step: those that the activation
-            would miss least, by |Σ (x - grey) slope| over their channels.
+        small_effect: share of the pixels that become grey after a step: those with the smallest
+            effect on f, |Σ (x - grey) slope| over their channels.
         patch: weight of the distance of patches from those of real pictures, activation units.
         patch_size: side of a patch, pixels.
-        octaves: steps are taken in so many sizes of the picture one after the other, from small to
-            full; 0 or 1: in full size alone.
+        octaves: number of sizes of the picture in which steps are taken, from small to full; 0 or
+            1: in full size alone.
         octave_scale: ratio of two sizes.
         jitter: largest shift of the picture before a step, pixels; the step is shifted back.
         shown_every: with jitter, steps between two passes without a shift, which alone give samples

@@ -39,15 +39,15 @@ class AugmentedLagrangian(Sampler[S]):
         epsilon0: where the codes aim, as a share of the width below z2; 0.5, the middle (paper).
         units: constraints in "raw" activations (paper) or in widths of the "range".
         slack: "frozen" during the inner steps (paper: coordinate descent) or "fresh" at every step.
-        objective: distances between "encodings", eq. (6) (paper); "inputs", such as pictures, eq.
-            (5); "codes", eq. (14), or eq. (4) where codes are pixels; "none", eq. (15).
+        objective: distances between "encodings", eq. (6) (paper); "inputs", eq. (5); "codes",
+            eq. (14), and eq. (4) where codes are pixels; "none", eq. (15).
         diversity: weight of the objective; 1 (paper).
         diversity_units: "raw" (paper) or "relative" to the encodings' mean square and the number of
             pairs.
         same_start: all codes start alike, as in section 4.2.
         start_noise: standard deviation of what is added to each code of such a start, in the
-            region's scale: between equal codes the gradient of eq. (6) is zero, and they stay equal
-            until rounding parts them.
+            region's scale. Between equal codes the gradient of eq. (6) is zero, and they would stay
+            equal until rounding parts them.
         step_rule: how a gradient becomes a step.
     """
 

@@ -83,17 +83,17 @@ class Bayesian(Sampler[Search]):
         K: points of a batch.
         goal: "range": samples are codes inside [z1, z2]; "max" or "min": the best code of each
             search. Several neurons: of the sum of their activations.
-        subspace: directions that points move along: "none": all; "pca:16": so many of the region's
-            principal ones; "random:16": random ones; "auto": all up to 20 numbers in a code, else
+        subspace: directions that points move along: "none": all; "pca:16": 16 principal ones of
+            the region; "random:16": 16 random ones. "auto": all up to 20 numbers in a code, else
             16.
         initial: draws of the region that a search begins with, in whole batches; None: two for
             each direction.
         evaluations: codes of a search, and so the most points in the model.
-        trust_region: whether proposals lie in a box about the best point, and a search ends when it
-            is small; None: where points have more than ten numbers.
-        draws: points that are looked at in the model, to find the best proposal.
+        trust_region: whether proposals lie in a box about the best point, and a search ends when
+            the box is small. None: where points have more than ten numbers.
+        draws: points that are evaluated in the model, to find the best proposal.
         starts: the best of them, at which L-BFGS starts.
-        climb: its steps; 0: the best of these points is proposed; None: 20 where a batch is chosen
+        climb: its steps; 0: the best of these points is proposed. None: 20 where a batch is chosen
             as a whole, 5 where its points are chosen one after the other.
         patience: searches without a sample of the range before the run gives up.
         budget: code-steps a sample of goal=range, on average, before the run gives up; a code costs

@@ -96,8 +96,8 @@ class CMAES(Sampler[CMAState]):
         sigma: standard deviation of the first generation, in the region's unit of length; large
             ones diverge.
         iterations: generations after which a search ends.
-        covariance: of the proposals: "full", "diagonal", "vkd" (diagonal and a few directions,
-            Akimoto and Hansen 2016), or "auto": full up to 512 numbers in a code, else diagonal.
+        covariance: of the proposals: "full", "diagonal", or "vkd": diagonal and a few directions
+            (Akimoto and Hansen 2016). "auto": full up to 512 numbers in a code, else diagonal.
         budget: code-steps a sample of goal=range, on average, before the run gives up; a code costs
             1/3.
     """

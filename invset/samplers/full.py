@@ -95,8 +95,8 @@ class Full(AugmentedLagrangian[FullState]):
         max_outer: outer iterations before the run ends as it is.
         mu_max: largest penalty; the multipliers do the rest, and a large one makes short steps of
             Adam.
-        epsilon0: share of the width, from each end, within which codes may lie; 1 is eq. (16) to
-            the letter, and a little less keeps codes that the objective drives against an end from
+        epsilon0: share of the width, from each end, within which codes may lie. 1 is eq. (16) to
+            the letter. A little less keeps codes that the objective drives against an end from
             lying just outside.
         diversity: weight of the objective; 1, as in eq. (16).
         step_rule: how a gradient becomes a step.

@@ -55,14 +55,14 @@ class Genetic(Sampler[Populations]):
 
     Attributes:
         K: populations.
-        goal: "range": samples are codes that are inside [z1, z2] when they are born; "max" or
-            "min": the best n of the last generation, as many of each population. Several neurons:
-            of the sum of their activations.
+        goal: "range": samples are new codes inside [z1, z2]; "max" or "min": the best n of the
+            last generation, as many of each population. Several neurons: of the sum of their
+            activations.
         starts: draws of the region that a population begins with (report: 900).
         copies: of each of them.
         encoding: "binary": fixed-point numbers over five standard deviations of the starts on
-            either side of their mean; "float32": the bits of IEEE numbers, where what gives no
-            finite number is undone; "real": the coordinates themselves.
+            either side of their mean. "float32": the bits of IEEE numbers, where what gives no
+            finite number is undone. "real": the coordinates themselves.
         bits: of a number of encoding=binary; None: 16.
         rate: chance of a mutation of each bit, or of each number of encoding=real (report: 0.01;
             0.1 gave noise, 0.00001 nothing).

@@ -62,9 +62,9 @@ class MapElites(Sampler[Archive]):
 
     Attributes:
         K: archives, which are independent runs.
-        n: samples: the elites of so many niches, as many of each archive; that of the asked neuron
+        n: samples: the elites of n niches, as many of each archive; that of the chosen neuron
             first, then the best ones. There are no more than niches.
-        goal: "max" or "min": a niche's fitness is the probability of its unit, or minus that;
+        goal: "max" or "min": a niche's fitness is the probability of its unit, or minus that.
             "range": minus the distance of its unit's activation from [z1, z2].
         fitness: "softmax": probabilities after a softmax over the layer, compared as logarithms;
             "activation": what is before it; null: softmax, and activation with goal=range.

@@ -91,13 +91,14 @@ class Multifaceted(Climbing):
         keep: of a start with goal=max or min: the picture with the "best" activation, of those seen
             as a whole, or the "last", as published.
         facets: groups of real inputs.
-        top: real inputs that are grouped: those that excite most, or are nearest to the range.
+        top: real inputs that are grouped: those with the highest activation, or nearest to the
+            range.
         components: principal components of their encodings that are compared.
         nearest: inputs about the centre of a group whose mean is a start.
         spread: standard deviation of the starts about their facets once every facet had one, in the
             region's unit of length.
-        lr: mean absolute step at first, in pixels from 0 to 1 (one grey level of 255, as
-            published), or in the region's unit of length.
+        lr: mean absolute step at first, in pixels from 0 to 1 (1/255, as published), or in the
+            region's unit of length.
         smoothing: strength of the denoising, in that of the source; 0: none.
         zoom: how much larger the crops are that the network sees from the second octave on.
         margin: of the crop that stays as it is in the third, a share of its side.

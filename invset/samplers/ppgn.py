@@ -63,8 +63,8 @@ class PPGN(Sampler[PPGNState]):
             0: none.
         threshold: a picture is kept if p is above it.
         pick: which pictures are kept, ceil(n/K) of each chain: "spread" evenly over the chain, up
-            to the last; "last": the last ones; or "all" whose pass is divisible by `save_every`, as
-            published, until n are kept.
+            to the last; "last": the last ones. "all": those whose pass is divisible by
+            `save_every`, as published, until n are kept.
         save_every: passes between two pictures of ``pick=all``.
     """
 

@@ -61,23 +61,24 @@ class Stream(Sampler[StreamState]):
     """K codes in flight until n are kept.
 
     Attributes:
-        K: codes in flight.
+        K: codes at a time.
         n: samples to keep.
         mu0: penalty of a fresh code, in units of the range's width.
         alpha: factor of the penalty every `inner_steps` steps of a code.
         inner_steps: steps of one code between two growths of its penalty.
-        tolerance: distance from its level at which a code is kept, a share of the width.
-        walk: share of a fresh draw in the code that follows a sample, in (0, 1]: sqrt(1 - walk²)
-            of it is the sample's, bent towards the next level (`Walk`); 1 starts anew; None: what
-            suits the region of codes.
+        tolerance: distance from its target activation at which a code is kept, a share of the
+            width.
+        walk: share of a fresh draw in the code that follows a sample by a random walk, in (0, 1].
+            sqrt(1 - walk²) of it is the sample's, bent towards the next target (`Walk`). 1 starts
+            anew; None: what suits the region of codes.
         longest: limit of one Gauss-Newton step, standard deviations in root mean square.
-        relaxation: factor of a step that starts a width or more from its level, falling to 1 at
-            the level: far from it, networks rise by less than their slope says.
-        diversity: length of a code's first step along the level set, towards larger distances of
-            eq. (7), standard deviations in root mean square; halved at every further step. None:
-            0.05, or 0 for robust neurons, whose encodings would cost as much as their slopes.
-        push_every: steps between two such steps, whose gradient takes a backward pass of its own.
-        max_age: steps after which a code that has not reached its level is replaced.
+        relaxation: factor of a step that starts a width or more from its target, falling to 1 at
+            the target. Far from it, activations rise by less than their slope says.
+        diversity: length of a code's first diversity step, towards larger distances of eq. (7),
+            standard deviations in root mean square; halved at every further step. None: 0.05, or
+            0 for robust neurons, whose encodings would cost as much as their slopes.
+        push_every: steps between two diversity steps, each of which takes a backward pass.
+        max_age: steps after which a code that has not reached its target is replaced.
         budget: code-steps a sample, on average, before the run gives up.
         patience: steps without a single sample before the run gives up, in multiples of max_age.
         mu_max: largest penalty.
@@ -105,7 +106,7 @@ class Stream(Sampler[StreamState]):
 
     origins: ClassVar[tuple[str, ...]] = ("stream",)
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("residual", "distance from the level (widths of the range)"),
+        Column("residual", "distance from the target activation (widths of the range)"),
         Column("mu", "penalty μ"),
     )
 

@@ -83,21 +83,21 @@ class TwoStage(AugmentedLagrangian[TwoStageState]):
     marks the published choice.
 
     Attributes:
-        K: seeds.
-        n: samples, the seeds among them.
-        until: seeds are optimised until they are "inside" (paper, section 3.4) or "settled": all
-            inside and the sum of eq. (6) at rest (section 4.3, "all the way"), or to `max_outer`.
+        K: seed codes.
+        n: samples, the seed codes among them.
+        until: when seed codes are found: all "inside" (paper, section 3.4) or "settled": inside,
+            with the sum of eq. (6) at rest (section 4.3).
         tolerance: change of that sum in an outer iteration, as a share of it, up to which it is at
             rest.
-        tested: whether all seeds are inside is tested at every gradient "step" or after each outer
-            "iteration", with its lambda and mu (paper).
-        carried: whether the step rule takes into the sampling what it remembers of the seeds.
+        tested: whether all seed codes are inside is tested at every gradient "step" or after each
+            outer "iteration", with its lambda and mu (paper).
+        carried: whether the step rule keeps its averages from the seed codes into the sampling.
         walk_constraint: False: sampling steps without the constraint terms of eq. (11) (paper, end
             of section 3.4).
         walk: 0 (paper): sampling steps are gradient steps of eq. (11), which hardly move a code.
-            Above 0, up to 1: a code that is inside goes on a long random way back to the middle of
-            the range (`Walk`), one that is not the shortest way, both by the slopes of f alone; the
-            share of a fresh draw in the way.
+            Above 0, up to 1: the share of a fresh draw in a random walk (`Walk`). A code that is
+            inside goes by a random walk back to the middle of the range. A code outside goes the
+            shortest way. Both use the slopes of f alone.
         longest: limit of a step back to the middle, in standard deviations in root mean square.
         earlier: C0 of eq. (7): the "last" codes that were inside (paper, step 4) or "all" samples
             so far.

@@ -88,10 +88,11 @@ class Ladder:
         K: columns.
         ranges: (z1, z2) of each row, in raw activation units; of one neuron.
         mu0: penalty of the Gauss-Newton steps, constant; see `invset.core.gauss_newton`.
-        tolerance: distance from its level at which a code has arrived, as a share of the width.
+        tolerance: distance from its target activation at which a code is done, as a share of the
+            width.
         longest: limit of one step, in standard deviations in root mean square.
-        max_age: steps for one rung.
-        spare: codes that are tried for each column; the ones that reach most rungs are kept.
+        max_age: steps for one row.
+        spare: codes that are tried for each column; the ones that reach most rows are kept.
         moving: steps of robust neurons on moving views, before `fixed` on those that decide.
         fixed: steps on fixed views, which alone give samples; then views move again.
         momentum: share of the earlier slopes in those of a step on moving views, in [0, 1).

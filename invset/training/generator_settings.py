@@ -31,8 +31,8 @@ class GeneratorSettings:
             codes that whole pictures have not, so few pictures last longer.
         flip: mirror half of the pictures left to right, which digits and letters do not bear.
         jitter: how far each picture's colours are changed (`color_jitter`); 0 is off. A network's
-            codes of pictures that it was trained on are tidier than those of new ones; in colours
-            that it never saw they are new to it.
+            codes of pictures that it was trained on scatter less than those of new ones. Other
+            colours make such pictures new to it.
         adversarial: weight of the adversarial loss; 0 leaves the discriminator out.
         warmup: steps before the adversarial loss counts.
         ema: decay a step of the average of the weights that is exported.
