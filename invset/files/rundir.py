@@ -25,11 +25,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
 from invset.errors import InvsetError
 from invset.files.ledger import Ledger
-from invset.files.reading import read_config
+from invset.files.reading import read_words
 from invset.whole import put, unfinished
 
 if TYPE_CHECKING:
@@ -183,9 +181,7 @@ def overrides_in(folder: Path) -> list[str]:
     path = folder / ".hydra" / "overrides.yaml"
     if not path.exists():
         return []
-    words = read_config(path, "run it again")
-    held = OmegaConf.to_container(words, resolve=False)
-    return [str(word) for word in held] if isinstance(held, list) else []
+    return read_words(path, "run it again")
 
 
 def folder_of(out: Path) -> RunDir:

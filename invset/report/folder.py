@@ -111,12 +111,12 @@ class Run:
         """Whether the samples are drawn as a grid, a row for each row of ranges."""
         return bool(self.cells) and len(self.ranges) > 1
 
-    @property
+    @cached_property
     def figures(self) -> list[Figure]:
         """The columns that the run's records fill; none in a folder of an older version."""
         return figures_from_json(self.summary.get("figures", []))
 
-    @property
+    @cached_property
     def values(self) -> dict[str, Any]:
         """Key of each figure -> its value, None where it has none."""
         return {one.key: value_of(self.summary, one.key) for one in self.figures}
@@ -192,15 +192,14 @@ def read_run(path: Path) -> Run:
             else "type invset report outputs/DATE/TIME"
         )
         raise InvsetError(f"{path} has no summary.json, so it holds no run that has ended; {hint}")
+    summary = read_json(summary_file, "a run's summary", "run it again: invset run …")
+    again = f"run it again: {summary.get('command', 'invset run …')}"
     for name in ("samples.safetensors", "activations.csv", "optimization.csv"):
         if not (path / name).is_file():
-            raise InvsetError(
-                f"{path} lacks {name}, which a run writes; run it again: {_command(summary_file)}"
-            )
-    again = f"run it again: {_command(summary_file)}"
+            raise InvsetError(f"{path} lacks {name}, which a run writes; {again}")
     run = Run(
         path,
-        read_json(summary_file, "a run's summary", again),
+        summary,
         _samples(path / "activations.csv", again),
         read_arrays(path / "samples.safetensors", "samples", again),
         _columns(path / "optimization.csv", again),
@@ -211,19 +210,8 @@ def read_run(path: Path) -> Run:
             getattr(run, name)
     lost = [s for s in run.samples if not run.picture(s).is_file()]
     if lost:
-        raise InvsetError(
-            f"{run.picture(lost[0])} is missing; run it again: {_command(summary_file)}"
-        )
+        raise InvsetError(f"{run.picture(lost[0])} is missing; {again}")
     return run
-
-
-def _command(summary: Path) -> str:
-    """What was typed to make the run, as far as its summary can be read."""
-    try:
-        found = read_json(summary, "a run's summary", ANEW)
-    except InvsetError:
-        found = {}
-    return str(found.get("command", "invset run …"))
 
 
 def _samples(path: Path, again: str) -> list[Sample]:
