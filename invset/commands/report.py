@@ -46,6 +46,7 @@ def main(words: list[str]) -> int:
     from invset.files.job_list import jobs_of
     from invset.files.owner import at_rest, locked
     from invset.files.rundir import RunDir
+    from invset.report.folder import has_pictures
     from invset.report.run_page import write_report
 
     for folder in map(Path, named):
@@ -57,7 +58,7 @@ def main(words: list[str]) -> int:
             folders = jobs_of(folder)
             for job in folders if paged else ():
                 with at_rest(job):
-                    if (job / "summary.json").is_file():
+                    if (job / "summary.json").is_file() and has_pictures(job):
                         print(write_report(job))
             if folders:
                 join(folder, report=True)

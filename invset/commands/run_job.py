@@ -241,17 +241,18 @@ class Job:
                 self.judging.why,
                 perturbed(self.perturbing, self.problem, self.region, result.codes),
                 self.around.changed,
+                # a run that is resumed may be older than the option
+                self.cfg.get("keep", "all"),
             )
             write_run(self.rundir, ended)
-        # a run that is resumed may be older than the option
-        if self.cfg.get("report", False):
+        if self.cfg.get("report", False) and ended.keep != "codes":
             write_report(self.rundir.path)
 
     def _say(self, result: Result) -> int:
         summary = json.loads((self.rundir / "summary.json").read_text(encoding="utf-8"))
         for line in summary["sentences"]:
             print(line)
-        if len(result):
+        if (self.rundir / "samples.png").exists():
             print(self.rundir / "samples.png")
         if (self.rundir / "report.html").exists():
             print(self.rundir / "report.html")

@@ -127,10 +127,13 @@ class RunDir:
 
         self.write(name, lambda path: write_tensors(path, tensors))
 
-    def write_samples(self, medium: Medium, stored: Tensor) -> None:
-        """Write the files of samples in the stored form of their medium."""
+    def write_samples(self, medium: Medium, stored: Tensor, drawn: bool = True) -> None:
+        """Write the files of samples in the stored form of their medium; without `drawn` those
+        alone that are no picture of a sample, such as a table.
+        """
         for name, how in medium.files(stored):
-            self.write(name, how)
+            if drawn or not name.startswith("samples/"):
+                self.write(name, how)
 
     def save_state(self, state: dict[str, Any], around: Surroundings) -> None:
         self.write("state.pt", partial(around.write, state=state))

@@ -153,11 +153,25 @@ class Run:
         """What the samples are; folders of older versions hold pictures and don't say so."""
         return self.summary.get("medium", {})
 
+    @property
+    def drawn(self) -> bool:
+        """Whether the folder has pictures: a run with ``keep=codes`` writes none."""
+        return self.summary.get("keep") != "codes"
+
+    def check_drawn(self) -> None:
+        """Raise `InvsetError` where the folder has no pictures."""
+        if not self.drawn:
+            raise InvsetError(
+                f"{self.path} has no pictures (keep=codes); repeat its command with keep=all"
+                " retry=all, which gives the same samples"
+            )
+
     def picture(self, sample: Sample) -> Path:
         return self.path / "samples" / f"{sample.number:05d}.png"
 
     def pixels(self, samples: Sequence[Sample]) -> np.ndarray:
         """8-bit RGB pictures of samples, with shape (N, 3, H, W); N x 3 x 1 x 1 without any."""
+        self.check_drawn()
         images = [np.asarray(open_picture(self.picture(s))) for s in samples]
         if len({image.shape for image in images}) > 1:
             raise InvsetError(f"the pictures in {self.path / 'samples'} differ in size; {ANEW}")
@@ -208,10 +222,15 @@ def read_run(path: Path) -> Run:
     with reading(summary_file, "a run's summary", again):  # all that others take from it
         for name in ("questions", "bands", "cells", "values", "columns", "titles"):
             getattr(run, name)
-    lost = [s for s in run.samples if not run.picture(s).is_file()]
+    lost = [s for s in run.samples if not run.picture(s).is_file()] if run.drawn else []
     if lost:
         raise InvsetError(f"{run.picture(lost[0])} is missing; {again}")
     return run
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether a run that has ended wrote pictures of its samples: not with ``keep=codes``."""
+    return read_json(folder / "summary.json", "a run's summary", ANEW).get("keep") != "codes"
 
 
 def _samples(path: Path, again: str) -> list[Sample]:

@@ -53,7 +53,7 @@ def _picture(jobs: Sequence[Job]) -> Image.Image:
     drawn = _spread_out(jobs)
     for job in drawn:
         some = _some(job.run) if job.run else []
-        images = job.run.pixels(some) if job.run else np.zeros((0, 3, 1, 1), np.uint8)
+        images = job.run.pixels(some) if job.run and some else np.zeros((0, 3, 1, 1), np.uint8)
         label = "\n".join(textwrap.wrap(_label(job, common), 30)) + ("" if job.run else "\nfailed")
         rows.append((label, images, [_caption(s) for s in some]))
     of = f" of {len(jobs)}" if len(drawn) < len(jobs) else ""
@@ -72,6 +72,8 @@ def _spread_out(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _some(run: Run) -> list[Sample]:
+    if not run.drawn:
+        return []
     return [run.samples[i] for i in spread([s.after[0] for s in run.samples], PICTURES)]
 
 
