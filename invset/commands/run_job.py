@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from invset import interrupt
+from invset.commands.forecast import tell_plan
 from invset.commands.outcome import exit_code
 from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged, perturbed, real_inputs
@@ -139,6 +140,7 @@ class Job:
         print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
         try:
             with self._memory():
+                tell_plan(self.cfg, self.problem, self.region, self.study.n)
                 ended = self._sample()
                 # also of a run that has ended: if an analysis fails or the disk is full, --resume
                 # writes it
