@@ -19,6 +19,14 @@ import random
 from collections import deque
 from dataclasses import dataclass, replace
 
+#: Bytes of a sample of 224 pixels on the disk, without pages and animations. Measured: 72 kB of a
+#: PNG (generator=spectrum) and 15 kB of its cell in samples.png. Counted: a code of 4,096 numbers,
+#: an encoding of 2,048, and a row of a table.
+BYTES = {"pictures": 87e3, "codes": 25e3, "all": 112e3}
+
+#: Files of a job beside its pictures. Counted.
+FILES = 12
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -148,9 +156,9 @@ def parsed() -> argparse.Namespace:
         "samples": (100, "samples of each range"),
         "code-steps": (4.35, "code-steps a sample; measured: stream, embedded pair"),
         "code-step": (1.35e-3, "seconds of a code-step; assumed: 27 GFLOP at 20 TFLOP/s"),
-        "after": (0.02, "seconds a sample of analyses and files, one core; measured: 32 pixels"),
+        "after": (0.02, "seconds a sample of what follows; measured on a core: see docs/scale.md"),
+        "job": (0.25, "seconds of a job beside its samples; measured on a core"),
         "start-up": (4.0, "seconds of a process before its first job; measured"),
-        "bytes": (115e3, "bytes a sample; measured: keep=all of 224 pixels, no page"),
         "files": (3.0, "operations of the file system a file; counted: make, rename, list"),
         "operations": (5000.0, "of them a second that it does; assumed"),
         "save-every": (30.0, "seconds between two states; checkpoint_seconds"),
@@ -162,7 +170,9 @@ def parsed() -> argparse.Namespace:
     for name, (default, about) in numbers.items():
         found.add_argument(f"--{name}", type=type(default), default=default, help=about)
     found.add_argument("--workers", type=int, nargs="+", default=[8, 800], help="GPUs")
-    found.add_argument("--keep", choices=("all", "codes"), default="all", help="pictures or not")
+    keep = "what stays; bytes a sample at 224 pixels: " + str(BYTES)
+    found.add_argument("--keep", choices=tuple(BYTES), default="pictures", help=keep)
+    found.add_argument("--bytes", type=float, default=None, help="a sample, in place of these")
     found.add_argument("--each", action="store_true", help="a process for each job, which starts")
     return found.parse_args()
 
@@ -172,11 +182,13 @@ def main() -> None:
     typed = parsed()
     jobs = typed.units * typed.ranges
     sampling = typed.samples * typed.code_steps * typed.code_step
-    work = sampling + typed.samples * typed.after + (typed.start_up if typed.each else 0)
-    files = 12 + (typed.samples if typed.keep == "all" else 0)
+    work = sampling + typed.samples * typed.after + typed.job
+    work += typed.start_up if typed.each else 0
+    files = FILES + (0 if typed.keep == "codes" else typed.samples)
+    size = BYTES[typed.keep] if typed.bytes is None else typed.bytes
     making = files * typed.files / typed.operations
     print(f"{jobs:,} jobs, {jobs * typed.samples:,} samples, ", end="")
-    print(f"{jobs * typed.samples * typed.bytes / 1e12:.2f} TB, {jobs * files:,} files")
+    print(f"{jobs * typed.samples * size / 1e12:.2f} TB, {jobs * files:,} files")
     print(f"a job: {work:.2f} s, of which sampling {sampling:.2f} s; its files {making:.3f} s")
     print("| workers | hours | closed form, no preemption | lost | waited for files | price |")
     print("|---" * 6 + "|")
