@@ -156,7 +156,8 @@ def parsed() -> argparse.Namespace:
         "samples": (100, "samples of each range"),
         "code-steps": (4.35, "code-steps a sample; measured: stream, embedded pair"),
         "code-step": (1.35e-3, "seconds of a code-step; assumed: 27 GFLOP at 20 TFLOP/s"),
-        "after": (0.02, "seconds a sample of what follows; measured on a core: see docs/scale.md"),
+        "after": (0.01, "seconds a sample of analyses and tables; measured on a core"),
+        "drawing": (0.022, "seconds of a picture, none with keep=codes; measured: 224 pixels"),
         "job": (0.25, "seconds of a job beside its samples; measured on a core"),
         "start-up": (4.0, "seconds of a process before its first job; measured"),
         "files": (3.0, "operations of the file system a file; counted: make, rename, list"),
@@ -182,7 +183,8 @@ def main() -> None:
     typed = parsed()
     jobs = typed.units * typed.ranges
     sampling = typed.samples * typed.code_steps * typed.code_step
-    work = sampling + typed.samples * typed.after + typed.job
+    after = typed.after + (0 if typed.keep == "codes" else typed.drawing)
+    work = sampling + typed.samples * after + typed.job
     work += typed.start_up if typed.each else 0
     files = FILES + (0 if typed.keep == "codes" else typed.samples)
     size = BYTES[typed.keep] if typed.bytes is None else typed.bytes

@@ -40,8 +40,8 @@ _CODE_STEPS = 4
 _FOLDER = 36_000
 _PAGE = 60_000
 
-#: Bytes a sample in tables, and in the list of files.
-_ROW, _LISTED = 75, 230
+#: Bytes a sample in tables and small tensors, in the list of files, and of its caption.
+_ROW, _LISTED, _CAPTION = 165, 230, 650
 
 #: Frames of an animation, at most, for which its bytes are told.
 _FRAMES = 200
@@ -75,7 +75,7 @@ class Sizes:
             total += n * self.tensors
         if keep != "codes":
             cell = max(self.cell, self.picture) if n <= FEW else self.cell
-            total += n * (self.picture + _LISTED) + min(n, MOST) * cell
+            total += n * (self.picture + _LISTED) + min(n, MOST) * (cell + _CAPTION)
             total += min(n, _FRAMES) * self.frame if animation else 0
             # in base64
             total += _PAGE + min(1.4 * n * self.picture, BUDGET) if report else 0
