@@ -135,8 +135,11 @@ def closed_form(cluster: Cluster, work: float, jobs: int) -> float:
 
 
 def expected(cluster: Cluster, work: float) -> float:
-    """Mean time of a job on one worker that is preempted, from its start (Daly 2006, eq. 13 of a
-    memoryless process): each part between two states is repeated until it is done.
+    """Mean time of a job on one worker that is preempted, from its start.
+
+    Each part between two states is repeated until it is done. A part of t seconds is done at once
+    with probability exp(-rate t), so it is preempted exp(rate t) - 1 times in the mean; and the
+    mean time of it all is (1 / rate + the way back) times that.
     """
     parts = max(1, math.ceil(work / cluster.save_every))
     lengths = [cluster.save_every + cluster.save] * (parts - 1)
