@@ -162,8 +162,7 @@ class Run:
         """Raise `InvsetError` where the folder has no pictures."""
         if not self.drawn:
             raise InvsetError(
-                f"{self.path} has no pictures (keep=codes); repeat its command with keep=all"
-                " retry=all, which gives the same samples"
+                f"{self.path} has no pictures (keep=codes); make them with: invset draw {self.path}"
             )
 
     def picture(self, sample: Sample) -> Path:
