@@ -70,7 +70,7 @@ class Sizes:
             n: its samples.
             keep, report, animation: as in ``configs/run.yaml``.
         """
-        total = _FOLDER + n * _ROW
+        total: float = _FOLDER + n * _ROW
         if keep != "pictures":
             total += n * self.tensors
         if keep != "codes":
