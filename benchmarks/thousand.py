@@ -41,7 +41,10 @@ def make(sweep: Path, count: int) -> None:
     """Sample, and copy until there are `count` jobs."""
     invset("run", "-m", *WORDS.split(), f"neuron=1..{NEURONS}", f"hydra.sweep.dir={sweep}")
     lists = {name: sweep / ".invset" / f"{name}.jsonl" for name in ("jobs", "plan")}
-    jobs, plan = ([json.loads(line) for line in file.open()] for file in lists.values())
+    jobs, plan = (
+        [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        for file in lists.values()
+    )
     head, planned = plan[0], plan[1:]
     for number in range(NEURONS, count):
         seed, first = divmod(number, NEURONS)
@@ -49,15 +52,15 @@ def make(sweep: Path, count: int) -> None:
         shutil.copytree(sweep / str(first), folder)
         words = [*jobs[first]["words"], f"seed={seed}"]
         text = "".join(f"- {json.dumps(word)}\n" for word in words)
-        (folder / ".hydra" / "overrides.yaml").write_text(text)
-        summary = json.loads((folder / "summary.json").read_text())
+        (folder / ".hydra" / "overrides.yaml").write_text(text, encoding="utf-8")
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         summary |= {"command": f"invset run {shlex.join(words)}", "seed": seed}
-        (folder / "summary.json").write_text(json.dumps(summary, indent=2))
+        (folder / "summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
         own = {"identity": f"{number:032x}", "words": words}
         jobs.append({**jobs[first], **own, "number": number, "folder": str(number)})
         planned.append(own)
     for file, rows in ((lists["jobs"], jobs), (lists["plan"], [head, *planned])):
-        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
 def main() -> None:
