@@ -53,6 +53,11 @@ COMMANDS: dict[str, tuple[str, str | None, str]] = {
         None,
         "how far a sweep is:  invset status outputs/DATE/TIME",
     ),
+    "draw": (
+        "invset.commands.draw",
+        None,
+        "pictures of runs with keep=codes:  invset draw outputs/DATE/TIME",
+    ),
     "collect": (
         "invset.commands.collect",
         None,

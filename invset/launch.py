@@ -24,8 +24,8 @@ from invset.streams import tell
 
 Main = Callable[..., "int | None"]
 
-#: Errors for which a person's disk is to blame.
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+#: Errors for which a person's disk is to blame, or the name of a folder.
+_OF_THE_PERSON = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG)
 
 #: What takes less memory, by command.
 _SMALLER = {
@@ -68,11 +68,13 @@ def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -
     except (HydraException, OmegaConfBaseException) as error:
         raise InvsetError(one_sentence(error, name)) from error
     except OSError as error:
-        if error.filename is None or (job.begun and error.errno not in _OF_THE_DISK):
+        if error.filename is None or (job.begun and error.errno not in _OF_THE_PERSON):
             raise  # no file: a standard stream
+        way = "hydra.run.dir=/a/folder/of/yours"
+        if error.errno == errno.ENAMETOOLONG:
+            way = "a shorter name, or for jobs of a sweep hydra.sweep.subdir='${hydra.job.num}'"
         raise InvsetError(
-            f"can't write to {error.filename} ({error.strerror}); type"
-            " hydra.run.dir=/a/folder/of/yours"
+            f"can't write to {error.filename} ({error.strerror}); type {way}"
         ) from error
     if job.broken is not None:
         raise job.broken

@@ -157,6 +157,7 @@ def test_the_default_run() -> None:
         "objective": None,
         "overwrite": False,
         "collect": None,
+        "keep": "all",
         "gpu_jobs": 1,
         "retry": "failed",
         "limits": {

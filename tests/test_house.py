@@ -74,7 +74,6 @@ FILES_AND_TALK = {
 #: Files of report/ that draw tensors while a run goes on; what makes pages needs no torch.
 DRAWS_TENSORS = {
     "report/animation.py",
-    "report/grid.py",
     "report/paper_figure.py",
     "report/run_folder.py",
     "report/sheet.py",

@@ -55,6 +55,25 @@ def test_a_job_works_inside_of_its_sweep(
     assert not list(tmp_path.rglob("failed.json"))
 
 
+def test_folders_are_named_by_what_was_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = "hydra.sweep.subdir=${hydra.job.override_dirname}"
+    words = ["network=mini", "z1=5", "z2=2", "report=false", named]  # so that no job samples
+    sweep = tmp_path / "sweep"
+    assert typed(monkeypatch, "run", "-m", *words, "neuron=1..2", f"hydra.sweep.dir={sweep}") == 2
+    first = "network=mini,neuron=1,report=False,z1=5,z2=2"
+    jobs = [first, first.replace("neuron=1", "neuron=2")]
+    assert [path.name for path in jobs_of(sweep)] == jobs
+    # the same sweep finds them
+    assert typed(monkeypatch, "run", "-m", *words, "neuron=2", f"hydra.sweep.dir={sweep}") == 2
+    assert [path.name for path in jobs_of(sweep)] == jobs[1:]
+    capsys.readouterr()
+    words += ["neuron=1", f"layer={'a' * 250}", f"hydra.sweep.dir={tmp_path}/long"]
+    assert typed(monkeypatch, "run", "-m", *words) == 2
+    assert "type a shorter name, or for jobs of a sweep" in capsys.readouterr().err
+
+
 def test_a_link_in_a_sweep_leads_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "sweep").mkdir()

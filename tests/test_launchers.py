@@ -23,7 +23,7 @@ from typed import typed
 from invset.commands import gpu_slots
 from invset.commands.gpu_slots import gpu_slot
 from invset.commands.status import standings
-from invset.files.ledger import HOME
+from invset.files.ledger import HOME, Ledger
 
 #: Long enough for a signal to come in time.
 WORDS = ["network=mini", "z1=2", "z2=6", "K=4", "n=30", "judge=null", "report=false"]
@@ -76,6 +76,7 @@ def test_a_job_that_is_preempted_goes_on(whole: Path, tmp_path: Path) -> None:
     logs = "".join(path.read_text() for path in (folder / ".submitit").rglob("*_log.*"))
     assert "this job is preempted" in logs
     assert logs.count("going on in") == 1
+    assert not any(name.startswith(".submitit") for name in Ledger(folder).sums())
     assert rows(folder) == rows(whole)
     if torch.get_num_threads() == 1:
         assert results(folder) == results(whole)

@@ -43,6 +43,37 @@ def test_a_users_modules_hide_no_other(tmp_path: Path) -> None:
     assert "5 neurons" in done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plugin", "words"),
+    [
+        ("joblib", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
+        ("submitit", ["hydra/launcher=submitit_local"]),
+    ],
+)
+def test_workers_of_launchers_find_them(plugin: str, words: list[str], tmp_path: Path) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{plugin}_launcher")
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "def build():\n    torch.manual_seed(0)\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(12, 5))\n",
+        encoding="utf-8",
+    )
+    asked = ["network=custom", "network.module._target_=net.build", "network.image_size=2"]
+    asked += ["network.encoder=0", "generator=pixels", "generator.size=2", "neuron=1,2", "goal=max"]
+    asked += ["sampler=random", "n=1", "judge=null", "report=false", "animation=false"]
+    asked += ["sampler.budget=1", "reference=null", "progress=false", "robust=0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "invset", "run", "-m", *asked, *words, "hydra.sweep.dir=out"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("out/*/summary.json"))) == 2
+
+
 @pytest.fixture
 def path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(sys, "path", [str(tmp_path), "", "/elsewhere", str(tmp_path)])

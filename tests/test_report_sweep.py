@@ -13,7 +13,7 @@ from PIL import Image
 from report_folders import write_run
 
 from invset.commands.report import main
-from invset.report.sweep_page import pictures_of_each
+from invset.errors import InvsetError
 
 
 def text(element: Any) -> str:
@@ -101,5 +101,43 @@ def test_the_table_and_the_picture(sweep: Path) -> None:
     assert not list(sweep.glob(".part-*"))
 
 
-def test_many_jobs_show_fewer_pictures_each() -> None:
-    assert [pictures_of_each(jobs) for jobs in (1, 250, 500, 1000, 10_000)] == [12, 12, 6, 4, 4]
+def sources(page: Path) -> list[str]:
+    parser = html5lib.HTMLParser(namespaceHTMLElements=False)
+    tree = parser.parse(page.read_text(encoding="utf-8"))
+    return [image.get("src") for image in tree.iter("img")]
+
+
+def height(file: Path) -> int:
+    with Image.open(file) as picture:
+        return picture.height
+
+
+def test_pictures_of_many_jobs_are_files_beside_the_page(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("invset.report.sweep_page.MANY", 4)
+    assert main([str(sweep)]) == 0
+    inside = sources(sweep / "report.html")
+    assert len(inside) == 14
+    assert all(src.startswith("data:image/webp;") for src in inside)
+    whole = height(sweep / "sweep.png")
+    monkeypatch.setattr("invset.report.sweep_page.MANY", 2)
+    assert main([str(sweep)]) == 0
+    assert "only in its own place" in (sweep / "report.html").read_text(encoding="utf-8")
+    moved = sweep.rename(sweep.with_name("elsewhere"))
+    linked = sources(moved / "report.html")
+    assert [src.split("/")[0] for src in linked] == ["0"] * 12 + ["2"] * 2
+    for src in linked:
+        with Image.open(moved / src) as picture:
+            assert picture.size == (32, 32)
+    # two of the four rows, so that the picture of a thousand jobs can be opened
+    assert height(moved / "sweep.png") < 0.7 * whole
+
+
+def test_the_joined_page_alone(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(sweep), "jobs=false"]) == 0
+    made = [line.removeprefix(f"{sweep}/") for line in capsys.readouterr().out.splitlines()]
+    assert made == ["sweep.csv", "sweep.png", "report.html"]
+    assert not (sweep / "0" / "report.html").exists()
+    with pytest.raises(InvsetError, match="jobs is true or false, not no"):
+        main([str(sweep), "jobs=no"])

@@ -5,6 +5,7 @@ repeated, and other ones lie beside them.
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -53,6 +54,10 @@ def results(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.name in names or path.parent.name == "samples"
     }
+
+
+def listed(folder: Path) -> list[str]:
+    return (folder / HOME / "jobs.jsonl").read_text().splitlines()
 
 
 def changed(folder: Path) -> dict[str, int]:
@@ -300,13 +305,33 @@ def test_time_left() -> None:
     assert time_left(jobs[3:]) is None
 
 
-def test_a_forecast_of_the_sweep(whole: Path) -> None:
-    told = forecast(whole, whole / "0", 60.0)
-    assert told.startswith("2 jobs like this one take 2 min, one after the other, and ")
+def test_a_forecast_of_the_sweep(whole: Path, tmp_path: Path) -> None:
+    whole = copied(whole, tmp_path)
+    assert forecast(whole) == ""  # both are done
+    assert forecast(whole / "0") == ""  # no sweep
+    (whole / "1" / "summary.json").rename(whole / "later")
+    told = forecast(whole)
+    assert told.startswith("2 jobs take ")
+    assert told.endswith(" of the disk, by the first, with all that it loads")
     promised = float(told.split(" and ")[1].split(" MB")[0])
+    (whole / "later").rename(whole / "1" / "summary.json")
     there = sum(bytes_in(whole / name) for name in ("0", "1")) / 1e6
     assert abs(promised / there - 1) < 0.2
-    assert forecast(whole / "0", whole / "0", 60.0) == ""  # no sweep
+
+
+def test_a_forecast_by_several_jobs(whole: Path, tmp_path: Path) -> None:
+    whole = copied(whole, tmp_path)
+    plan = whole / HOME / "plan.jsonl"
+    with plan.open("a") as file:
+        file.writelines(json.dumps({"identity": str(i), "words": ["n=3"]}) + "\n" for i in range(8))
+    begun = {line["folder"]: line["begun"] for line in map(json.loads, listed(whole))}
+    for name, seconds in (("0", 100.0), ("1", 60.0)):
+        at = begun[name] + seconds
+        os.utime(whole / name / "summary.json", (at, at))
+    # the first has loaded all, so that the other eight are like the second
+    assert forecast(whole).startswith("10 jobs take 11 min, one after the other, and ")
+    size = 5 * sum(bytes_in(whole / name) for name in ("0", "1")) / 1e6
+    assert forecast(whole).endswith(f" {size:.1f} MB of the disk, by 2 jobs")
 
 
 def test_identities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

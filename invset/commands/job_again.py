@@ -40,6 +40,9 @@ from invset.files.plan import Planner, matching, read_plan
 #: Seconds between two looks at a job that another process works on.
 _PAUSE = 0.5
 
+#: Jobs, from 0, after which it is told what all of them take.
+_FORECASTS = (0, 1, 9, 99)
+
 
 @contextmanager
 def own_sweep(cfg: DictConfig, loader: Any) -> Iterator[None]:
@@ -113,13 +116,12 @@ def in_sweep(cfg: DictConfig, work: Callable[..., int]) -> int:
         how = _going_on(cfg, folder) if there else {}
         if not how:
             note_job(sweep, hydra.job.num, folder, words_of_job(), own, wanted)
-        begun = time.monotonic()
         with keeping():
             code = work(**how)
-        if hydra.job.num == 0 and not how and ended(folder) is not None:
-            told = forecast(sweep, folder, time.monotonic() - begun)
-            print(told, end="\n" if told else "", file=sys.stderr)
-        return code
+    if hydra.job.num in _FORECASTS:
+        told = forecast(sweep)
+        print(told, end="\n" if told else "", file=sys.stderr)
+    return code
 
 
 def _planned(sweep: Path) -> str:

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from invset import interrupt
+from invset.commands.forecast import tell_plan
 from invset.commands.outcome import exit_code
 from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged, perturbed, real_inputs
@@ -139,6 +140,7 @@ class Job:
         print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
         try:
             with self._memory():
+                tell_plan(self.cfg, self.problem, self.region, self.study.n)
                 ended = self._sample()
                 # also of a run that has ended: if an analysis fails or the disk is full, --resume
                 # writes it
@@ -241,17 +243,18 @@ class Job:
                 self.judging.why,
                 perturbed(self.perturbing, self.problem, self.region, result.codes),
                 self.around.changed,
+                # a run that is resumed may be older than the option
+                self.cfg.get("keep", "all"),
             )
             write_run(self.rundir, ended)
-        # a run that is resumed may be older than the option
-        if self.cfg.get("report", False):
+        if self.cfg.get("report", False) and ended.keep != "codes":
             write_report(self.rundir.path)
 
     def _say(self, result: Result) -> int:
         summary = json.loads((self.rundir / "summary.json").read_text(encoding="utf-8"))
         for line in summary["sentences"]:
             print(line)
-        if len(result):
+        if (self.rundir / "samples.png").exists():
             print(self.rundir / "samples.png")
         if (self.rundir / "report.html").exists():
             print(self.rundir / "report.html")

@@ -147,31 +147,43 @@ def time_left(jobs: list[Standing]) -> float | None:
     return statistics.median(took) * left / max(running, 1) if took and left else None
 
 
-def forecast(sweep: Path, folder: Path, seconds: float) -> str:
-    """What the whole sweep will take, if all of its jobs are like one that is done; empty where it
-    isn't known how many there will be.
-
-    Args:
-        sweep: its folder.
-        folder: of the job.
-        seconds: that the job took.
+def forecast(sweep: Path) -> str:
+    """What the whole sweep will take, if its jobs are like those that this command has done: their
+    mean, but for the first, which loads all. Empty where that isn't known, or all are done.
     """
+    from invset.files.job_list import begun_at
     from invset.files.plan import read_plan
 
-    plan = read_plan(sweep)
-    count = len(plan.jobs) if plan is not None else 0
-    if count < 2:
+    plan, begun = read_plan(sweep), begun_at(sweep)
+    if plan is None:
         return ""
-    size = count * bytes_in(folder) / 1e6
+    mine = {path: at for path, at in begun.items() if at >= plan.begun}
+    done = {
+        path: one.seconds
+        for path, at in sorted(mine.items(), key=lambda item: item[1])
+        if (one := standing(path, at)).kind in _DONE and one.seconds is not None
+    }
+    count = len(plan.jobs)
+    if not done or count <= len(done):
+        return ""
+    warm = list(done.values())[1:] or list(done.values())
+    took = sum(done.values()) + (count - len(done)) * statistics.fmean(warm)
+    size = count * statistics.fmean(map(bytes_in, done))
+    by = f"{len(done)} jobs" if len(done) > 1 else "the first, with all that it loads"
     return (
-        f"{count} jobs like this one take {_time(count * seconds)}, one after the other, and"
-        f" {size:.1f} MB of the disk"
+        f"{count:,} jobs take {_time(took)}, one after the other, and {told_bytes(size)} of the"
+        f" disk, by {by}"
     )
 
 
 def bytes_in(folder: Path) -> int:
     """Bytes of the files in a folder."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def told_bytes(count: float) -> str:
+    """Bytes, as a person reads them."""
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
 
 
 def _time(seconds: float) -> str:

@@ -85,6 +85,6 @@ def join(folder: Path, report: bool) -> None:
     if report:
         from invset.report.sweep_page import write_picture, write_sweep_report
 
-        if any(job.run and job.run.samples for job in jobs):
+        if any(job.run and job.run.samples and job.run.drawn for job in jobs):
             print(write_picture(rundir, jobs))
         print(write_sweep_report(rundir, jobs))

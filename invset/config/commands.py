@@ -28,6 +28,9 @@ OBJECTIVES = {
     "code_steps_per_sample": "meter.code_steps_per_sample",
 }
 
+#: What ``keep=`` names.
+KEEP = ("all", "pictures", "codes")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -59,6 +62,7 @@ class RunOptions(Question):
     limit: int | None = option(2000, at_least=1)
     animation: bool = True
     report: bool = True
+    keep: str = option("all", words=KEEP)
     checkpoint_seconds: float = option(30, at_least=0)
     objective: str | None = option(None, words=tuple(OBJECTIVES))
     collect: str | None = None

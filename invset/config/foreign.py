@@ -29,7 +29,11 @@ _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def check_foreign(
-    cfg: DictConfig, trust: Sequence[str], folder: Path, how: Sequence[str] = ()
+    cfg: DictConfig,
+    trust: Sequence[str],
+    folder: Path,
+    how: Sequence[str] = (),
+    command: str = "",
 ) -> None:
     """Raise `InvsetError` for a configuration whose parts are not all ours or trusted.
 
@@ -38,6 +42,7 @@ def check_foreign(
         trust: modules, or functions and classes, that may run, as ``--trust`` names them.
         folder: of the run.
         how: options that are typed to go on with it.
+        command: that is typed again with ``--trust``; empty: the one that goes on with the run.
     """
     held = OmegaConf.to_container(cfg, resolve=False)
     for path, text in _texts(held):
@@ -54,10 +59,12 @@ def check_foreign(
         if target not in ours() and not _trusted(target, trust):
             unknown.setdefault(target, path)
     if unknown:
+        names = [*trust, *unknown]
+        again = f"{command} --trust {','.join(names)}" if command else go_on(folder, names, how)
         told = " and ".join(f"{target} ({path})" for target, path in unknown.items())
         raise InvsetError(
             f"the run in {folder} runs code that is not invset's: {told}; if you know it, type:"
-            f" {go_on(folder, [*trust, *unknown], how)}"
+            f" {again}"
         )
 
 

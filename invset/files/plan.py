@@ -17,9 +17,12 @@ from typing import Any
 
 from invset.files.ledger import HOME, PLAN, PLAN_PART
 
-#: Options that change no file of a result.
+#: Options that change no sample and no figure of a result.
 FREE = frozenset(
-    ("progress", "overwrite", "checkpoint_seconds", "retry", "objective", "collect", "gpu_jobs")
+    {
+        *("progress", "overwrite", "checkpoint_seconds", "retry", "objective", "collect"),
+        *("gpu_jobs", "keep"),
+    }
 )
 
 
@@ -41,7 +44,7 @@ class Plan:
 
 
 def matching(words: Sequence[str]) -> tuple[str, ...]:
-    """Words of a job without those that change no file of its result."""
+    """Words of a job without those that change no sample of its result."""
     return tuple(word for word in words if word.split("=")[0].lstrip("+~") not in FREE)
 
 

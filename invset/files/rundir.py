@@ -25,11 +25,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
 from invset.errors import InvsetError
 from invset.files.ledger import Ledger
-from invset.files.reading import read_config
+from invset.files.reading import read_words
 from invset.whole import put, unfinished
 
 if TYPE_CHECKING:
@@ -129,10 +127,13 @@ class RunDir:
 
         self.write(name, lambda path: write_tensors(path, tensors))
 
-    def write_samples(self, medium: Medium, stored: Tensor) -> None:
-        """Write the files of samples in the stored form of their medium."""
+    def write_samples(self, medium: Medium, stored: Tensor, drawn: bool = True) -> None:
+        """Write the files of samples in the stored form of their medium; without `drawn` those
+        alone that are no picture of a sample, such as a table.
+        """
         for name, how in medium.files(stored):
-            self.write(name, how)
+            if drawn or not name.startswith("samples/"):
+                self.write(name, how)
 
     def save_state(self, state: dict[str, Any], around: Surroundings) -> None:
         self.write("state.pt", partial(around.write, state=state))
@@ -183,9 +184,7 @@ def overrides_in(folder: Path) -> list[str]:
     path = folder / ".hydra" / "overrides.yaml"
     if not path.exists():
         return []
-    words = read_config(path, "run it again")
-    held = OmegaConf.to_container(words, resolve=False)
-    return [str(word) for word in held] if isinstance(held, list) else []
+    return read_words(path, "run it again")
 
 
 def folder_of(out: Path) -> RunDir:

@@ -159,8 +159,9 @@ def _sample_rows(job: Job, path: Path, keys: Sequence[str]) -> list[Row]:
             of_job | {name: _value(name, cell) for name, cell in zip(columns, line, strict=True)}
             for line in lines
         ]
+    drawn = (job.summary or {}).get("keep") != "codes"
     for row in rows:
-        row["picture"] = str(path / "samples" / f"{row['sample']:05d}.png")
+        row["picture"] = str(path / "samples" / f"{row['sample']:05d}.png") if drawn else None
     _tell_rungs(job, path, rows)
     table = path / "samples.csv"
     if table.is_file():
@@ -229,8 +230,17 @@ def _tell_rungs(job: Job, path: Path, rows: list[Row]) -> None:
 
 
 def codes_of(job: Job) -> np.ndarray:
-    """The codes of a job's samples, with shape (n, d), float32."""
+    """The codes of a job's samples, with shape (n, d), float32.
+
+    Raises:
+        InvsetError: the run kept none, or the file is damaged.
+    """
     assert job.path is not None
     held = read_arrays(job.path / "samples.safetensors", "samples", ANEW)
+    if "codes" not in held:
+        raise InvsetError(
+            f"{job.path} has no codes (keep=pictures); leave codes=true out, or repeat its command"
+            " with keep=all retry=all"
+        )
     codes = np.asarray(held["codes"], np.float32)
     return codes.reshape(len(codes), -1)

@@ -111,12 +111,12 @@ class Run:
         """Whether the samples are drawn as a grid, a row for each row of ranges."""
         return bool(self.cells) and len(self.ranges) > 1
 
-    @property
+    @cached_property
     def figures(self) -> list[Figure]:
         """The columns that the run's records fill; none in a folder of an older version."""
         return figures_from_json(self.summary.get("figures", []))
 
-    @property
+    @cached_property
     def values(self) -> dict[str, Any]:
         """Key of each figure -> its value, None where it has none."""
         return {one.key: value_of(self.summary, one.key) for one in self.figures}
@@ -153,11 +153,24 @@ class Run:
         """What the samples are; folders of older versions hold pictures and don't say so."""
         return self.summary.get("medium", {})
 
+    @property
+    def drawn(self) -> bool:
+        """Whether the folder has pictures: a run with ``keep=codes`` writes none."""
+        return self.summary.get("keep") != "codes"
+
+    def check_drawn(self) -> None:
+        """Raise `InvsetError` where the folder has no pictures."""
+        if not self.drawn:
+            raise InvsetError(
+                f"{self.path} has no pictures (keep=codes); make them with: invset draw {self.path}"
+            )
+
     def picture(self, sample: Sample) -> Path:
         return self.path / "samples" / f"{sample.number:05d}.png"
 
     def pixels(self, samples: Sequence[Sample]) -> np.ndarray:
         """8-bit RGB pictures of samples, with shape (N, 3, H, W); N x 3 x 1 x 1 without any."""
+        self.check_drawn()
         images = [np.asarray(open_picture(self.picture(s))) for s in samples]
         if len({image.shape for image in images}) > 1:
             raise InvsetError(f"the pictures in {self.path / 'samples'} differ in size; {ANEW}")
@@ -192,15 +205,14 @@ def read_run(path: Path) -> Run:
             else "type invset report outputs/DATE/TIME"
         )
         raise InvsetError(f"{path} has no summary.json, so it holds no run that has ended; {hint}")
+    summary = read_json(summary_file, "a run's summary", "run it again: invset run …")
+    again = f"run it again: {summary.get('command', 'invset run …')}"
     for name in ("samples.safetensors", "activations.csv", "optimization.csv"):
         if not (path / name).is_file():
-            raise InvsetError(
-                f"{path} lacks {name}, which a run writes; run it again: {_command(summary_file)}"
-            )
-    again = f"run it again: {_command(summary_file)}"
+            raise InvsetError(f"{path} lacks {name}, which a run writes; {again}")
     run = Run(
         path,
-        read_json(summary_file, "a run's summary", again),
+        summary,
         _samples(path / "activations.csv", again),
         read_arrays(path / "samples.safetensors", "samples", again),
         _columns(path / "optimization.csv", again),
@@ -209,21 +221,15 @@ def read_run(path: Path) -> Run:
     with reading(summary_file, "a run's summary", again):  # all that others take from it
         for name in ("questions", "bands", "cells", "values", "columns", "titles"):
             getattr(run, name)
-    lost = [s for s in run.samples if not run.picture(s).is_file()]
+    lost = [s for s in run.samples if not run.picture(s).is_file()] if run.drawn else []
     if lost:
-        raise InvsetError(
-            f"{run.picture(lost[0])} is missing; run it again: {_command(summary_file)}"
-        )
+        raise InvsetError(f"{run.picture(lost[0])} is missing; {again}")
     return run
 
 
-def _command(summary: Path) -> str:
-    """What was typed to make the run, as far as its summary can be read."""
-    try:
-        found = read_json(summary, "a run's summary", ANEW)
-    except InvsetError:
-        found = {}
-    return str(found.get("command", "invset run …"))
+def has_pictures(folder: Path) -> bool:
+    """Whether a run that has ended wrote pictures of its samples: not with ``keep=codes``."""
+    return read_json(folder / "summary.json", "a run's summary", ANEW).get("keep") != "codes"
 
 
 def _samples(path: Path, again: str) -> list[Sample]:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from invset.files.font import font
 from invset.terminal import one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Images = Tensor | np.ndarray
+
+# torch is not imported, because the report of a sweep is made without it
 
 #: Side in pixels that small images are enlarged to, by a whole factor, without blurring.
 SIDE = 96
@@ -20,11 +28,11 @@ FAINT = (110, 110, 120)
 PAPER = (255, 255, 255)
 
 
-def enlarge(image: Tensor, side: int = SIDE) -> Image.Image:
+def enlarge(image: Images, side: int = SIDE) -> Image.Image:
     """8-bit RGB, with shape (3, H, W), as a picture of about `side` pixels: each pixel a square, or
     shrunk if it is larger.
     """
-    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+    picture = Image.fromarray(np.ascontiguousarray(np.asarray(image).transpose(1, 2, 0)))
     factor = max(1, round(side / max(picture.size)))
     if max(picture.size) > 2 * side:
         share = side / max(picture.size)
@@ -36,7 +44,7 @@ def enlarge(image: Tensor, side: int = SIDE) -> Image.Image:
 
 
 def label_grid(
-    rows: Sequence[tuple[str, Tensor, Sequence[str]]],
+    rows: Sequence[tuple[str, Images, Sequence[str]]],
     title: str,
     side: int = SIDE,
     footer: str = "",

@@ -30,6 +30,9 @@ from invset.report.summary import summarize
 if TYPE_CHECKING:
     from invset.problem.result import Result
 
+#: Tensors that ``keep=pictures`` leaves out: nearly all bytes of the file.
+_LARGE = ("codes", "encodings")
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -45,6 +48,7 @@ class Ended:
         unjudged: a sentence that says why none looked.
         perturbed: activations around the samples; None where none were measured.
         changed: what changed around the run while it was interrupted, a few words for each.
+        keep: what of the samples is written: "all", "pictures" or "codes".
     """
 
     problem: Problem
@@ -58,6 +62,7 @@ class Ended:
     unjudged: str = ""
     perturbed: Perturbed | None = None
     changed: Sequence[str] = ()
+    keep: str = "all"
 
 
 @contextmanager
@@ -102,8 +107,12 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     found = as_shown(problem, run.found)
     samples = SampleSet.of(problem, run.region, found, run.judged, run.perturbed)
     measured = measure(samples, run.reference)
-    rundir.write_samples(problem.medium, found.inputs)
-    rundir.write_tensors("samples.safetensors", _tensors(found, measured.tensors))
+    drawn = run.keep != "codes"
+    rundir.write_samples(problem.medium, found.inputs, drawn)
+    tensors = _tensors(found, measured.tensors)
+    if run.keep == "pictures":
+        tensors = {name: one for name, one in tensors.items() if name not in _LARGE}
+    rundir.write_tensors("samples.safetensors", tensors)
     table = _activations(problem, found, samples.inside, measured.tensors)
     rundir.write_csv("activations.csv", *table)
     log = (["step", *(column.name for column in found.columns)], _numbered(run.rows))
@@ -121,8 +130,10 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     if summary["status"] in ("unreachable", "budget") and found.goal == "range":
         words = probe_command(rundir.overrides(), problem)
         summary["sentences"].append(f"Which ranges can be reached: {words}")
-    if len(found):
+    if len(found) and drawn:
         write_sheet(rundir, problem, found, int(samples.inside.sum()), run.animation)
+    if run.keep != "all":
+        summary["keep"] = run.keep
     rundir.write_json("summary.json", summary)
 
 

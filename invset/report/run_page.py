@@ -36,6 +36,7 @@ def write_report(folder: Path) -> Path:
         InvsetError: the folder holds no run; see `read_run`.
     """
     run = read_run(folder)
+    run.check_drawn()
     with reading(folder, "a run's folder", ANEW):  # what it holds may be anything
         page = of_medium(render("run.html.jinja", **_context(run)), run.medium.get("noun"))
     rundir = RunDir(folder, listed=True)

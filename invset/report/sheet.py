@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST = 100
 
 #: Most samples whose pictures are shown in their own size, and the longest side of these.
-_FEW = 40
+FEW = 40
 _LARGE = 320
 
 #: Most letters of a legend below a grid.
@@ -71,7 +71,7 @@ def _captions(problem: Problem, found: Result) -> list[str]:
 
 def _side(found: Result, images: Tensor) -> int:
     """Side of a cell in pixels: large pictures are shown as they are where there are few."""
-    few = len(found) <= _FEW and (found.cells is None or found.cells.shape[1] <= _FEW // 4)
+    few = len(found) <= FEW and (found.cells is None or found.cells.shape[1] <= FEW // 4)
     return max(SIDE, *images.shape[-2:]) if few and max(images.shape[-2:]) <= _LARGE else SIDE
 
 

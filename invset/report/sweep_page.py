@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 from PIL import Image
 
 from invset.analysis.record import value_of
@@ -17,18 +18,19 @@ from invset.analysis.selection import spread
 from invset.files.reading import reading
 from invset.files.rundir import RunDir
 from invset.report.folder import ANEW, Run, Sample
+from invset.report.grid import label_grid
 from invset.report.page import activation, duration, render
 from invset.report.run_page import question
 from invset.report.sweep_folder import Job, figures_of_jobs
 from invset.report.table import Line, cells, headlines
-from invset.report.thumbnails import BUDGET, thumbnails
+from invset.report.thumbnails import BUDGET, linked, thumbnails
 
-#: Pictures of a job, on the page and in the joined picture: at most, and at least.
+#: Pictures of a job, on the page and in the joined picture.
 PICTURES = 12
-FEWEST = 4
 
-#: Pictures of all jobs, up to which each has as many as it may: more take minutes.
-ALL = 3000
+#: Jobs up to which their pictures are in the page, and all jobs in the joined picture. Pictures of
+#: more are files beside the page, which a browser loads as one scrolls.
+MANY = 100
 
 
 def write_sweep_report(rundir: RunDir, jobs: Sequence[Job]) -> Path:
@@ -46,22 +48,16 @@ def write_picture(rundir: RunDir, jobs: Sequence[Job]) -> Path:
 
 
 def _picture(jobs: Sequence[Job]) -> Image.Image:
-    import torch
-
-    from invset.report.grid import label_grid
-
     rows = []
     common = _common(jobs)
-    for job in jobs:
-        some = _some(job.run, len(jobs)) if job.run else []
-        images = (
-            torch.from_numpy(job.run.pixels(some))
-            if job.run
-            else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
-        )
+    drawn = _spread_out(jobs)
+    for job in drawn:
+        some = _some(job.run) if job.run else []
+        images = job.run.pixels(some) if job.run and some else np.zeros((0, 3, 1, 1), np.uint8)
         label = "\n".join(textwrap.wrap(_label(job, common), 30)) + ("" if job.run else "\nfailed")
         rows.append((label, images, [_caption(s) for s in some]))
-    title = f"{len(jobs)} jobs, a row each: samples from low to high activation"
+    of = f" of {len(jobs)}" if len(drawn) < len(jobs) else ""
+    title = f"{len(drawn)}{of} jobs, a row each: samples from low to high activation"
     footer = (
         "below each image: activation as measured on the saved 8-bit file; reasons of failures:"
         " report.html"
@@ -69,14 +65,16 @@ def _picture(jobs: Sequence[Job]) -> Image.Image:
     return label_grid(rows, title, footer=footer)
 
 
-def pictures_of_each(jobs: int) -> int:
-    """How many pictures each of so many jobs shows."""
-    return max(FEWEST, min(PICTURES, ALL // max(jobs, 1)))
+def _spread_out(jobs: Sequence[Job]) -> list[Job]:
+    """As many of the jobs as the joined picture has rows, evenly spread over them."""
+    most = min(MANY, len(jobs))
+    return [jobs[i * len(jobs) // most] for i in range(most)]
 
 
-def _some(run: Run, jobs: int) -> list[Sample]:
-    most = pictures_of_each(jobs)
-    return [run.samples[i] for i in spread([s.after[0] for s in run.samples], most)]
+def _some(run: Run) -> list[Sample]:
+    if not run.drawn:
+        return []
+    return [run.samples[i] for i in spread([s.after[0] for s in run.samples], PICTURES)]
 
 
 def _caption(sample: Sample) -> str:
@@ -107,6 +105,11 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     shared = [word for word in jobs[0].words if word in common]
     total = sum(value_of(run.summary, "meter.seconds") or 0 for run in done)
     made = [_job(job, common, len(jobs)) for job in jobs]
+    beside = (
+        " Pictures are files in the jobs' folders, so the page shows them only in its own place."
+        if len(jobs) > MANY
+        else ""
+    )
     lead = (
         f"{len(jobs)} jobs, {len(jobs) - failed} with a result and {failed} failed."
         if failed
@@ -115,8 +118,8 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
     return {
         "title": f"A sweep of {len(jobs)} jobs" if len(jobs) > 1 else "A sweep of one job",
         "lead": (
-            f"{lead} Each row shows up to {pictures_of_each(len(jobs))} samples, evenly spread from"
-            " the lowest to the highest activation."
+            f"{lead} Each row shows up to {PICTURES} samples, evenly spread from the lowest to the"
+            f" highest activation.{beside}"
         ),
         "facts": [
             ("The same in all jobs", " ".join(shared) or "nothing that was typed"),
@@ -147,8 +150,12 @@ def _job(job: Job, common: set[str], jobs: int) -> dict[str, Any]:
     }
     if job.run is None:
         return {**base, "pixelated": True}
-    some = _some(job.run, jobs)
-    thumbs = thumbnails([job.run.picture(s) for s in some], BUDGET // jobs)
+    some = _some(job.run)
+    files = [job.run.picture(s) for s in some]
+    if jobs > MANY:
+        thumbs = linked(files, f"{job.name}/samples")
+    else:
+        thumbs = thumbnails(files, BUDGET // jobs)
     samples = [
         {"src": src, "alt": f"Sample {s.number}: activation {_caption(s)}", "caption": _caption(s)}
         for s, src in zip(some, thumbs.pictures, strict=True)
@@ -159,6 +166,8 @@ def _job(job: Job, common: set[str], jobs: int) -> dict[str, Any]:
         "sentence": job.run.summary["sentences"][0],
         "link": link,
         "samples": samples,
+        "width": thumbs.width,
+        "height": thumbs.height,
         "pixelated": thumbs.pixelated,
     }
 

@@ -1,4 +1,6 @@
-"""Pictures inside a page: WebP in data URIs, as large as a budget of bytes allows."""
+"""Pictures inside a page: WebP in data URIs, as large as a budget of bytes allows; or links to
+files beside it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -37,11 +40,11 @@ ICON = 56
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """Data URIs of pictures.
+    """What ``src`` of an image in a page is, for pictures.
 
     Attributes:
         files: what they were made of.
-        pictures: one each.
+        pictures: one each, or links.
         width, height: of a picture, in pixels of the file.
         pixelated: whether pictures are so small that they are enlarged pixel by pixel.
         shrunk: whether the pictures are smaller than their files.
@@ -86,6 +89,20 @@ def thumbnails(files: Sequence[Path], budget: int = BUDGET) -> Thumbnails:
             if sum(map(len, pictures)) <= 1.1 * budget or side == _LOSSY[-1][0]:
                 break
     return Thumbnails(files, pictures, width, height, False, side < longest)
+
+
+def linked(files: Sequence[Path], folder: str) -> Thumbnails:
+    """Leave pictures, all of one size, in their files.
+
+    Args:
+        files: theirs; the first tells the size.
+        folder: of them all, from the page's.
+    """
+    if not files:
+        return thumbnails([])
+    width, height = open_picture(files[0]).size
+    pictures = [quote(f"{folder}/{file.name}") for file in files]
+    return Thumbnails(files, pictures, width, height, max(width, height) <= SMALL, False)
 
 
 def _shrunk(image: Image.Image, side: int) -> Image.Image:
