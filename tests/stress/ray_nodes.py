@@ -1,5 +1,5 @@
-"""Kill one of two nodes of a local Ray cluster (SIGKILL) in the middle of a sweep, and compare
-what is there in the end with a sweep that nobody disturbed.
+"""Kill one of two nodes of a local Ray cluster (SIGKILL, with its workers) in the middle of a
+sweep, and compare what is there in the end with a sweep that nobody disturbed.
 
     python tests/stress/ray_nodes.py JOBS
 
@@ -9,6 +9,7 @@ steps of samplers that were taken more than once, as a share of those of the und
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -43,12 +44,29 @@ def working_on(folder: Path, node: Any) -> list[str]:
         holder = state.parent / ".invset" / "holder.json"
         try:
             pid = json.loads(holder.read_text(encoding="utf-8"))["pid"]
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
         except (OSError, ValueError, KeyError):
             continue
-        if parent == raylet(node):
+        if pid in children(raylet(node)):
             found.append(state.parent.name)
     return found
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has begun; none where it has died."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rsplit(")", 1)[1].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def kill(node: Any) -> None:
+    """Kill the processes of a node that jobs run in, as a power failure does."""
+    head = raylet(node)
+    for pid in [head, *children(head)]:
+        with contextlib.suppress(ProcessLookupError):  # it has noticed that the raylet is gone
+            os.kill(pid, signal.SIGKILL)
 
 
 def raylet(node: Any) -> int:
@@ -76,8 +94,8 @@ def main() -> None:
             while sweep.poll() is None:
                 ended = len([*cut.glob("*/summary.json")])
                 if not killed and 0 < ended < jobs - 1 and (killed := working_on(cut, other)):
-                    os.kill(raylet(other), signal.SIGKILL)
-                time.sleep(0.01)
+                    kill(other)
+                time.sleep(0.05)
             again = sweep.wait()
         finally:
             cluster.shutdown()
@@ -86,13 +104,15 @@ def main() -> None:
         differ = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
         with (cut / "sweep.csv").open(encoding="utf-8") as file:
             rows = [row["status"] for row in csv.DictReader(file)]
+        log = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
         print(
             f"ray: {len(rows)} of {jobs} jobs in the table, exit codes {code} and {again}, the node"
-            f" was killed in job {killed}, {all_steps} steps for {alone}:"
+            f" was killed in job {killed}, which went on {log.count('going on in')} times,"
+            f" {all_steps} steps for {alone}:"
             f" {all_steps / alone - 1:.1%} repeated; {len(differ)} files differ {differ[:4]}"
         )
         if differ or again != code or not killed:
-            print((folder / "log.txt").read_text(encoding="utf-8", errors="replace")[-3000:])
+            print(log[-3000:])
         sys.exit(bool(differ or code != again or not killed or len(rows) != jobs))
 
 
