@@ -143,7 +143,7 @@ def test_tensorboard(home: Path, row: dict[str, str]) -> None:
     needs("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    folders = sorted((home / "events" / "animals").iterdir())
+    folders = sorted((home / "events" / home.name / "animals").iterdir())
     assert [folder.name for folder in folders] == ["0", "1"]
     # logged once: PyTorch writes the options and figures to a file of their own
     assert {len([*folder.glob("events.*")]) for folder in folders} == {2}
@@ -184,3 +184,12 @@ def test_a_tracker_that_is_not_installed(
     assert typed(monkeypatch, "run", *words) == 2
     assert f"type pip install 'invset[{name}]'" in capsys.readouterr().err
     assert not (tmp_path / "a" / "summary.json").exists()
+
+
+def test_a_mode_that_wandb_has_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracker, "find_spec", lambda name: True)
+    words = [*WORDS, "neuron=ship", "hydra/callbacks=wandb", "hydra.callbacks.wandb.mode=of"]
+    assert typed(monkeypatch, "run", *words, f"hydra.run.dir={tmp_path / 'a'}") == 2
+    assert "mode is online, offline or null, not 'of'" in capsys.readouterr().err

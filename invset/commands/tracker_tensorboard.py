@@ -29,7 +29,9 @@ class TensorboardTracker(Tracker):
 
         from invset.report.folder import open_picture
 
-        folder = self.dir / (job.sweep.name if job.sweep else "") / job.name
+        # with the date: folders of runs and sweeps are DATE/TIME
+        own = (job.sweep or job.folder).parts[1:][-2:]
+        folder = self.dir.joinpath(*own, job.name if job.sweep else "")
         mark = folder / f"logged-{job.result}"
         if mark.exists():
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from invset.commands.tracker import Tracked, Tracker
+from invset.errors import InvsetError
 
 
 class WandbTracker(Tracker):
@@ -16,11 +18,15 @@ class WandbTracker(Tracker):
         dir: a folder, in which ``wandb/`` is made.
 
     Raises:
-        InvsetError: wandb is not installed.
+        InvsetError: wandb is not installed, or `mode` is another.
     """
 
-    def __init__(self, project: str, mode: str | None, dir: str) -> None:
+    def __init__(self, project: str, mode: Literal["online", "offline"] | None, dir: str) -> None:
         super().__init__("wandb", "wandb")
+        if mode not in ("online", "offline", None):
+            raise InvsetError(
+                f"hydra.callbacks.wandb.mode is online, offline or null, not {mode!r}"
+            )
         self.project = project
         self.mode = mode
         # a job may work elsewhere
