@@ -165,6 +165,25 @@ def test_a_cluster_that_is_not_there(
     assert told in capsys.readouterr().err
 
 
+def test_a_cluster_that_dies_is_one_sentence(
+    at_once: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from ray.exceptions import LocalRayletDiedError
+
+    def get(run: Any) -> None:
+        raise LocalRayletDiedError
+
+    monkeypatch.setattr("ray.get", get)
+    words = [*WORDS, "n=2", "K=2", "hydra/launcher=ray_cluster"]
+    words = [word for word in words if word not in ("n=30", "K=4")]
+    assert typed(monkeypatch, "run", "-m", *words, f"hydra.sweep.dir={tmp_path / 'a'}") == 2
+    assert "a process of the sweep has died (LocalRayletDiedError: " in capsys.readouterr().err
+    assert [one.kind for one in standings(tmp_path / "a")] == ["done"]  # what ended is kept
+
+
 @pytest.mark.parametrize(("launcher", "extra"), [("ray", "ray"), ("submitit_local", "slurm")])
 def test_a_launcher_that_is_not_installed(launcher: str, extra: str) -> None:
     error = MissingConfigException("Could not find it", f"hydra/launcher/{launcher}", [])
