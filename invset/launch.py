@@ -5,6 +5,7 @@ one sentence.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from argparse import Namespace
@@ -59,15 +60,15 @@ def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from invset.config.mistakes import one_sentence
-
     job = _Job(main, name)
     try:
         with unused_folders():
             _dispatch(job, config, name, words)
     except (HydraException, OmegaConfBaseException) as error:
-        raise InvsetError(one_sentence(error, name)) from error
+        raise InvsetError(str(bad_input(error, name))) from error
     except OSError as error:
+        if isinstance(error, ConnectionError) and error.errno is None:  # Ray's
+            raise InvsetError(f"{first_lines(error)} Type: ray start --head") from error
         if error.filename is None or (job.begun and error.errno not in _OF_THE_PERSON):
             raise  # no file: a standard stream
         way = "hydra.run.dir=/a/folder/of/yours"
@@ -99,8 +100,12 @@ class _Job:
         self.broken: OSError | None = None
         self.sweep: Path | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"cwd": os.getcwd()}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """In the process of a job that a launcher (joblib, submitit) began."""
+        """In the process of a job that a launcher (joblib, submitit, Ray) began."""
+        os.chdir(state.pop("cwd"))  # Ray's processes work where their node was begun
         self.__dict__.update(state)
         register(Unused())
 

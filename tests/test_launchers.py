@@ -5,6 +5,7 @@ share.
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import signal
@@ -12,17 +13,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from filelock import FileLock
+from hydra.errors import MissingConfigException
 from test_sweep_again import results, rows
 from typed import typed
 
 from invset.commands import gpu_slots
 from invset.commands.gpu_slots import gpu_slot
 from invset.commands.status import standings
+from invset.config.mistakes import one_sentence
 from invset.files.ledger import HOME, Ledger
 
 #: Long enough for a signal to come in time.
@@ -104,6 +108,90 @@ def test_a_worker_that_is_killed_loses_one_state(
     summary = json.loads((whole / "0" / "summary.json").read_text())
     if summary["threads"] == max(1, joblib.cpu_count() // 2):  # the CPUs are divided
         assert results(folder) == results(whole)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Ray, whose processes are this one; what it was told."""
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    told: dict[str, Any] = {}
+
+    def remote(**options: Any) -> Any:
+        told["remote"] = options
+
+        def sent(work: Any) -> Any:
+            def run(**words: Any) -> Any:
+                there = ray.cloudpickle.dumps(words)
+                os.chdir("/")  # where the node was begun
+                return work(**ray.cloudpickle.loads(there))
+
+            return SimpleNamespace(remote=run)
+
+        return sent
+
+    monkeypatch.setattr(ray, "init", lambda **options: told.update(init=options))
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "remote", remote)
+    monkeypatch.setattr(ray, "get", lambda run: run)
+    return told
+
+
+def test_a_job_on_ray_works_in_the_folder_of_the_command(
+    at_once: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [*WORDS[:-1], "neuron=ship,no_such", "hydra/launcher=ray_cluster"]
+    assert typed(monkeypatch, "run", "-m", *words, "hydra.sweep.dir=a") == 2
+    with (tmp_path / "a" / "sweep.csv").open(encoding="utf-8") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["reached", "failed"]
+    # a cluster that is there takes no size of its memory
+    assert at_once["init"] == {"address": "auto", "object_store_memory": None}
+    assert at_once["remote"] == {"num_cpus": 1, "max_retries": 3}
+
+
+def test_a_cluster_that_is_not_there(
+    at_once: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def init(**options: Any) -> None:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr("ray.init", init)
+    words = [*WORDS, "hydra/launcher=ray_cluster", f"hydra.sweep.dir={tmp_path / 'a'}"]
+    assert typed(monkeypatch, "run", "-m", *words) == 2
+    told = "Could not find any running Ray instance. Type: ray start --head"
+    assert told in capsys.readouterr().err
+
+
+def test_a_cluster_that_dies_is_one_sentence(
+    at_once: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from ray.exceptions import LocalRayletDiedError
+
+    def get(run: Any) -> None:
+        raise LocalRayletDiedError
+
+    monkeypatch.setattr("ray.get", get)
+    words = [*WORDS, "n=2", "K=2", "hydra/launcher=ray_cluster"]
+    words = [word for word in words if word not in ("n=30", "K=4")]
+    assert typed(monkeypatch, "run", "-m", *words, f"hydra.sweep.dir={tmp_path / 'a'}") == 2
+    assert "a process of the sweep has died (LocalRayletDiedError: " in capsys.readouterr().err
+    assert [one.kind for one in standings(tmp_path / "a")] == ["done"]  # what ended is kept
+
+
+@pytest.mark.parametrize(("launcher", "extra"), [("ray", "ray"), ("submitit_local", "slurm")])
+def test_a_launcher_that_is_not_installed(launcher: str, extra: str) -> None:
+    error = MissingConfigException("Could not find it", f"hydra/launcher/{launcher}", [])
+    assert one_sentence(error, "run") == (
+        f"hydra/launcher={launcher} needs a package that is not installed; type pip install"
+        f" 'invset[{extra}]'"
+    )
 
 
 class Gpus:

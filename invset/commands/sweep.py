@@ -20,7 +20,7 @@ from invset.files.plan import read_plan
 #: What launchers raise of a process that has died: joblib's, submitit's, Ray's.
 _DIED = {
     *("TerminatedWorkerError", "BrokenExecutor", "UncompletedJobError", "FailedJobError"),
-    *("WorkerCrashedError", "RayTaskError", "RayActorError", "NodeDiedError"),
+    "RayError",  # the base of all of them
 }
 
 

@@ -29,6 +29,9 @@ from invset.errors import InvsetError, did_you_mean
 #: Most options of a group that a sentence lists.
 _MANY = 20
 
+#: What brings Hydra's launchers.
+_EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+
 #: Where the sentence ends in what Hydra and OmegaConf say.
 _ENDS = (
     " full_key:",
@@ -46,6 +49,12 @@ def one_sentence(error: Exception, command: str) -> str:
         command: as it is typed, for example "fit prior".
     """
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        launcher = error.missing_cfg_file.removeprefix("hydra/launcher/")
+        if launcher in _EXTRAS:
+            return (
+                f"hydra/launcher={launcher} needs a package that is not installed; type pip install"
+                f" 'invset[{_EXTRAS[launcher]}]'"
+            )
         group, _, option = error.missing_cfg_file.partition("/")
         return _no_option(group, option, error.options or ())
     if isinstance(error, OverrideParseException):

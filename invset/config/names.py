@@ -29,6 +29,7 @@ NAMES = {
     *("columns", "integers", "categories"),
     *("subfolder", "prompt", "decoder", "variant"),  # of generators that others trained
     *("network", "generator", "sampler", "experiment", "judge", "comparator"),
+    *("uri", "project"),  # of trackers
 }
 
 #: Options whose values, too, are names.

@@ -30,7 +30,8 @@ WORDS = (
 LAUNCHERS: dict[str, tuple[str, ...]] = {
     "basic": (),
     "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
-    "submitit_local": ("hydra/launcher=submitit_local",),
+    # each job is a process, begun at once: 60 of PyTorch would not fit into memory
+    "submitit_local": ("hydra/launcher=submitit_local", "hydra.sweeper.max_batch_size=2"),
 }
 
 #: In every process of Python that is begun with this folder on its path: steps are counted.
