@@ -11,12 +11,13 @@ import json
 import os
 import sys
 
-from invset import interrupt
+from invset import __version__, interrupt
 from invset.completion import complete
 from invset.errors import InvsetError, brief, did_you_mean
 from invset.launch import begin, guarded, launch
 from invset.own_modules import own_modules_last
 from invset.problem.allocator import keep_freed_memory
+from invset.progress import ABOUT_FLAGS, listening, volume_typed
 from invset.streams import give_up, open_streams, tell
 from invset.terminal import shown
 
@@ -138,6 +139,7 @@ def usage() -> str:
                 " sweeps lists of values."
             ),
             "invset run --resume outputs/DATE/TIME goes on with an interrupted run.",
+            ABOUT_FLAGS,
             "A sweep goes on by the same command in the same hydra.sweep.dir=.",
         ]
     )
@@ -210,28 +212,34 @@ def main() -> None:
 
 
 def _main() -> None:
-    arguments = sys.argv[1:]
+    try:
+        volume, arguments = volume_typed(sys.argv[1:])
+        with listening(volume):
+            _begin(arguments)
+    except InvsetError as error:
+        tell(brief(str(error)))
+        sys.exit(2)
+
+
+def _begin(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return
     if "-V" in arguments or "--version" in arguments:
-        from invset import __version__
-
         print(f"invset {__version__}")
         return
-    try:
-        if _COMPLETION & {*arguments}:
-            words = [word for word in arguments if word not in _COMPLETION and "=" in word]
-            configured = {name: config for name, (_, config, _) in COMMANDS.items()}
-            print(*complete(words, configured), sep="\n")
-            return
-        name, rest = pick(flags_last(arguments))
-        if any("\0" in word for word in rest):
-            raise InvsetError("a word that is typed can't hold a NUL byte; leave it out")
-        sys.exit(start(name, rest))
-    except InvsetError as error:
-        tell(brief(str(error)))
-        sys.exit(2)
+    if _COMPLETION & {*arguments}:
+        words = [word for word in arguments if word not in _COMPLETION and "=" in word]
+        configured = {name: config for name, (_, config, _) in COMMANDS.items()}
+        print(*complete(words, configured), sep="\n")
+        return
+    name, rest = pick(flags_last(arguments))
+    if any("\0" in word for word in rest):
+        raise InvsetError("a word that is typed can't hold a NUL byte; leave it out")
+    code = start(name, rest)
+    if {"-h", "--help"} & {*rest}:
+        print(f"\n{ABOUT_FLAGS}")
+    sys.exit(code)
 
 
 def start(name: str, rest: list[str]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from invset.errors import InvsetError
+from invset.progress import FLAGS
 
 # Bash takes what stands behind = for a word of its own: what stands before it is cut off again
 _BASH = r"""_invset_complete() {
@@ -83,6 +84,7 @@ def _options(config: str, words: list[str], last: str) -> list[str]:
 
     if last.startswith("-"):
         flags = [flag for one in get_args_parser()._actions for flag in one.option_strings]
+        flags += FLAGS
         return [flag for flag in flags if flag.startswith(last)]
     plain = [word for word in words if "=" in word and not word.startswith("-")]
     pairs = dict(pairwise(words))

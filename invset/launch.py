@@ -19,6 +19,7 @@ from invset import interrupt
 from invset.config.unused import Unused, register, remove_if_empty, unused_folders
 from invset.errors import InvsetError, brief, did_you_mean, first_lines, is_out_of_memory
 from invset.own_modules import own_modules_last
+from invset.progress import bars, listen, volume
 from invset.streams import tell
 
 # Hydra and OmegaConf are imported where a command runs: `invset --help` needs neither
@@ -99,6 +100,7 @@ class _Job:
         self.codes: list[int] = []
         self.broken: OSError | None = None
         self.sweep: Path | None = None
+        self.volume = volume()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"cwd": os.getcwd()}
@@ -108,6 +110,7 @@ class _Job:
         os.chdir(state.pop("cwd"))  # Ray's processes work where their node was begun
         self.__dict__.update(state)
         register(Unused())
+        listen(self.volume, alone=False)
 
     def ended(self) -> int:
         """The highest exit code; that of jobs in other processes stands in their folders."""
@@ -164,10 +167,12 @@ def begin(main: Callable[[], Main], name: str, cfg: Any, **rest: Any) -> int | N
     """Check all options, before `main` is asked for: then torch is imported."""
     from invset.config.commands import OPTIONS
     from invset.config.validate import check_components, check_own
+    from invset.files.run_log import logged
 
     check_components(cfg, whole="what" not in cfg)  # `invset list` shows what is missing, too
     check_own(cfg, OPTIONS[name])
-    return main()(cfg, **rest)
+    with logged(), bars(cfg.get("progress", True)):
+        return main()(cfg, **rest)
 
 
 def _dispatch(task: _Job, config: str, name: str, words: list[str]) -> None:

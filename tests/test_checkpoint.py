@@ -53,7 +53,7 @@ def test_other_settings_are_named(tmp_path, changed):
         load_checkpoint(tmp_path / "checkpoint.pt", around(changed), ["options"])
 
 
-def test_another_number_of_threads_is_accepted_by_name(tmp_path, capsys):
+def test_another_number_of_threads_is_accepted_by_name(tmp_path, caplog):
     path = tmp_path / "checkpoint.pt"
     before = around()
     before.parts["threads"]["threads"] = 64
@@ -61,7 +61,7 @@ def test_another_number_of_threads_is_accepted_by_name(tmp_path, capsys):
     with pytest.raises(InvsetError, match=r"OMP_NUM_THREADS=64 .*'accept=\[threads\]'"):
         load_checkpoint(path, around())
     assert load_checkpoint(path, around(), ["threads"]) == {"step": 1}
-    assert "threads was 64 and is" in capsys.readouterr().err
+    assert "threads was 64 and is" in caplog.text
 
 
 def test_every_picture_counts():

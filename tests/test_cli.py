@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from invset.cli import COMMANDS, main, pick
 from invset.errors import InvsetError
 from invset.launch import bad_input
+from invset.progress import ABOUT_FLAGS
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -410,7 +411,9 @@ def test_the_help_of_every_command(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, *command.split(), "--help") == 0
-    assert f"invset {command}" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"invset {command}" in told
+    assert told.endswith(f"\n{ABOUT_FLAGS}\n")
 
 
 def test_ctrl_c_while_starting_is_no_traceback(

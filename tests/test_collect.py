@@ -64,12 +64,15 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_row_a_sample_and_a_row_a_run(
-    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sweep: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     words = [str(sweep), f"out={tmp_path}/s.csv", f"runs={tmp_path}/r.csv"]
     assert main(words) == 0
     told = capsys.readouterr()
-    assert told.err == "1 of 8 runs have no result\n"
+    assert caplog.messages == ["1 of 8 runs have no result"]
     samples, runs = read(tmp_path / "s.csv"), read(tmp_path / "r.csv")
     assert told.out == f"{tmp_path}/s.csv: {len(samples)} samples\n{tmp_path}/r.csv: 8 runs\n"
     assert len(samples) == sum(range(3, 11)) - 8

@@ -46,15 +46,15 @@ def test_auto_takes_what_is_here_and_says_what_it_leaves_out(
     sampling: str,
     training: str,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     machine(monkeypatch, **here)
     assert choose_device("auto") == torch.device(training)
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
     assert choose_device("auto", float64=True) == torch.device(sampling)
     left_out = training if training != sampling else ""
-    told = f"device=auto leaves out {left_out}, which has no float64, in which samplers count\n"
-    assert capsys.readouterr().err == (told if left_out else "")
+    told = f"device=auto leaves out {left_out}, which has no float64, in which samplers count"
+    assert caplog.messages == ([told] if left_out else [])
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_device_without_float64_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(("major", "name"), [(7, "Tesla T4"), (9, "NVIDIA H100")])
 def test_bfloat16_that_is_emulated_is_told(
-    major: int, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    major: int, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine(monkeypatch, cuda=1)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (major, 5))
@@ -121,7 +121,7 @@ def test_bfloat16_that_is_emulated_is_told(
     assert Runtime().notes(cuda) == Runtime(autocast="bf16").notes(torch.device("cpu")) == []
     assert training_device("auto", "bf16") == cuda
     training_device("auto", "off")
-    assert capsys.readouterr().err == (f"settings.autocast=bf16: {told}\n" if major < 8 else "")
+    assert caplog.messages == ([f"settings.autocast=bf16: {told}"] if major < 8 else [])
 
 
 def test_the_gpu_of_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

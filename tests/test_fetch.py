@@ -73,7 +73,7 @@ def left(folder: Path) -> set[str]:
 
 
 def test_a_file_is_fetched_once(
-    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = site.add("/a", CONTENT)
     publish(monkeypatch, Source(url, "a.caffemodel", digest(CONTENT)))
@@ -81,7 +81,7 @@ def test_a_file_is_fetched_once(
     assert path == folder / "a.caffemodel"
     assert path.read_bytes() == CONTENT
     assert left(folder) == {"a.caffemodel", "a.caffemodel.json"}
-    assert f"net: fetching {url}" in capsys.readouterr().err
+    assert f"net: fetching {url}" in caplog.text
     # the second time nothing is asked, and nothing is read
     monkeypatch.setattr(cache, "_hashes", lambda *_: pytest.fail("read again"))
     assert weights("net") == path
@@ -495,12 +495,12 @@ def test_a_member_that_claims_too_much(folder: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_checksum_seen_first_is_checked_from_then_on(
-    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish(monkeypatch, Source(site.add("/a", CONTENT), "a.caffemodel"))
     path = weights("net")
     seen = digest(CONTENT, "sha256").removeprefix("sha256:")
-    assert "no checksum of a.caffemodel was published" in capsys.readouterr().err
+    assert "no checksum of a.caffemodel was published" in caplog.text
     assert json.loads((folder / "a.caffemodel.json").read_text())["sha256"] == seen
     path.write_bytes(OTHER)
     os.utime(path, ns=(1, 1))

@@ -39,7 +39,8 @@ FLOORS = (
     ("files",),
     ("core",),
     ("interrupt",),
-    ("errors", "own_modules", "progress", "streams", "terminal", "whole", "__init__"),
+    ("progress",),
+    ("errors", "own_modules", "streams", "terminal", "whole", "__init__"),
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -24,6 +24,7 @@ from invset.files.ledger import HOME, IN_HOME
 from invset.files.owner import locked, owned
 from invset.files.rundir import RunDir
 from invset.launch import _Held, _Job
+from invset.progress import Volume, listening, volume
 from invset.report.sweep_folder import read_jobs
 
 QUICK = ["network=mini", "neuron=ship", "z1=2", "z2=5", "K=2", "n=2", "animation=false"]
@@ -148,9 +149,12 @@ def test_a_job_in_another_process_holds_nothing_and_keeps_its_folder() -> None:
     register(unused)
     try:
         assert cfg.dir == "no/such/folder-2"
-        sent = pickle.dumps((_Job(print, "run"), cfg))
+        with listening(Volume.QUIET):
+            sent = pickle.dumps((_Job(print, "run"), cfg))
         OmegaConf.clear_resolver("unused")
-        _, there = pickle.loads(sent)
+        with listening(Volume.NORMAL):
+            _, there = pickle.loads(sent)
+            assert volume() is Volume.QUIET
         assert there.dir == "no/such/folder-2"
     finally:
         OmegaConf.clear_resolver("unused")

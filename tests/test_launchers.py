@@ -221,7 +221,7 @@ def test_each_job_takes_a_gpu_that_is_free(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_a_job_waits_for_a_gpu(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Gpus(monkeypatch, tmp_path, 1)
     other = FileLock(tmp_path / "gpu-0-0.lock")
@@ -237,7 +237,7 @@ def test_a_job_waits_for_a_gpu(
     with gpu_slot("auto", 1) as number:
         assert number == 0
     assert len(pauses) == 2
-    assert capsys.readouterr().err == "the job waits for a GPU that is free (gpu_jobs=)\n"
+    assert caplog.messages == ["the job waits for a GPU that is free (gpu_jobs=)"]
 
 
 def test_a_gpu_is_let_go_by_a_job_that_fails(

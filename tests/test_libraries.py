@@ -188,11 +188,11 @@ def test_random_weights_are_the_same_each_time(tmp_path: Path) -> None:
         assert torch.equal(torch.rand(3), after)
 
 
-def test_what_a_network_is_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_network_is_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     libraries._TOLD.clear()
     for _ in range(2):
         timm_network("test_vit", None, image_size=64)
-    [line] = [one for one in capsys.readouterr().err.splitlines() if one.startswith("timm ")]
+    [line] = [one for one in caplog.messages if one.startswith("timm ")]
     assert line == (
         "timm test_vit: 64x64 pixels, resized bicubic, mean [0.5, 0.5, 0.5], std [0.5, 0.5, 0.5];"
         " patches 4x4, tokens before them: cls; random weights."
@@ -228,11 +228,11 @@ def embedding(found: Any) -> Tensor:
 
 
 def test_clip_gives_what_transformers_gives(
-    clip_folder: Path, capsys: pytest.CaptureFixture[str]
+    clip_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     libraries._TOLD.clear()
     network = transformers_network(str(clip_folder))
-    told = capsys.readouterr().err
+    told = caplog.text
     assert "32x32 pixels, resized bilinear, mean [0.1, 0.2, 0.3], std [0.4, 0.5, 0.6]" in told
     assert f"weights {clip_folder}, licence mit" in told
     import transformers

@@ -43,14 +43,14 @@ def once(calls: Counter[str], recipe: dict[str, object]) -> dict[str, Tensor]:
 
 
 def test_it_is_computed_once_and_kept_by_its_recipe(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: Counter[str] = Counter()
     for _ in range(3):
         assert once(calls, {"version": 1})["x"].tolist() == [1.5, 2.5]
     assert calls["made"] == 1
     (file,) = folder.glob("*.safetensors")
-    assert capsys.readouterr().err == f"thing: made once, kept in {file}\n"
+    assert caplog.messages == [f"thing: made once, kept in {file}"]
     once(calls, {"version": 2})
     assert calls["made"] == 2
     assert len(list(folder.glob("*.safetensors"))) == 2

@@ -121,11 +121,11 @@ def test_colours_are_those_of_the_profile(mode):
     assert np.abs(blue - red[::-1]).max() <= 3
 
 
-def test_a_profile_that_does_not_fit_is_told(tmp_path, capsys):
+def test_a_profile_that_does_not_fit_is_told(tmp_path, caplog):
     flat("RGB", ORANGE).save(tmp_path / "a.png", icc_profile=b"none" * 50)
     flat("RGB", ORANGE).save(tmp_path / "b.png", icc_profile=encoded(flat("L", 0), "PNG"))
     assert load_images(tmp_path).images[:, :, 0, 0].tolist() == [[*ORANGE]] * 2
-    assert "2 pictures have a colour profile that does not fit" in capsys.readouterr().err
+    assert "2 pictures have a colour profile that does not fit" in caplog.text
 
 
 def claiming(kind: str, width: int, height: int) -> bytes:
@@ -165,7 +165,7 @@ def test_only_formats_of_pictures_are_tried(tmp_path):
         load_images(tmp_path)
 
 
-def test_what_is_no_picture_is_passed_over_and_told(tmp_path, capsys):
+def test_what_is_no_picture_is_passed_over_and_told(tmp_path, caplog):
     folder = tmp_path / "sub.png"  # a folder
     folder.mkdir()
     for name in ("a.png", "b.JPG"):
@@ -180,7 +180,7 @@ def test_what_is_no_picture_is_passed_over_and_told(tmp_path, capsys):
     (tmp_path / "lost.png").symlink_to("nowhere")
     data = load_images(tmp_path)
     assert (data.names, data.classes) == (["sub.png/a.png", "sub.png/b.JPG"], ["sub.png"])
-    told = capsys.readouterr().err
+    told = caplog.text
     assert "4 files without a picture (3 links, pipes or devices, 1 .txt)" in told
     assert "5 files of the operating system" in told
 

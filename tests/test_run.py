@@ -61,6 +61,7 @@ def test_the_folder_and_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         "animation.mp4",
         "optimization.csv",
         "report.html",
+        "run.log",
         "samples",
     ]
     files += ["samples.png", "samples.safetensors", "summary.json"]

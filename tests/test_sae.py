@@ -275,10 +275,10 @@ def test_words_that_do_not_go_together(
 
 
 def test_a_feature_is_named_with_its_file(
-    network: Network, capsys: pytest.CaptureFixture[str]
+    network: Network, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = {"sae": str(FILES / "sl_topk"), "feature": 3}
     _, _, feature, name = given_parts(one, network, "block")
     assert feature is not None
     assert name == "feature 3 of sl_topk/sae_weights.safetensors"
-    assert "sae_lens, topk with k=4; 16 features, from 0, of 6 units" in capsys.readouterr().err
+    assert "sae_lens, topk with k=4; 16 features, from 0, of 6 units" in caplog.text

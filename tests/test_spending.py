@@ -29,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_parts_share_what_is_left(clock: Clock) -> None:
-    with Spending(300, 100, 10, progress=False) as some:
+    with Spending(300, 100, 10) as some:
         assert some.part(0.25) == 0.25
         some.spend(40)
         assert some.part(0.5) == pytest.approx(0.7)  # 0.4 is gone; half of 0.6
@@ -40,13 +40,13 @@ def test_parts_share_what_is_left(clock: Clock) -> None:
 
 
 def test_a_part_ends_before_it_spends_too_much(clock: Clock) -> None:
-    with Spending(300, 100, None, progress=False) as some:
+    with Spending(300, 100, None) as some:
         some.spend(30)
         assert some.goes_on(0.6)
         assert not some.cut
         assert not some.goes_on(0.59)
         assert some.cut
-    with Spending(300, None, 10, progress=False) as some:
+    with Spending(300, None, 10) as some:
         clock.now = 4
         some.spend(30)
         assert some.goes_on(0.8)
@@ -55,23 +55,22 @@ def test_a_part_ends_before_it_spends_too_much(clock: Clock) -> None:
 
 
 def test_without_limits_nothing_ends(clock: Clock) -> None:
-    with Spending(300, None, None, progress=False) as some:
+    with Spending(300, None, None) as some:
         clock.now = 1e9
         some.spend(1e9)
         assert some.goes_on(some.part(1e-9))
 
 
-def test_the_bar_ends_where_the_time_does(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    with Spending(1000, None, 10, progress=True) as some:
-        some._bar.delay = 0
+def test_the_bar_ends_where_the_time_does(clock: Clock) -> None:
+    with Spending(1000, None, 10) as some:
         some.begin("real images")
         clock.now = 5
         some.spend(50)
         # 10 a second, and 5 seconds left
-        assert (some._bar.n, some._bar.total) == (50, 100)
+        assert (some._bar.done, some._bar.total) == (50, 100)
         clock.now = 20
         some.spend(50)
-        assert (some._bar.n, some._bar.total) == (100, 100)
+        assert (some._bar.done, some._bar.total) == (100, 100)
 
 
 def probed(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> dict:

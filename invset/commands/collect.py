@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from invset.errors import InvsetError, did_you_mean
+
+log = logging.getLogger(__name__)
 
 USAGE = """usage: invset collect FOLDER ... [out=samples.parquet] [runs=runs.parquet] [codes=true]
 
@@ -95,7 +97,7 @@ def collect(
             refuse_links(job.path)
     without = sum(job.summary is None for job in jobs)
     if without:
-        print(f"{without} of {len(jobs)} runs have no result", file=sys.stderr)
+        log.warning("%d of %d runs have no result", without, len(jobs))
 
     def samples() -> Iterator[Part]:
         for job, rows in sample_rows(jobs):

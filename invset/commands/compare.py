@@ -4,6 +4,7 @@ figure beside that of real images in the same range.
 
 from __future__ import annotations
 
+import logging
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from invset.analysis.discover import figures, measure
 from invset.analysis.record import value_of
@@ -29,14 +29,18 @@ from invset.config.comparing import (
 )
 from invset.errors import InvsetError
 from invset.files.owner import locked
+from invset.files.run_log import log_in
 from invset.files.rundir import RunDir
 from invset.files.sums import short_sum
 from invset.problem.problem import Neuron
+from invset.progress import bar
 from invset.report.compare_folder import write_comparison, write_pictures
 from invset.report.runs_table import question, read_runs, text
 from invset.samplers.base import Limits
 from invset.studies.arena import compete
 from invset.studies.study import Study, study_of, takes_real
+
+log = logging.getLogger(__name__)
 
 #: Method and goal -> its configuration; None where the sampler has no such goal.
 Methods = dict[tuple[str, str], DictConfig | None]
@@ -69,6 +73,7 @@ def main(cfg: DictConfig) -> None:
     _check_real(cfg, methods)
     out = RunDir(cfg.out)
     with locked(out.path, "or type out= and another folder"):
+        log_in(out)
         _compare(cfg, cells, methods, out)
 
 
@@ -94,13 +99,16 @@ def _compare(cfg: DictConfig, cells: list[Cell], methods: Methods, out: RunDir) 
     asked = {question(job.row): job for job in _jobs(cfg, cells, methods, parts)}
     # what was refused may be possible by now: a package was missing
     missing = [key for key in asked if key not in runs or runs[key]["status"] == "refused"]
-    bar = tqdm(missing, desc="comparing", unit="run")
-    for key in bar:
-        row = asked[key].row
-        bar.set_postfix_str(f"{row['method']} {row['layer']}:{row['neuron']} {row['range']}")
-        found = _run(cfg, parts, asked[key], out)
-        runs[key] = {column: text(value) for column, value in {**row, **found}.items()}
-        out.write_rows("runs.csv", list(runs.values()))
+    with bar("comparing", "run") as progress:
+        for done, key in enumerate(missing):
+            row = asked[key].row
+            progress.about = f"{row['method']} {row['layer']}:{row['neuron']} {row['range']}"
+            progress(done, len(missing))
+            found = _run(cfg, parts, asked[key], out)
+            runs[key] = {column: text(value) for column, value in {**row, **found}.items()}
+            out.write_rows("runs.csv", list(runs.values()))
+            log.debug("%s: %s", progress.about, found["status"])
+        progress(len(missing), len(missing))
     about = {"command": _command(), "baseline": baseline_of(cfg)}
     out.write_json("compare.json", about)
     for line in write_comparison(out):

@@ -4,8 +4,8 @@ that samples. As jobs end, `invset.commands.status.forecast` tells it again, by 
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -28,6 +28,8 @@ from invset.report.animation import has_encoder, save_gif
 from invset.report.grid import SIDE, enlarge
 from invset.report.page import duration
 from invset.report.sheet import FEW, MOST
+
+log = logging.getLogger(__name__)
 from invset.report.thumbnails import BUDGET
 
 #: Pictures that are drawn to see how many bytes they take.
@@ -102,11 +104,15 @@ def tell_plan(cfg: DictConfig, problem: Problem, region: Region, n: int) -> None
     counts = [_samples(words, n) for words in plan.jobs.values()]
     keep = cfg.get("keep", "all")  # a run that is resumed may be older than the option
     size = sum(sizes.of_job(count, keep, cfg.report, cfg.animation) for count in counts)
-    print(
-        f"{len(counts):,} jobs, {sum(counts):,} samples: about {told_bytes(size)} of the disk,"
-        f" and {duration(sum(counts) * _CODE_STEPS * seconds)} of sampling if a sample takes"
-        f" {_CODE_STEPS} code-steps of {1000 * seconds:.3g} ms",
-        file=sys.stderr,
+    log.info(
+        "%s jobs, %s samples: about %s of the disk, and %s of sampling if a sample takes %d"
+        " code-steps of %.3g ms",
+        f"{len(counts):,}",
+        f"{sum(counts):,}",
+        told_bytes(size),
+        duration(sum(counts) * _CODE_STEPS * seconds),
+        _CODE_STEPS,
+        1000 * seconds,
     )
 
 

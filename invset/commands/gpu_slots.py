@@ -4,8 +4,8 @@ of it at its end, however that comes.
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two looks for a GPU that is free.
 _PAUSE = 0.5
@@ -76,6 +78,6 @@ def _free(names: list[str], side_by_side: int) -> tuple[FileLock, int]:
                     continue
                 return lock, number
         if not told:
-            print("the job waits for a GPU that is free (gpu_jobs=)", file=sys.stderr)
+            log.info("the job waits for a GPU that is free (gpu_jobs=)")
         told = True
         time.sleep(_PAUSE)

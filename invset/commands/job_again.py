@@ -7,9 +7,9 @@ be typed again, and another one in the same folder finds the jobs that both have
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +36,8 @@ from invset.files.job_list import (
 )
 from invset.files.owner import alive, owned
 from invset.files.plan import Planner, matching, read_plan
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two looks at a job that another process works on.
 _PAUSE = 0.5
@@ -109,7 +111,7 @@ def in_sweep(cfg: DictConfig, work: Callable[..., int]) -> int:
         _wait(folder, hydra.job.num)
         code = _left(folder, str(cfg.get("retry", "failed")))
         if code is not None:
-            print(f"job {hydra.job.num} is there: {folder}", file=sys.stderr)
+            log.info("job %d is there: %s", hydra.job.num, folder)
             return code
     overwrite = cfg.overwrite is True or there is not None or replaces(sweep, folder)
     with owned(folder, overwrite):
@@ -120,7 +122,8 @@ def in_sweep(cfg: DictConfig, work: Callable[..., int]) -> int:
             code = work(**how)
     if hydra.job.num in _FORECASTS:
         told = forecast(sweep)
-        print(told, end="\n" if told else "", file=sys.stderr)
+        if told:
+            log.info("%s", told)
     return code
 
 
@@ -137,7 +140,7 @@ def _wait(folder: Path, number: int) -> None:
     told = False
     while holder := alive(folder):
         if not told:
-            print(f"job {number} waits for {holder}, which works on it", file=sys.stderr)
+            log.info("job %d waits for %s, which works on it", number, holder)
         told = True
         time.sleep(_PAUSE)
 
@@ -159,7 +162,7 @@ def _going_on(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """How a job goes on from its state; nothing where it begins anew."""
     if cfg.get("retry") == "all" or not (folder / "state.pt").is_file():
         return {}
-    print(f"going on in {shlex.quote(str(folder))}", file=sys.stderr)
+    log.info("going on in %s", shlex.quote(str(folder)))
     return {"folder": folder, "resume": True, "anew": True}
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from invset.config.foreign import as_values
 from invset.files.owner import owned
+from invset.files.run_log import log_in
 from invset.files.rundir import RunDir
 
 #: Options that say what becomes of jobs that are there already.
@@ -57,6 +58,7 @@ def begin_in(rundir: RunDir, cfg: DictConfig) -> None:
             "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(words_of_job())),
         }
     )
+    log_in(rundir)
 
 
 def note_failure(code: int, reason: str) -> None:

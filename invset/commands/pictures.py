@@ -18,7 +18,7 @@ from invset.nets.network import Network
 from invset.problem.encode import activations
 from invset.problem.perturbing import Perturbed, Perturbing
 from invset.problem.problem import Problem
-from invset.progress import bar, quiet
+from invset.progress import bar
 
 #: Pixels of pictures that are encoded in one pass, and inputs: memory is for their codes.
 _PIXELS = 1 << 19
@@ -33,19 +33,13 @@ def read_pictures(
         return load_images(path, size, limit, progress, channels)
 
 
-def read_inputs(
-    medium: Medium, path: str | Path, limit: int | None = None, shown: bool = True
-) -> Tensor:
-    """`Medium.load` with a bar, unless `shown` says otherwise: inputs in stored form."""
-    if not shown:
-        return medium.load(path, limit, quiet)
+def read_inputs(medium: Medium, path: str | Path, limit: int | None = None) -> Tensor:
+    """`Medium.load` with a bar: inputs in stored form."""
     with bar(f"reading {Path(path).name}", medium.noun) as progress:
         return medium.load(path, limit, progress)
 
 
-def real_inputs(
-    problem: Problem, path: str | None, limit: int | None, shown: bool = True
-) -> Tensor | None:
+def real_inputs(problem: Problem, path: str | None, limit: int | None) -> Tensor | None:
     """Real inputs of a person's own as the problem takes them, in stored form; None where no path
     was named.
     """
@@ -54,7 +48,7 @@ def real_inputs(
     medium = problem.medium
     if medium.shape is None:  # as large as the generator's
         medium = of_size(medium, problem.input_shape[1:])
-    return read_inputs(medium, path, limit, shown)
+    return read_inputs(medium, path, limit)
 
 
 def look_at(
@@ -114,4 +108,5 @@ def perturbed(
     if not perturbing.count or not len(codes):
         return perturbing.look(problem, region, codes)
     with bar("perturbing samples", "pass") as progress:
+        progress(0, None)
         return perturbing.look(problem, region, codes, progress)

@@ -4,8 +4,8 @@ which range to ask for.
 
 from __future__ import annotations
 
+import logging
 import shlex
-import sys
 from typing import Any
 
 import torch
@@ -20,11 +20,14 @@ from invset.config.validate import PLACES, asked, check_probe
 from invset.core.space import Region
 from invset.files.rundir import RunDir
 from invset.problem.problem import Problem
+from invset.progress import stage
 from invset.report.probe_folder import Told, write_probe
 from invset.report.strip import text
 from invset.studies.probed import Probed
 from invset.studies.probing import Probing, of_inputs, of_reference, probe
 from invset.studies.spending import Spending
+
+log = logging.getLogger(__name__)
 
 #: What is typed for a probe, but not for the run that it suggests.
 _OWN = (
@@ -50,9 +53,10 @@ def main(cfg: DictConfig) -> None:
     """
     check_probe(cfg)
     prepare(cfg, ranged=False)
-    problem = build.problem(cfg, ranged=False)
+    with stage("building the network and the generator"):
+        problem = build.problem(cfg, ranged=False)
     for note in problem.notes:
-        print(note, file=sys.stderr)
+        log.info("%s", note)
     rng = torch.Generator().manual_seed(cfg.seed)
     region = problem.region(cfg.prior, rng, build.bounds(cfg.clip, problem.generator.code_dim))
     probing = Probing(
@@ -62,9 +66,8 @@ def main(cfg: DictConfig) -> None:
         cfg.length,
         cfg.code_steps,
         cfg.seconds,
-        cfg.progress,
     )
-    inputs = real_inputs(problem, cfg.images, cfg.limit, cfg.progress)
+    inputs = real_inputs(problem, cfg.images, cfg.limit)
     with probing.spending(problem, 0 if inputs is None else len(inputs)) as spending:
         if inputs is None:
             real = of_reference(problem, load_reference(cfg, problem))

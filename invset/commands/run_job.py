@@ -5,7 +5,7 @@ folder. Its module imports torch; `invset.commands.run` does not.
 from __future__ import annotations
 
 import json
-import sys
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +16,6 @@ from typing import Any
 import hydra
 import torch
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from invset import interrupt
 from invset.commands.forecast import tell_plan
@@ -30,17 +29,20 @@ from invset.config.judging import judging
 from invset.config.real_images import load_reference
 from invset.core.checks import as_words, goal_of
 from invset.errors import InvsetError
+from invset.files.run_log import log_in
 from invset.files.rundir import RunDir
 from invset.problem.enough_memory import OutOfMemory, enough_memory
 from invset.problem.perturbing import Perturbing
 from invset.problem.result import Result, finish
 from invset.problem.start_codes import ANY
-from invset.progress import bar
+from invset.progress import bar, stage
 from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
 from invset.samplers.base import Status
 from invset.streams import tell
 from invset.studies.study import check_real, codes_at_once, loaded, saved, study_of
+
+log = logging.getLogger(__name__)
 
 #: Numbers in all pictures from which on writing them takes seconds, so that it is announced.
 _MUCH = 20_000_000
@@ -74,7 +76,8 @@ class Job:
         self.how = how
         self.rundir = RunDir(folder, listed=True)
         self.rng = torch.Generator().manual_seed(cfg.seed)
-        self.problem = build.problem(cfg)
+        with stage("building the network and the generator"):
+            self.problem = build.problem(cfg)
         build.follow_device(cfg, self.problem.network.device)
         self.study = study_of(hydra.utils.instantiate(cfg.sampler))
         clip = build.bounds(cfg.clip, self.problem.generator.code_dim)
@@ -91,7 +94,7 @@ class Job:
         # a run that is resumed may be older than the option
         self.perturbing = hydra.utils.instantiate(cfg.get("perturbed")) or Perturbing()
         check_real(self.study, cfg.get("images") is not None, "images=FOLDER")
-        real = real_inputs(self.problem, cfg.get("images"), cfg.get("limit"), cfg.progress)
+        real = real_inputs(self.problem, cfg.get("images"), cfg.get("limit"))
         self.target = self.problem.target(self.region, goal_of(self.study), real)
         self.study.check(self.target)
         # a run that is resumed may be older than the option
@@ -101,6 +104,7 @@ class Job:
         self.around = surroundings(cfg, self.problem)
         held = self._held(accept, anew) if resume else None
         if held is not None:
+            log_in(self.rundir)
             self._go_on(held, accept)
         else:
             begin_in(self.rundir, cfg)
@@ -117,13 +121,13 @@ class Job:
         except InvsetError as error:
             if not anew:
                 raise
-            print(f"the job begins anew: {error}", file=sys.stderr)
+            log.warning("the job begins anew: %s", error)
             return None
 
     def _go_on(self, held: dict[str, Any], accept: Sequence[str]) -> None:
         """Take up what `_save` saved."""
         if self.around.changed:
-            print(f"going on, although {', '.join(self.around.changed)}", file=sys.stderr)
+            log.warning("going on, although %s", ", ".join(self.around.changed))
         self.rng.set_state(held["rng"])
         self.rows = held["rows"]
         if not {"device", "runtime"} & {*accept}:
@@ -137,7 +141,7 @@ class Job:
         about = (
             f"{self.problem.network.name}, {self.problem.generator.name}, prior={self.region.name}"
         )
-        print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
+        log.info("%s: %s -> %s", about, self._wanted(), self.rundir.path)
         try:
             with self._memory():
                 tell_plan(self.cfg, self.problem, self.region, self.study.n)
@@ -158,20 +162,15 @@ class Job:
         """Sample; return the state that the study ends in. What was found is kept if it fails."""
         names = [column.name for column in self.study.columns(len(self.problem.neurons))]
         try:
-            with tqdm(
-                total=self.study.n,
-                desc="sampling",
-                unit="sample",
-                disable=not self.cfg.progress,
-                smoothing=0,  # samples come many at a time: the mean rate tells the time left
-            ) as shown:
+            with bar("sampling", "sample") as shown:
+                shown(0, self.study.n)
 
                 def on_look(state: Any, rows: list[list[float]], count: int) -> None:
                     self.last = (state, self.rng.get_state(), self.last[2] + rows)
                     interrupt.check()
-                    shown.update(count - shown.n)
-                    shown.set_postfix_str(self._progress(dict(zip(names, rows[-1], strict=True))))
-                    self._tell_split(shown)
+                    shown.about = self._progress(dict(zip(names, rows[-1], strict=True)))
+                    shown(count, self.study.n)
+                    self._tell_split()
                     if time.monotonic() - self.saved_at > self.cfg.checkpoint_seconds:
                         self._save()
 
@@ -184,7 +183,8 @@ class Job:
     def _write(self, ended: Any) -> int:
         """Measure and write what was found; return the exit code."""
         found = self.study.found(self.target, ended)
-        with bar("measuring what is saved", "sample", 1, self.cfg.progress) as progress:
+        with bar("measuring what is saved", "sample") as progress:
+            progress(0, len(found.u))
             result = finish(self.problem, self.region, found, progress=progress)
         self._write_files(result)
         if ended.status is not Status.INTERRUPTED:
@@ -209,11 +209,11 @@ class Job:
         # of the last pass, which may have had more codes than are wanted
         return f"step {len(self.last[2])}, {row['inside']:.0f} in range"
 
-    def _tell_split(self, shown: tqdm) -> None:
+    def _tell_split(self) -> None:
         """Say once that not all codes go at once."""
         split = self.problem.portions.split
         if split is not None and not self.told_split:
-            shown.write(split.sentence, file=sys.stderr)
+            log.info("%s", split.sentence)
             self.told_split = True
 
     def _save(self) -> None:
@@ -226,11 +226,8 @@ class Job:
 
     def _write_files(self, result: Result) -> None:
         if result.inputs.numel() > _MUCH:
-            print(
-                f"writing the pictures and pages of {len(result)} samples to {self.rundir.path}",
-                file=sys.stderr,
-            )
-        with keeping(self.rundir, self.problem, result), self._memory():
+            log.info("writing the pictures and pages of %d samples", len(result))
+        with keeping(self.rundir, self.problem, result), self._memory(), stage("writing files"):
             ended = Ended(
                 self.problem,
                 self.region,
@@ -248,7 +245,8 @@ class Job:
             )
             write_run(self.rundir, ended)
         if self.cfg.get("report", False) and ended.keep != "codes":
-            write_report(self.rundir.path)
+            with stage("writing report.html"):
+                write_report(self.rundir.path)
 
     def _say(self, result: Result) -> int:
         summary = json.loads((self.rundir / "summary.json").read_text(encoding="utf-8"))

@@ -16,6 +16,7 @@ from invset.config.device import training_device
 from invset.config.validate import check_several
 from invset.core.space import CodePrior
 from invset.files.owner import locked
+from invset.files.run_log import log_in
 from invset.files.rundir import RunDir
 from invset.nets.downconv import DownConv
 from invset.nets.natural import save_prior
@@ -39,6 +40,7 @@ def main(cfg: DictConfig) -> None:
         DownConv(**arguments[0])
         UpConv(**arguments[1])
     with locked(out.path, "or type out= and another folder"):
+        log_in(out)
         _train(cfg, settings, out, device, arguments)
 
 

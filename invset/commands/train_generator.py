@@ -21,6 +21,7 @@ from invset.errors import InvsetError
 from invset.files.image8bit import Image8Bit
 from invset.files.owner import locked
 from invset.files.readers import read_weights
+from invset.files.run_log import log_in
 from invset.files.rundir import RunDir
 from invset.files.sums import short_sum
 from invset.nets.natural import save_prior
@@ -64,6 +65,7 @@ def main(cfg: DictConfig) -> None:
     discriminator = Discriminator(code_dim, list(cfg.discriminator), channels)
     training = GeneratorTraining(network, encoder, generator, discriminator, settings, comparator)
     with locked(out.path, "or type out= and another folder"):
+        log_in(out)
         _train(cfg, training, out, arguments, {"init": None if begun is None else short_sum(begun)})
 
 

@@ -18,6 +18,7 @@ from invset.core.checks import is_number
 from invset.errors import InvsetError
 from invset.files.images import to_float
 from invset.files.owner import locked
+from invset.files.run_log import log_in
 from invset.files.rundir import RunDir
 from invset.nets.mini import MiniNet, fold_batch_norm
 from invset.nets.weights import save_mini
@@ -34,6 +35,7 @@ def main(cfg: DictConfig) -> None:
     device = training_device(cfg.device, settings.autocast)
     _check_model(cfg)  # before pictures are read, which takes a while
     with locked(out.path, "or type out= and another folder"):
+        log_in(out)
         _train(cfg, settings, out, device)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 
 import torch
 
 from invset.core.devices import KINDS, check_float64, emulated_bf16, has_float64, is_here
 from invset.errors import InvsetError, did_you_mean
+
+log = logging.getLogger(__name__)
 
 #: What can be typed.
 _WORDS = ("auto", "cpu", *KINDS)
@@ -47,7 +49,7 @@ def training_device(name: str, autocast: str) -> torch.device:
     device = choose_device(name)
     emulated = emulated_bf16(device) if autocast == "bf16" else None
     if emulated is not None:
-        print(f"settings.autocast=bf16: {emulated}", file=sys.stderr)
+        log.warning("settings.autocast=bf16: %s", emulated)
     return device
 
 
@@ -55,9 +57,8 @@ def _automatic(float64: bool) -> torch.device:
     for device in (torch.device(kind) for kind in KINDS if is_here(kind)):
         if not float64 or has_float64(device):
             return device
-        print(
-            f"device=auto leaves out {device}, which has no float64, in which samplers count",
-            file=sys.stderr,
+        log.warning(
+            "device=auto leaves out %s, which has no float64, in which samplers count", device
         )
     return torch.device("cpu")
 

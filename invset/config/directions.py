@@ -4,6 +4,7 @@ autoencoder.
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from invset.errors import InvsetError, did_you_mean
 from invset.files.sae import read_sae, sae_file
 from invset.files.tensors import read_safetensors
 from invset.nets.network import Network
-from invset.progress import say
+
+log = logging.getLogger(__name__)
 
 #: What a direction of words begins with.
 TEXT = "text:"
@@ -78,10 +80,13 @@ def _feature(one: Any) -> tuple[SparseFeature, str]:
         raise InvsetError(f"which feature of {path}? type feature=7, counted from 0")
     file = sae_file(path)
     encoder = read_sae(file, one.get("top_k"))
-    say(
-        f"{file}: {encoder.about}; {encoder.features} features, from 0, of {encoder.units} units."
-        " f is the feature's activation where it is on; below 0, f is what enters its nonlinearity,"
-        " and the feature is off."
+    log.info(
+        "%s: %s; %d features, from 0, of %d units. f is the feature's activation where it is on;"
+        " below 0, f is what enters its nonlinearity, and the feature is off.",
+        file,
+        encoder.about,
+        encoder.features,
+        encoder.units,
     )
     # with the folder: the files of many autoencoders are called alike
     return encoder.feature(number), f"feature {number} of {'/'.join(file.parts[-2:])}"

@@ -4,6 +4,7 @@ class.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import Counter
@@ -25,7 +26,9 @@ from invset.files.idx import part_of
 from invset.files.medium import evenly
 from invset.files.picture import MOST_PIXELS, opened, seen
 from invset.files.reading import reading
-from invset.progress import Progress, quiet, say
+from invset.progress import Progress, quiet
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 256  # files whose bytes are in memory at one time, fewer of large ones
 _CHUNK_BYTES = 1 << 27
@@ -165,7 +168,7 @@ def image_parts(
             images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
             yield Part(len(names), chunk, to_grey(images) if channels == 1 else images)
     if found.passed_over:
-        say(f"{path}: passed over {found.passed_over}")
+        log.warning("%s: passed over %s", path, found.passed_over)
 
 
 def _decoded(
@@ -203,7 +206,7 @@ def _decoded(
             done += len(chunk)
             progress(done, len(names))
     for told, count in Counter(notes).items():
-        say(f"{path}: {count} pictures have {told}")
+        log.warning("%s: %d pictures have %s", path, count, told)
 
 
 def _chunks(

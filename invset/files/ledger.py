@@ -19,6 +19,9 @@ HOME = ".invset"
 #: The list: one JSON object a line.
 LIST = "files.jsonl"
 
+#: The log of a run beside its results, which changes while the run goes on.
+LOG = "run.log"
+
 #: The list of a sweep's jobs.
 JOBS = "jobs.jsonl"
 

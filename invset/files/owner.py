@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from invset.errors import InvsetError
-from invset.files.ledger import HOME, IN_HOME, JOBS, Ledger, begin_list, remove_home
+from invset.files.ledger import HOME, IN_HOME, JOBS, LOG, Ledger, begin_list, remove_home
 
 #: What a run may write beside samples/. A file of somebody else's that is called so is never
 #: deleted: a run that would replace it does not begin.
@@ -38,6 +38,7 @@ NAMES = frozenset(
         "multirun.yaml",
         "sweep.csv",
         "sweep.png",
+        LOG,
     }
 )
 
@@ -214,6 +215,8 @@ def _others(folder: Path, ledger: Ledger, sums: dict[str, set[str | None]]) -> l
 def _new(folder: Path, name: str, ledger: Ledger, sums: dict[str, set[str | None]]) -> bool:
     """Whether an entry is there before a run has written anything but its configuration."""
     path = folder / name
+    if name == LOG:
+        return ledger.ours(name, sums)
     if path.is_symlink() or not path.is_dir():
         return False
     inside = {one.name for one in path.iterdir()} if name in (HOME, ".hydra") else set()

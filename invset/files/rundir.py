@@ -11,6 +11,7 @@ optimization.csv       a row a gradient step
 summary.json           counts, quality, timings, versions
 animation.gif, .mp4    the samples in the order they were taken
 report.html            the run as a page
+run.log                what was told, and when
 failed.json            only in a sweep: why the job ended without a result
 state.pt               only while the run is not finished: where to resume
 """
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from invset.errors import InvsetError
 from invset.files.ledger import Ledger
 from invset.files.reading import read_words
+from invset.progress import bar
 from invset.whole import put, unfinished
 
 if TYPE_CHECKING:
@@ -131,9 +133,11 @@ class RunDir:
         """Write the files of samples in the stored form of their medium; without `drawn` those
         alone that are no picture of a sample, such as a table.
         """
-        for name, how in medium.files(stored):
-            if drawn or not name.startswith("samples/"):
-                self.write(name, how)
+        with bar("writing samples", medium.noun) as progress:
+            for done, (name, how) in enumerate(medium.files(stored)):
+                progress(done, len(stored))
+                if drawn or not name.startswith("samples/"):
+                    self.write(name, how)
 
     def save_state(self, state: dict[str, Any], around: Surroundings) -> None:
         self.write("state.pt", partial(around.write, state=state))

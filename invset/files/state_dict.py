@@ -5,6 +5,7 @@ us reserve more memory than it has bytes.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import pickle
 import pickletools
@@ -20,7 +21,8 @@ from torch import Tensor
 
 from invset.errors import InvsetError
 from invset.files.reading import reading
-from invset.progress import say
+
+log = logging.getLogger(__name__)
 
 #: What a state dict is saved with, for messages.
 SAVE = "save it with torch.save(model.state_dict(), path)"
@@ -131,7 +133,7 @@ def _chosen(content: Any, path: Path) -> dict[str, Tensor]:
         )
     [keys] = chosen
     if keys:
-        say(f"{path}: the weights are those under {'.'.join(keys)}")
+        log.info("%s: the weights are those under %s", path, ".".join(keys))
     return found[keys]
 
 

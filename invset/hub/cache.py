@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,8 +21,9 @@ from platformdirs import user_cache_path
 
 from invset.files.reading import read_json, reading
 from invset.hub.cards import Source
-from invset.progress import say
 from invset.whole import write_whole
+
+log = logging.getLogger(__name__)
 
 
 class Mismatch(Exception):
@@ -146,7 +148,7 @@ def alone(lock_file: Path, doing: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say(f"another process is {doing}; waiting for it")
+        log.info("another process is %s; waiting for it", doing)
         lock.acquire()
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING
 from invset.errors import InvsetError
 from invset.files.tensors import read_safetensors, write_tensors
 from invset.hub.cache import alone, cache_folder, remember, unchanged
-from invset.progress import say
 from invset.whole import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 
 def made(
@@ -42,7 +44,7 @@ def made(
             folder.mkdir(parents=True, exist_ok=True)
             with alone(folder / f".{path.name}.lock", f"making {name}"):
                 if not _whole(path):  # another process may have made it while we waited
-                    say(f"{name}: made once, kept in {path}")
+                    log.info("%s: made once, kept in %s", name, path)
                     write_whole(path, partial(write_tensors, tensors=how()))
                     remember(path, _sha256(path), "made here")
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,10 @@ from invset.hub.cache import (
 )
 from invset.hub.cards import Source, Weights, find_weights
 from invset.hub.download import Unavailable, discard, download, unreachable
-from invset.progress import bar, say
+from invset.progress import bar
 from invset.whole import put
+
+log = logging.getLogger(__name__)
 
 #: What works without any of these files.
 OFFLINE = "invset run network=mini neuron=horse z1=5 z2=7"
@@ -157,7 +160,7 @@ def _download(name: str, entry: Weights, down: dict[str, str]) -> Path:
 
 def _from(name: str, entry: Weights, source: Source) -> Path:
     """Fetch one source."""
-    say(f"{name}: fetching {source.url}")
+    log.info("%s: fetching %s", name, source.url)
     part = cache_folder() / f"{source.download}.part"
     with bar(str(urlsplit(source.url).hostname), "B") as progress:
         download(source.url, part, progress)
@@ -197,7 +200,8 @@ def _admit(file: Path, path: Path, entry: Weights, source: Source, origin: str) 
         put(file, path)
     remember(path, sha256, origin)
     if source.checksum is None and first_sight:
-        say(
-            f"no checksum of {path.name} was published; its sha256 is recorded, and checked from"
-            f" now on: {sha256}"
+        log.warning(
+            "no checksum of %s was published; its sha256 is recorded, and checked from now on: %s",
+            path.name,
+            sha256,
         )

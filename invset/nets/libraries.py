@@ -4,6 +4,7 @@ says of a network is told once, and what it raises becomes one sentence.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from torch import nn
 
 from invset.errors import InvsetError, first_lines, is_out_of_memory
 from invset.nets.tokens import Tokens
-from invset.progress import say
+
+log = logging.getLogger(__name__)
 
 #: What has been told, so that a run that builds a network twice tells it once.
 _TOLD: set[str] = set()
@@ -114,7 +116,7 @@ def introduce(name: str, pictures: Pictures, tokens: Tokens | None, weights: str
     line = f"{name}: {'; '.join(parts)}."
     if line not in _TOLD:
         _TOLD.add(line)
-        say(line)
+        log.info("%s", line)
 
 
 def pair(size: int | Sequence[int]) -> tuple[int, int]:

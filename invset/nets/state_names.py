@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 
 from torch import Tensor
 
 from invset.errors import InvsetError
-from invset.progress import say
+
+log = logging.getLogger(__name__)
 
 #: What DataParallel, ``torch.compile``, FSDP and checkpointing put into names, at any depth.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -82,4 +84,4 @@ def _under(held: Collection[str], before: str) -> set[str]:
 
 def _tell(path: str | Path, old: str, new: str, others: list[str]) -> None:
     more = f"; {len(others)} others, such as {others[0]}, are left out" if others else ""
-    say(f"{path}: {old} is taken as {new}, and its other names alike{more}")
+    log.info("%s: %s is taken as %s, and its other names alike%s", path, old, new, more)

@@ -42,7 +42,6 @@ class Probing:
         length: of a step; see `invset.core.reach`.
         code_steps: that may be spent; None: what `codes`, `starts` and `steps` take.
         seconds: that may be spent; None: no limit.
-        progress: show bars.
     """
 
     codes: int
@@ -51,14 +50,13 @@ class Probing:
     length: float
     code_steps: float | None
     seconds: float | None
-    progress: bool
 
     def spending(self, problem: Problem, images: int) -> Spending:
         """To count with, for so many real images that are looked at."""
         again = min(self.codes, images) if takes_encodings(problem) else 0
         looks = FORWARD * (images + again + self.codes)
         planned = looks + self.walks * len(problem.neurons)
-        return Spending(planned, self.code_steps, self.seconds, self.progress)
+        return Spending(planned, self.code_steps, self.seconds)
 
     @property
     def walks(self) -> float:

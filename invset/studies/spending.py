@@ -6,7 +6,7 @@ import math
 import time
 from types import TracebackType
 
-from tqdm import tqdm
+from invset.progress import Bar
 
 #: Cost of a forward pass of one code, in code-steps; see `invset.core.target.Meter`.
 FORWARD = 1 / 3
@@ -19,7 +19,6 @@ class Spending:
         planned: code-steps of everything that is to be done.
         code_steps: that may be spent; None: no limit.
         seconds: that may be spent; None: no limit.
-        progress: show the bar.
 
     Attributes:
         planned: code-steps of everything.
@@ -28,9 +27,7 @@ class Spending:
         cut: whether something was left out.
     """
 
-    def __init__(
-        self, planned: float, code_steps: float | None, seconds: float | None, progress: bool
-    ) -> None:
+    def __init__(self, planned: float, code_steps: float | None, seconds: float | None) -> None:
         self.planned = planned
         self._code_steps = math.inf if code_steps is None else code_steps
         self._seconds = math.inf if seconds is None else seconds
@@ -39,14 +36,8 @@ class Spending:
         self.step = 0.0
         self.spent = 0.0
         self.cut = False
-        self._bar = tqdm(
-            total=round(planned),
-            unit="code-step",
-            delay=1,
-            leave=False,
-            disable=not progress,
-            smoothing=0,  # the mean rate: parts differ, and a step takes as long as the one before
-        )
+        self._bar = Bar("probing", "code-step")
+        self._bar(0, round(planned))
 
     def __enter__(self) -> Spending:
         return self
@@ -81,7 +72,7 @@ class Spending:
 
     def begin(self, title: str) -> None:
         """Say what is waited for."""
-        self._bar.set_description(title, refresh=False)
+        self._bar.title = title
 
     def spend(self, code_steps: float) -> None:
         """Count, and show how far it is: the bar ends where the time does."""
@@ -90,8 +81,8 @@ class Spending:
         self._before = self.used
         rate = self.spent / max(self.seconds, 1e-9)
         within = self.spent + rate * max(0.0, self._seconds - self.seconds)
-        self._bar.total = max(1, round(min(self.planned, self._code_steps, within)))
-        self._bar.update(round(self.spent) - self._bar.n)
+        total = max(1, round(min(self.planned, self._code_steps, within)))
+        self._bar(round(self.spent), total)
 
     def goes_on(self, mark: float, need: float | None = None) -> bool:
         """Whether a part that ends at `mark` has room for more; remembers that it had not.

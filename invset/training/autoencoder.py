@@ -9,6 +9,7 @@ of 0.1 in code space is then a tenth of a standard deviation.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -20,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.utils import make_grid
-from tqdm import tqdm
 
 from invset.core.ball import send
 from invset.core.options import check_options, option
@@ -31,6 +31,7 @@ from invset.files.sums import short_sum
 from invset.nets.downconv import DownConv
 from invset.nets.fast import channels_last
 from invset.nets.upconv import UpConv
+from invset.progress import Progress, bar, quiet
 from invset.training.augment import random_crop
 from invset.training.average import WarmAverage
 from invset.training.checkpoint import (
@@ -45,6 +46,8 @@ from invset.training.checkpoint import (
 )
 from invset.training.losses import gaussian_codes
 from invset.training.sets import check_sizes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -150,17 +153,22 @@ class AutoencoderTraining(Resumable):
         """The autoencoder with the average of its weights: what is exported."""
         return cast(Autoencoder, self.average.module)
 
-    def train_epoch(self, train: ImageSet) -> float:
-        """One pass over the pictures; return the mean loss."""
+    def train_epoch(self, train: ImageSet, progress: Progress = quiet) -> float:
+        """One pass over the pictures; return the mean loss.
+
+        Args:
+            train: the pictures.
+            progress: told how many were looked at, of all epochs.
+        """
         s = self.settings
         start = time.monotonic()
         order = torch.randperm(len(train), generator=self.rng)
         total = torch.zeros((), device=self.device)
-        about = f"epoch {self.epoch + 1}/{s.epochs}"
-        bar = {"desc": about, "unit": "image", "unit_scale": s.batch_size, "leave": False}
-        for step in tqdm(range(self.steps), **bar):
+        for step in range(self.steps):
             index = order[step * s.batch_size : (step + 1) * s.batch_size]
-            total += self._step(train.images[index], self.epoch * self.steps + step)
+            number = self.epoch * self.steps + step
+            progress(number * s.batch_size, s.epochs * self.steps * s.batch_size)
+            total += self._step(train.images[index], number)
         self.epoch += 1
         self.seconds += time.monotonic() - start
         return total.item() / self.steps
@@ -242,20 +250,22 @@ def train_autoencoder(
     if state:
         training.load_state_dict(state)
     out.mkdir(parents=True, exist_ok=True)
-    log = Log(out / "log.csv", state["log"] if state else ())
-    while training.epoch < settings.epochs:
-        loss = training.train_epoch(train)
-        row = {"epoch": float(training.epoch), "seconds": training.seconds, "image": loss}
-        row |= training.validate(val)
-        try:
-            check_finite(row, training.averaged, f"epoch {training.epoch}", checkpoint)
-        except NotFinite as ended:
-            ended.last = training.averaged_at(load_checkpoint(checkpoint, around, accept))
-            raise
-        log.add(row)
-        told = "  ".join(f"{name} {row[name]:.4f}" for name in ("image", "val_image", "val_rmse"))
-        tqdm.write(f"epoch {training.epoch}/{settings.epochs}  {told}")
-        save_checkpoint(checkpoint, {**training.state_dict(), "log": log.rows}, around)
+    rows = Log(out / "log.csv", state["log"] if state else ())
+    with bar("training autoencoder", "image") as progress:
+        while training.epoch < settings.epochs:
+            loss = training.train_epoch(train, progress)
+            row = {"epoch": float(training.epoch), "seconds": training.seconds, "image": loss}
+            row |= training.validate(val)
+            try:
+                check_finite(row, training.averaged, f"epoch {training.epoch}", checkpoint)
+            except NotFinite as ended:
+                ended.last = training.averaged_at(load_checkpoint(checkpoint, around, accept))
+                raise
+            rows.add(row)
+            names = ("image", "val_image", "val_rmse")
+            told = "  ".join(f"{name} {row[name]:.4f}" for name in names)
+            log.info("epoch %d/%d  %s", training.epoch, settings.epochs, told)
+            save_checkpoint(checkpoint, {**training.state_dict(), "log": rows.rows}, around)
     training.averaged.eval()
     return training
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,8 @@ from invset.errors import InvsetError
 from invset.files.sums import short_sum
 from invset.files.surroundings import Surroundings, machine
 from invset.whole import write_whole
+
+log = logging.getLogger(__name__)
 
 
 def structure(module: nn.Module) -> str:
@@ -99,7 +101,7 @@ def load_checkpoint(
     again = "give another out= folder"
     state = around.read(path, again, accept, "repeat the command with 'accept=[{}]'")
     if around.changed:
-        print(f"going on, although {', '.join(around.changed)}", file=sys.stderr)
+        log.warning("going on, although %s", ", ".join(around.changed))
     return state
 
 

@@ -7,6 +7,7 @@ the same weights on the same machine, also when the run was interrupted and resu
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from invset.core.ball import send
 from invset.core.options import check_options, option
@@ -26,6 +26,7 @@ from invset.errors import InvsetError
 from invset.files.images import ImageSet, to_float
 from invset.files.sums import short_sum
 from invset.nets.fast import channels_last
+from invset.progress import Progress, bar, quiet
 from invset.training.augment import cutout, random_crop, random_flip, random_zoom
 from invset.training.average import WarmAverage
 from invset.training.checkpoint import (
@@ -39,6 +40,8 @@ from invset.training.checkpoint import (
     surroundings,
 )
 from invset.training.sets import check_classes, check_sizes
+
+log = logging.getLogger(__name__)
 
 #: What seeds of two epochs differ by: far more than those that people type.
 _FAR = 0x9E3779B97F4A7C15
@@ -149,13 +152,18 @@ class NetworkTraining(Resumable):
         x = random_zoom(random_crop(to_float(sent), s.crop, rng), s.zoom, rng)
         return cutout(random_flip(x, rng) if s.flip else x, s.cutout, rng)
 
-    def train_epoch(self, train: ImageSet) -> float:
-        """One pass over the pictures; return the mean loss in nats."""
+    def train_epoch(self, train: ImageSet, progress: Progress = quiet) -> float:
+        """One pass over the pictures; return the mean loss in nats.
+
+        Args:
+            train: the pictures.
+            progress: told how many were looked at, of all epochs.
+        """
         start = time.monotonic()
         self.net.train()
         order = torch.randperm(len(train), generator=self.rng)
         with self._own_draws():
-            total = self._train_on(train, order)
+            total = self._train_on(train, order, progress)
         self.average.eval()
         self.epoch += 1
         self.seconds += time.monotonic() - start
@@ -170,14 +178,13 @@ class NetworkTraining(Resumable):
             torch.manual_seed((self.settings.seed + (self.epoch + 1) * _FAR) % 2**63)
             yield
 
-    def _train_on(self, train: ImageSet, order: Tensor) -> Tensor:
+    def _train_on(self, train: ImageSet, order: Tensor, progress: Progress) -> Tensor:
         """Steps on pictures in an order; return the sum of the losses."""
         s = self.settings
         total = torch.zeros((), device=self.device)
-        about = f"epoch {self.epoch + 1}/{s.epochs}"
-        for step in tqdm(
-            range(self.steps), desc=about, unit="image", unit_scale=s.batch_size, leave=False
-        ):
+        before, whole = self.epoch * self.steps, s.epochs * self.steps
+        for step in range(self.steps):
+            progress((before + step) * s.batch_size, whole * s.batch_size)
             index = order[step * s.batch_size : (step + 1) * s.batch_size]
             x = self.augmented(train.images[index]).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=s.autocast == "bf16"):
@@ -237,31 +244,32 @@ def train_network(
     if state:
         training.load_state_dict(state)
     out.mkdir(parents=True, exist_ok=True)
-    log = Log(out / "log.csv", state["log"] if state else ())
-    while training.epoch < s.epochs:
-        before = training.seconds
-        loss = training.train_epoch(train)
-        row: dict[str, float] = {
-            "epoch": training.epoch,
-            "seconds": training.seconds,
-            "lr": float(training.schedule.get_last_lr()[0]),
-            "train_loss": loss,
-            "val_accuracy": accuracy(training.average.module, val),
-        }
-        try:
-            when = f"epoch {training.epoch}"
-            check_finite({"train_loss": loss}, training.average.module, when, checkpoint)
-        except NotFinite as ended:
-            ended.last = training.averaged_at(load_checkpoint(checkpoint, around, accept))
-            raise
-        log.add(row)
-        left = training.seconds / training.epoch * (s.epochs - training.epoch)
-        tqdm.write(
-            f"epoch {training.epoch}/{s.epochs}  loss {loss:.3f}  top-1 {row['val_accuracy']:.2%} "
-            f" {training.steps * s.batch_size / (training.seconds - before):.0f} images/s "
-            f" {left / 60:.0f} min left"
-        )
-        save_checkpoint(checkpoint, {**training.state_dict(), "log": log.rows}, around)
+    rows = Log(out / "log.csv", state["log"] if state else ())
+    with bar("training network", "image") as progress:
+        while training.epoch < s.epochs:
+            loss = training.train_epoch(train, progress)
+            row: dict[str, float] = {
+                "epoch": training.epoch,
+                "seconds": training.seconds,
+                "lr": float(training.schedule.get_last_lr()[0]),
+                "train_loss": loss,
+                "val_accuracy": accuracy(training.average.module, val),
+            }
+            try:
+                when = f"epoch {training.epoch}"
+                check_finite({"train_loss": loss}, training.average.module, when, checkpoint)
+            except NotFinite as ended:
+                ended.last = training.averaged_at(load_checkpoint(checkpoint, around, accept))
+                raise
+            rows.add(row)
+            log.info(
+                "epoch %d/%d  loss %.3f  top-1 %.2f%%",
+                training.epoch,
+                s.epochs,
+                loss,
+                100 * row["val_accuracy"],
+            )
+            save_checkpoint(checkpoint, {**training.state_dict(), "log": rows.rows}, around)
     return training.average.module.eval()
 
 

@@ -4,6 +4,7 @@ pictures.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +14,6 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from invset.core.ball import send
 from invset.core.products import products
@@ -22,6 +22,7 @@ from invset.files.sums import short_sum
 from invset.nets.network import Network
 from invset.nets.upconv import UpConv
 from invset.nets.weights import checksum
+from invset.progress import Progress, bar
 from invset.training.checkpoint import (
     Log,
     NotFinite,
@@ -33,6 +34,8 @@ from invset.training.checkpoint import (
 )
 from invset.training.inversion import GeneratorTraining
 from invset.training.sets import check_sizes
+
+log = logging.getLogger(__name__)
 
 
 @products("float32")
@@ -70,17 +73,13 @@ def train_generator(
     around = surroundings(config, training.network.device)
     state = load_checkpoint(out / "checkpoint.pt", around, accept)
     _begin(training, train, state)
-    log = Log(out / "log.csv", state["log"] if state else ())
+    rows = Log(out / "log.csv", state["log"] if state else ())
     (out / "pictures").mkdir(parents=True, exist_ok=True)
-    with tqdm(
-        total=s.steps * s.batch_size,
-        initial=training.step * s.batch_size,
-        desc="training generator",
-        unit="image",
-    ) as bar:
+    with bar("training generator", "image") as progress:
+        progress(training.step * s.batch_size, s.steps * s.batch_size)
         while training.step < s.steps:
             start = time.monotonic()
-            losses = _train_some(training, train, bar)
+            losses = _train_some(training, train, progress)
             training.seconds += time.monotonic() - start
             row = losses | training.validate(val)
             try:
@@ -91,8 +90,8 @@ def train_generator(
                     load_checkpoint(out / "checkpoint.pt", around, accept)
                 )
                 raise
-            _write(training, row, val, log, out)
-            held = {**training.state_dict(), "log": log.rows}
+            _write(training, row, val, rows, out)
+            held = {**training.state_dict(), "log": rows.rows}
             save_checkpoint(out / "checkpoint.pt", held, around)
     return training.averaged.eval()
 
@@ -138,7 +137,9 @@ def _begin(training: GeneratorTraining, train: ImageSet, state: dict[str, Any] |
         training.averaged.code_scale.copy_(training.generator.code_scale)
 
 
-def _train_some(training: GeneratorTraining, train: ImageSet, bar: tqdm) -> dict[str, float]:
+def _train_some(
+    training: GeneratorTraining, train: ImageSet, progress: Progress
+) -> dict[str, float]:
     """Steps up to the next report; return the mean of each loss."""
     s = training.settings
     if training.comparator is not None:
@@ -151,22 +152,22 @@ def _train_some(training: GeneratorTraining, train: ImageSet, bar: tqdm) -> dict
         losses = training.train_step(train.images[index])
         sums = {name: sums.get(name, 0) + one.detach().float() for name, one in losses.items()}
         counted += 1
-        bar.update(s.batch_size)
+        progress(training.step * s.batch_size, s.steps * s.batch_size)
     totals = torch.stack(list(sums.values())).tolist()  # one read
     return {name: total / counted for name, total in zip(sums, totals, strict=True)}
 
 
 def _write(
-    training: GeneratorTraining, row: dict[str, float], val: ImageSet, log: Log, out: Path
+    training: GeneratorTraining, row: dict[str, float], val: ImageSet, rows: Log, out: Path
 ) -> None:
     """A row of the log, and pictures."""
     step = training.step
     images = step * training.settings.batch_size
-    log.add({"step": step, "images": images, "seconds": training.seconds, **row})
+    rows.add({"step": step, "images": images, "seconds": training.seconds, **row})
     pictures = training.pictures(val).permute(1, 2, 0).numpy()
     Image.fromarray(pictures).save(out / "pictures" / f"{step:06d}.png")
     told = "  ".join(f"{name} {value:.3f}" for name, value in row.items())
-    tqdm.write(f"step {step}/{training.settings.steps}  {told}")
+    log.info("step %d/%d  %s", step, training.settings.steps, told)
 
 
 @torch.no_grad()

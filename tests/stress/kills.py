@@ -83,7 +83,7 @@ def content(folder: Path) -> dict[str, str]:
             data = json.dumps(timeless(json.loads(data))).encode()
         if inner == "sweep.csv":
             data = b"".join(sorted(row["job"].encode() for row in csv.DictReader(path.open())))
-        if inner not in ("multirun.yaml", "sweep.png", "report.html"):
+        if inner not in ("multirun.yaml", "sweep.png", "report.html", "run.log"):
             found[name] = hashlib.sha256(data).hexdigest()
     return found
 

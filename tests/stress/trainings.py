@@ -59,7 +59,8 @@ def content(folder: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or name.startswith(".invset/") or path.name == "checkpoint.pt":
+        own = name.startswith(".invset/") or path.name in ("checkpoint.pt", "run.log")
+        if own or not path.is_file():
             continue
         found[name] = path.read_bytes()
         if path.name == "log.csv":
