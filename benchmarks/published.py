@@ -178,10 +178,10 @@ def _at_two_deviations(network: Any, generator: Any) -> Neuron:
     return Neuron("fc8", 1, range=(low, low + 2 * f.std().item()))
 
 
-def run(case: Case, reading: Reading, seed: int, n: int, seconds: float) -> dict[str, Any]:
+def run(case: Case, reading: Reading, seed: int, K: int, n: int, seconds: float) -> dict[str, Any]:
     """A row of the table."""
     problem = case.make(case.neuron, **reading.problem)
-    sampler = TwoStage(K=10, n=n, **{**PUBLISHED, **reading.options})
+    sampler = TwoStage(K=K, n=n, **{**PUBLISHED, **reading.options})
     began = time.perf_counter()
     method = InverseSetSampler(sampler=sampler, prior="none", limits=Limits(seconds=seconds))
     result = method.run(problem, seed)
@@ -197,7 +197,7 @@ def run(case: Case, reading: Reading, seed: int, n: int, seconds: float) -> dict
         "steps to seeds": first,
         "steps to n": int(result.steps),
         "samples": len(result),
-        "kept a step": f"{walked / (10 * later):.2f}" if later else "–",
+        "kept a step": f"{walked / (K * later):.2f}" if later else "–",
         "in range": value_of(summary, "counts.share_in_range"),
         "nearest": value_of(summary, "diversity.nearest_neighbour"),
         "nearest, real": value_of(summary, "beside_real.real.nearest_neighbour"),
@@ -216,6 +216,7 @@ def main() -> None:
     )
     arguments.add_argument("--pairs", nargs="+", default=["mini"], choices=["mini", "caffenet"])
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0])
+    arguments.add_argument("--K", type=int, default=10, help="codes that are optimised together")
     arguments.add_argument("--n", type=int, default=500, help="samples a run")
     arguments.add_argument("--only", default="", help="readings whose name begins so")
     arguments.add_argument("--seconds", type=float, default=600, help="limit of a run")
@@ -233,7 +234,7 @@ def main() -> None:
                 key = (question, reading.name, str(seed), str(chosen.n))
                 if key in done or not reading.name.startswith(chosen.only):
                     continue
-                found = run(case, reading, seed, chosen.n, chosen.seconds)
+                found = run(case, reading, seed, chosen.K, chosen.n, chosen.seconds)
                 rows.append(
                     {**dict(zip(("question", "reading", "seed", "n"), key, strict=True)), **found}
                 )

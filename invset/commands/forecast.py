@@ -28,9 +28,9 @@ from invset.report.animation import has_encoder, save_gif
 from invset.report.grid import SIDE, enlarge
 from invset.report.page import duration
 from invset.report.sheet import FEW, MOST
+from invset.report.thumbnails import BUDGET
 
 log = logging.getLogger(__name__)
-from invset.report.thumbnails import BUDGET
 
 #: Pictures that are drawn to see how many bytes they take.
 _DRAWN = 8
