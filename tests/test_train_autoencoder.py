@@ -100,11 +100,11 @@ def test_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     epoch = AutoencoderTraining.train_epoch
     calls = []
 
-    def interrupted(self, train):
+    def interrupted(self, *words):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return epoch(self, train)
+        return epoch(self, *words)
 
     monkeypatch.setattr(AutoencoderTraining, "train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -119,7 +119,7 @@ def test_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
 
 def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        autoencoder.AutoencoderTraining, "train_epoch", lambda self, train: float("nan")
+        autoencoder.AutoencoderTraining, "train_epoch", lambda self, *words: float("nan")
     )
     with pytest.raises(NotFinite, match="image is not finite in epoch 0"):
         trained(tmp_path)

@@ -137,8 +137,8 @@ def test_a_loss_that_is_not_finite_ends_with_the_last_good_weights(tmp_path, mon
     train_epoch = network.NetworkTraining.train_epoch
     kept = {}
 
-    def spoilt(training, train):
-        loss = train_epoch(training, train)
+    def spoilt(training, *words):
+        loss = train_epoch(training, *words)
         if training.epoch < 3:
             module = training.average.module
             kept.update({name: one.clone() for name, one in module.state_dict().items()})
@@ -351,8 +351,8 @@ def command(photographs, out, *words):
 def test_the_command_writes_the_last_good_weights(tmp_path, photographs, monkeypatch):
     train_epoch = network.NetworkTraining.train_epoch
 
-    def spoilt(training, train):
-        loss = train_epoch(training, train)
+    def spoilt(training, *words):
+        loss = train_epoch(training, *words)
         return loss if training.epoch < 2 else float("nan")
 
     monkeypatch.setattr(network.NetworkTraining, "train_epoch", spoilt)
@@ -436,8 +436,8 @@ def test_a_loss_that_is_not_finite_ends_a_training(tmp_path, monkeypatch):
     trained(tmp_path / "good", epochs=2)
     original = network.NetworkTraining.train_epoch
 
-    def breaks(training, train):
-        loss = original(training, train)
+    def breaks(training, *words):
+        loss = original(training, *words)
         return loss if training.epoch < 2 else float("nan")
 
     with monkeypatch.context() as patch:

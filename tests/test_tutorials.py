@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import EXAMPLES
 from PIL import Image
+from safetensors.torch import load_file
 
 from invset import InverseSetSampler, Result
 
@@ -60,6 +62,31 @@ def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count("\n") == 1 + 1 + 5 + 10 + 2
     # the text says that the trees' mean is near
     assert made["told"].mean().item() == pytest.approx(255, abs=25)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_feature_of_a_sparse_autoencoder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("timm")
+    script = (EXAMPLES / "tutorial_sae.py").read_text(encoding="utf-8")
+    whole = "count, steps, steps_of_sae = 4000, 600, 1000"
+    assert script.count(whole) == 1
+    shorter = script.replace(whole, "count, steps, steps_of_sae = 1000, 30, 200")
+    (tmp_path / "shorter.py").write_text(shorter, encoding="utf-8")
+    made = runpy.run_path(str(tmp_path / "shorter.py"), run_name="__main__")
+    result = made["result"]
+    assert len(result) == 12
+    # the feature as sae_lens defines it, computed from the file that was written
+    sae = load_file(tmp_path / "sae" / "sae_weights.safetensors")
+    images = made["problem"].medium.restore(result.inputs)
+    with torch.no_grad():
+        tokens = made["network"].taps(images, [made["layer"]])[made["layer"]]
+    on = ((tokens - sae["b_dec"]) @ sae["W_enc"] + sae["b_enc"]).relu()
+    found = on[:, :, made["number"]].amax(1)
+    torch.testing.assert_close(found, result.activations[:, 0], atol=1e-4, rtol=1e-4)
+    assert ((found >= made["z1"] - 1e-4) & (found <= made["z2"] + 1e-4)).all()
+    assert "Result(12 of 12 samples, blocks.0:feature" in capsys.readouterr().out
 
 
 @pytest.mark.slow

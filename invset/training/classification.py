@@ -178,7 +178,7 @@ class NetworkTraining(Resumable):
             torch.manual_seed((self.settings.seed + (self.epoch + 1) * _FAR) % 2**63)
             yield
 
-    def _train_on(self, train: ImageSet, order: Tensor, progress: Progress) -> Tensor:
+    def _train_on(self, train: ImageSet, order: Tensor, progress: Progress = quiet) -> Tensor:
         """Steps on pictures in an order; return the sum of the losses."""
         s = self.settings
         total = torch.zeros((), device=self.device)
