@@ -143,7 +143,7 @@ MISTAKES = {
         "z2=4",
         "network.weights=garbage.safetensors",
     ],
-    "make one by invset fit reference": [
+    "make one with: invset fit reference": [
         "neuron=1",
         "z1=3",
         "z2=4",
