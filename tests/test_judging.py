@@ -137,7 +137,7 @@ def test_no_judge_and_none_for_tables() -> None:
         assert judging(of(judge), asked).network is None
         assert judging(of(judge), asked).why == ""
     assert judging(OmegaConf.create({}), mini_network()).why == ""  # an older run, resumed
-    with pytest.raises(InvsetError, match="a judge looks at pictures"):
+    with pytest.raises(InvsetError, match="a judge takes grey or RGB pictures"):
         judging(compose("run", ["judge=mini"]), asked)
 
 

@@ -81,7 +81,7 @@ def test_options_of_a_sampler(listed: Listed) -> None:
     shown, _, about = rows["sampler.walk"].partition(" ")
     assert shown == "sampler.walk=0"
     assert about.strip().startswith("a number of at least 0 and at most 1: 0 (paper): sampling")
-    assert about.endswith("the share of a fresh draw in the way.")
+    assert about.endswith("Both use the slopes of f alone.")
     assert "  both or paper: " in rows["sampler.constraint"]
     assert rows["sampler.constraint"].startswith("sampler.constraint=paper ")
     assert rows["sampler.step_rule.beta"].startswith("sampler.step_rule.beta=3e-06 ")
