@@ -114,7 +114,22 @@ class _Job:
 
         self.begun = True
         own_modules_last(HydraConfig.get().runtime.cwd)  # a launcher may begin a job elsewhere
-        sweeping = _sweeping()
+        if not _sweeping():
+            return self._one(cfg, False)
+        from invset.commands.side_by_side import take
+        from invset.commands.sweep import join_now
+
+        try:
+            return take(cfg, lambda: self._one(cfg, True))
+        except KeyboardInterrupt:
+            join_now(cfg)
+            raise  # a signal ends the sweep, not the job alone
+
+    def _one(self, cfg: Any, sweeping: bool) -> float:
+        """Work on a job; return what the sweeper gets."""
+        from invset.commands.outcome import told
+        from invset.commands.own_folder import job_folder
+
         try:
             code = guarded(lambda: self._work(cfg, sweeping), self.name)
             sys.stdout.flush()
@@ -125,21 +140,10 @@ class _Job:
             return 1
         self.codes.append(code)
         if code == 2 and not sweeping and "overwrite" in cfg:  # others have no folder of their own
-            remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+            remove_if_empty(job_folder())
         if code > 128 and sweeping:
-            from invset.commands.sweep import join_now
-
-            join_now(cfg)
-            raise KeyboardInterrupt  # a signal ends the sweep, not the job alone
-        return self._told(cfg, code) if sweeping else code
-
-    def _told(self, cfg: Any, code: int) -> float:
-        """What the sweeper gets."""
-        from invset.commands.outcome import objective
-        from invset.commands.own_folder import job_folder
-
-        name = cfg.get("objective")
-        return code if name is None else objective(str(name), job_folder())
+            raise KeyboardInterrupt
+        return told(cfg, code, job_folder()) if sweeping else code
 
     def _work(self, cfg: Any, sweeping: bool) -> int:
         """Run in the job's own folder; a folder that is refused is not written to, not even why."""

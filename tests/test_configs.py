@@ -158,6 +158,7 @@ def test_the_default_run() -> None:
         "overwrite": False,
         "collect": None,
         "gpu_jobs": 1,
+        "together": 1,
         "retry": "failed",
         "limits": {
             "_target_": "invset.samplers.base.Limits",

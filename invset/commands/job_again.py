@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from invset.commands.outcome import ended, exit_code, failure
 from invset.commands.own_folder import job_folder, words_in, words_of_job
 from invset.commands.status import forecast
+from invset.commands.turns import beside, pause
 from invset.config.identity import identity
 from invset.config.kept_parts import forget, keeping
 from invset.files.job_list import (
@@ -117,7 +118,7 @@ def in_sweep(cfg: DictConfig, work: Callable[..., int]) -> int:
         with keeping():
             code = work(**how)
         if hydra.job.num == 0 and not how and ended(folder) is not None:
-            told = forecast(sweep, folder, time.monotonic() - begun)
+            told = forecast(sweep, folder, (time.monotonic() - begun) / beside())
             print(told, end="\n" if told else "", file=sys.stderr)
         return code
 
@@ -137,7 +138,7 @@ def _wait(folder: Path, number: int) -> None:
         if not told:
             print(f"job {number} waits for {holder}, which works on it", file=sys.stderr)
         told = True
-        time.sleep(_PAUSE)
+        pause(_PAUSE)
 
 
 def _left(folder: Path, retry: str) -> int | None:

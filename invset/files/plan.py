@@ -17,9 +17,12 @@ from typing import Any
 
 from invset.files.ledger import HOME, PLAN, PLAN_PART
 
-#: Options that change no file of a result.
+#: Options that change no file of a result, or the last digits in it (together).
 FREE = frozenset(
-    ("progress", "overwrite", "checkpoint_seconds", "retry", "objective", "collect", "gpu_jobs")
+    (
+        *("progress", "overwrite", "checkpoint_seconds", "retry", "objective", "collect"),
+        *("gpu_jobs", "together"),
+    )
 )
 
 
