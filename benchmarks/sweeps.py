@@ -1,4 +1,5 @@
-"""Neurons a minute of CPU time: one process a neuron, one sweep in one process, joblib's launcher.
+"""Neurons a minute of CPU time: one process a neuron, one sweep in one process, the same with
+shared passes, joblib's launcher.
 
     python benchmarks/sweeps.py [NEURONS] [WORD ...]
 
@@ -19,6 +20,9 @@ ROOT = Path(__file__).parents[1]
 
 WORDS = ("network=mini", "z1=2", "z2=6", "n=20", "judge=null", "progress=false")
 
+#: Jobs that share passes.
+SHARED = 8
+
 QUICK = ("report=false", "animation=false")
 
 
@@ -33,34 +37,41 @@ def invset(folder: Path, *words: str) -> float:
 
 
 def main() -> None:
-    """Time the three ways and print what a neuron costs."""
+    """Time the four ways and print what a neuron costs."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     more = sys.argv[2:] or list(QUICK)
-    neurons = [f"neuron={i % 10 + 1}" for i in range(count)]
-    seeds = [f"seed={i // 10}" for i in range(count)]
     swept = ["-m", "neuron=1..10", f"seed=0..{(count - 1) // 10}", *more]
     jobs = 10 * ((count - 1) // 10 + 1)
+    ways = {
+        "one process": [],
+        "one process, shared passes": [f"together={SHARED}"],
+        "joblib, 2 workers": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    }
+    print(f"{jobs} neurons of mini, n=20, {' '.join(more)}")
     with tempfile.TemporaryDirectory() as where:
-        folder = Path(where)
-        # a sixth of them says what one costs
-        some = range(0, count, 6)
-        each = sum(
-            invset(folder, neurons[i], seeds[i], *more, f"hydra.run.dir={folder}/each/{i}")
+        # a few of them say what one costs
+        some = range(0, jobs, max(6, jobs // 4))
+        first = sum(
+            invset(
+                Path(where),
+                *(f"neuron={i % 10 + 1}", f"seed={i // 10}", *more, f"hydra.run.dir={where}/{i}"),
+            )
             for i in some
-        )
-        took = {"one process a neuron": each / len(some)}
-        took["one process"] = invset(folder, *swept, f"hydra.sweep.dir={folder}/one") / jobs
-        joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-        took["joblib, 2 workers"] = (
-            invset(folder, *swept, *joblib, f"hydra.sweep.dir={folder}/joblib") / jobs
-        )
-    first = took["one process a neuron"]
-    print(f"{count} neurons of mini, n=20, {' '.join(more)}")
-    for name, seconds in took.items():
-        print(
-            f"{name:22} {seconds:5.2f} CPU s a neuron, {60 / seconds:4.0f} a minute and core,"
-            f" {first / seconds:.1f} times the first"
-        )
+        ) / len(some)
+        tell("one process a neuron", first, first)
+        for way, words in ways.items():
+            folder = Path(where, way)
+            took = invset(Path(where), *swept, *words, f"hydra.sweep.dir='{folder}'")
+            tell(way, took / jobs, first)
+
+
+def tell(way: str, seconds: float, first: float) -> None:
+    """Print what a neuron costs in CPU seconds, beside the first way."""
+    print(
+        f"{way:26} {seconds:5.2f} CPU s a neuron, {60 / seconds:4.0f} a minute and core,"
+        f" {first / seconds:.1f} times the first",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

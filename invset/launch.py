@@ -4,7 +4,6 @@ one sentence.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from invset import interrupt
+from invset.bad_input import bad_input, unwritable
 from invset.config.unused import Unused, register, remove_if_empty, unused_folders
-from invset.errors import InvsetError, brief, did_you_mean, first_lines, is_out_of_memory
+from invset.errors import InvsetError, brief, did_you_mean
 from invset.own_modules import own_modules_last
 from invset.progress import bars, listen, volume
 from invset.streams import tell
@@ -25,20 +25,6 @@ from invset.streams import tell
 # Hydra and OmegaConf are imported where a command runs: `invset --help` needs neither
 
 Main = Callable[..., "int | None"]
-
-#: Errors for which a person's disk is to blame, or the name of a folder.
-_OF_THE_PERSON = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG)
-
-#: What takes less memory, by command.
-_SMALLER = {
-    "probe": "smaller codes= and starts=, or device=cpu",
-    "train network": "a smaller settings.batch_size= and another out=, or device=cpu",
-    "train generator": "a smaller settings.batch_size= and another out=, or device=cpu",
-    "train autoencoder": "a smaller settings.batch_size= and another out=, or device=cpu",
-    "fit prior": "a smaller limit=, or device=cpu",
-    "fit reference": "a smaller limit=, or device=cpu",
-    "fit spectrum": "a smaller limit=",
-}
 
 #: What ``-m`` is to Hydra.
 _SWEEP = "hydra.mode=MULTIRUN"
@@ -68,16 +54,10 @@ def launch(main: Callable[[], Main], config: str, name: str, words: list[str]) -
     except (HydraException, OmegaConfBaseException) as error:
         raise InvsetError(str(bad_input(error, name))) from error
     except OSError as error:
-        if isinstance(error, ConnectionError) and error.errno is None:  # Ray's
-            raise InvsetError(f"{first_lines(error)} Type: ray start --head") from error
-        if error.filename is None or (job.begun and error.errno not in _OF_THE_PERSON):
-            raise  # no file: a standard stream
-        way = "hydra.run.dir=/a/folder/of/yours"
-        if error.errno == errno.ENAMETOOLONG:
-            way = "a shorter name, or for jobs of a sweep hydra.sweep.subdir='${hydra.job.num}'"
-        raise InvsetError(
-            f"can't write to {error.filename} ({error.strerror}); type {way}"
-        ) from error
+        why = unwritable(error, job.begun)
+        if why is None:
+            raise
+        raise InvsetError(why) from error
     if job.broken is not None:
         raise job.broken
     return job.ended()
@@ -124,7 +104,22 @@ class _Job:
 
         self.begun = True
         own_modules_last(HydraConfig.get().runtime.cwd)  # a launcher may begin a job elsewhere
-        sweeping = _sweeping()
+        if not _sweeping():
+            return self._one(cfg, False)
+        from invset.commands.side_by_side import take
+        from invset.commands.sweep import join_now
+
+        try:
+            return take(cfg, lambda: self._one(cfg, True))
+        except KeyboardInterrupt:
+            join_now(cfg)
+            raise  # a signal ends the sweep, not the job alone
+
+    def _one(self, cfg: Any, sweeping: bool) -> float:
+        """Work on a job; return what the sweeper gets."""
+        from invset.commands.outcome import told
+        from invset.commands.own_folder import job_folder
+
         try:
             code = guarded(lambda: self._work(cfg, sweeping), self.name)
             sys.stdout.flush()
@@ -135,21 +130,10 @@ class _Job:
             return 1
         self.codes.append(code)
         if code == 2 and not sweeping and "overwrite" in cfg:  # others have no folder of their own
-            remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+            remove_if_empty(job_folder())
         if code > 128 and sweeping:
-            from invset.commands.sweep import join_now
-
-            join_now(cfg)
-            raise KeyboardInterrupt  # a signal ends the sweep, not the job alone
-        return self._told(cfg, code) if sweeping else code
-
-    def _told(self, cfg: Any, code: int) -> float:
-        """What the sweeper gets."""
-        from invset.commands.outcome import objective
-        from invset.commands.own_folder import job_folder
-
-        name = cfg.get("objective")
-        return code if name is None else objective(str(name), job_folder())
+            raise KeyboardInterrupt
+        return told(cfg, code, job_folder()) if sweeping else code
 
     def _work(self, cfg: Any, sweeping: bool) -> int:
         """Run in the job's own folder; a folder that is refused is not written to, not even why."""
@@ -282,26 +266,3 @@ def guarded(
         if note is not None:
             note(code, reason)
         return code
-
-
-def bad_input(error: BaseException, command: str) -> str | None:
-    """What to tell a person, or None for a defect of ours."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from invset.config.mistakes import one_sentence
-
-    cause: BaseException | None = error
-    while cause is not None:  # Hydra wraps what a constructor raises
-        if isinstance(cause, InvsetError):
-            return str(cause)
-        cause = cause.__cause__
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return one_sentence(error, command)
-    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-        return f"can't look at {error.filename} ({error.strerror})"
-    if is_out_of_memory(error):
-        smaller = _SMALLER.get(command, "smaller K= and n=, or device=cpu")
-        why = first_lines(error, 100) or type(error).__name__
-        return f"there is not enough memory for that; type {smaller} ({why})"
-    return None

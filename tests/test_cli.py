@@ -11,9 +11,9 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
+from invset.bad_input import bad_input
 from invset.cli import COMMANDS, main, pick
 from invset.errors import InvsetError
-from invset.launch import bad_input
 from invset.progress import ABOUT_FLAGS
 
 

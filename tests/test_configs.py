@@ -159,6 +159,7 @@ def test_the_default_run() -> None:
         "collect": None,
         "keep": "all",
         "gpu_jobs": 1,
+        "together": 1,
         "retry": "failed",
         "limits": {
             "_target_": "invset.samplers.base.Limits",

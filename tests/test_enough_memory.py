@@ -15,9 +15,9 @@ from test_passes import problem
 from typed import typed
 
 from invset.api import InverseSetSampler
+from invset.bad_input import bad_input
 from invset.core.target import Target
 from invset.errors import InvsetError, is_out_of_memory
-from invset.launch import bad_input
 from invset.problem.enough_memory import OutOfMemory, enough_memory
 from invset.problem.problem import Problem
 from invset.problem.runtime import Runtime

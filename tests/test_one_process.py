@@ -89,6 +89,26 @@ def test_what_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert not kept_parts._kept
 
 
+def test_facts_of_what_is_kept() -> None:
+    found: list[int] = []
+
+    def find() -> int:
+        found.append(len(found))
+        return found[-1]
+
+    kept, other = object(), object()
+    assert kept_parts.fact([kept], "sum", find) == 0
+    with kept_parts.keeping():
+        assert kept_parts.fact([kept], "sum", find) == 1  # it is not kept
+        kept_parts.kept("a", lambda: kept)
+        assert {kept_parts.fact([kept], "sum", find) for _ in range(2)} == {2}
+        assert kept_parts.fact([kept], "shapes", find) == 3
+        assert {kept_parts.fact([kept, other], "sum", find) for _ in range(2)} == {4, 5}
+    assert kept_parts.fact([kept], "sum", find) == 6
+    kept_parts.forget()
+    assert not kept_parts._facts
+
+
 @pytest.mark.parametrize(
     ("words", "meant"),
     [

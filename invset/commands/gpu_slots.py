@@ -71,7 +71,8 @@ def _free(names: list[str], side_by_side: int) -> tuple[FileLock, int]:
     while True:
         for place in range(side_by_side):
             for number, name in enumerate(names):
-                lock = FileLock(folder / f"{name}-{place}.lock")
+                # jobs side by side let go of it in another thread
+                lock = FileLock(folder / f"{name}-{place}.lock", thread_local=False)
                 try:
                     lock.acquire(timeout=0)
                 except Timeout:

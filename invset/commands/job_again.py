@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from invset.commands.outcome import ended, exit_code, failure
 from invset.commands.own_folder import job_folder, words_in, words_of_job
 from invset.commands.status import forecast
+from invset.commands.turns import beside, pause
 from invset.config.identity import identity
 from invset.config.kept_parts import forget, keeping
 from invset.files.job_list import (
@@ -121,7 +121,7 @@ def in_sweep(cfg: DictConfig, work: Callable[..., int]) -> int:
         with keeping():
             code = work(**how)
     if hydra.job.num in _FORECASTS:
-        told = forecast(sweep)
+        told = forecast(sweep, beside())
         if told:
             log.info("%s", told)
     return code
@@ -142,7 +142,7 @@ def _wait(folder: Path, number: int) -> None:
         if not told:
             log.info("job %d waits for %s, which works on it", number, holder)
         told = True
-        time.sleep(_PAUSE)
+        pause(_PAUSE)
 
 
 def _left(folder: Path, retry: str) -> int | None:

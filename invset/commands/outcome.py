@@ -45,6 +45,18 @@ def worst(sweep: Path) -> int:
     return max(map(exit_code, jobs_of(sweep)), default=0)
 
 
+def told(cfg: Any, code: int, folder: Path) -> float:
+    """What a sweeper gets of a job: the figure that it searches by, or the exit code.
+
+    Args:
+        cfg: of the job.
+        code: its exit code.
+        folder: of the job.
+    """
+    name = cfg.get("objective")
+    return code if name is None else objective(str(name), folder)
+
+
 def objective(name: str, folder: Path) -> float:
     """A figure of a job; NaN, which sweepers take for a job that failed, where it has none.
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from invset.commands.gpu_slots import gpu_slot
 from invset.commands.own_folder import job_folder
+from invset.commands.side_by_side import settled
 from invset.config.published import prepare
 from invset.config.validate import check_config
 
@@ -42,11 +41,10 @@ def main(
     from invset.problem.repeatable import repeatable
     from invset.problem.runtime import Runtime
 
-    with ExitStack() as stack:
-        if _in_sweep():
-            stack.enter_context(gpu_slot(str(cfg.device), cfg.gpu_jobs))
-        # also what a problem is made with
-        stack.enter_context(repeatable(Runtime.of(cfg.get("runtime"))))
+    runtime = Runtime.of(cfg.get("runtime"))
+    # also what a problem is made with
+    around = settled(str(cfg.device), cfg.gpu_jobs, runtime) if _in_sweep() else repeatable(runtime)
+    with around:
         return Job(cfg, folder, resume, accept, how, anew).run()
 
 

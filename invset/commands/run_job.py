@@ -23,7 +23,9 @@ from invset.commands.outcome import exit_code
 from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged, perturbed, real_inputs
 from invset.commands.run_surroundings import surroundings
-from invset.config import build
+from invset.commands.side_by_side import alone
+from invset.commands.turns import member
+from invset.config import build, kept_parts
 from invset.config.foreign import foreign, go_on
 from invset.config.judging import judging
 from invset.config.real_images import load_reference
@@ -34,6 +36,8 @@ from invset.files.rundir import RunDir
 from invset.problem.enough_memory import OutOfMemory, enough_memory
 from invset.problem.perturbing import Perturbing
 from invset.problem.result import Result, finish
+from invset.problem.shared_passes import why_alone
+from invset.problem.shared_target import shared
 from invset.problem.start_codes import ANY
 from invset.progress import bar, stage
 from invset.report.run_folder import Ended, keeping, write_run
@@ -97,6 +101,7 @@ class Job:
         real = real_inputs(self.problem, cfg.get("images"), cfg.get("limit"))
         self.target = self.problem.target(self.region, goal_of(self.study), real)
         self.study.check(self.target)
+        self._share()
         # a run that is resumed may be older than the option
         self.limits = hydra.utils.instantiate(cfg.get("limits"))
         self.state: Any = None
@@ -113,6 +118,17 @@ class Job:
         self.last = (self.state, self.rng.get_state(), self.rows)
         self.told_split = False
         self.saved_at = time.monotonic()
+
+    def _share(self) -> None:
+        """Let passes be shared with the other jobs of ``together=``."""
+        one = member()
+        if one is None:
+            return
+        why = why_alone(self.problem) or kept_parts.why_anew(self.cfg)
+        if why is None:
+            self.target = shared(self.problem, self.target, one.wait)
+        else:
+            alone(self.cfg.together, why)
 
     def _held(self, accept: Sequence[str], anew: bool) -> dict[str, Any] | None:
         """What `_save` saved; None where the run begins anew."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from torch import nn
 
 from invset.config.foreign import foreign
 from invset.config.identity import flat, named_files
+from invset.config.kept_parts import fact
 from invset.files.ledger import sha256_of
 from invset.files.plan import FREE
 from invset.files.rundir import AGAIN
 from invset.files.surroundings import Surroundings, machine
+from invset.nets.generator import Generator
+from invset.nets.network import Network
 from invset.nets.weights import checksum
 from invset.problem.problem import Problem
 
@@ -46,9 +50,13 @@ def surroundings(cfg: DictConfig, problem: Problem) -> Surroundings:
         problem: what was built of it.
     """
     options = _options(cfg)
-    modules = {"network": problem.network.module, "generator": problem.generator.module}
+    owners: dict[str, Network | Generator] = {
+        "network": problem.network,
+        "generator": problem.generator,
+    }
     if problem.encoder_network is not problem.network:
-        modules["encoder_network"] = problem.encoder_network.module
+        owners["encoder_network"] = problem.encoder_network
+    modules = {name: one.module for name, one in owners.items()}
     parts = {
         "options": options,
         "runtime": {f"runtime.{key}": one for key, one in asdict(problem.runtime).items()},
@@ -58,7 +66,10 @@ def surroundings(cfg: DictConfig, problem: Problem) -> Surroundings:
             for name, path in named_files(options)
             if not name.endswith("weights")
         },
-        "weights": {name: checksum(module) for name, module in modules.items()},
+        "weights": {
+            name: fact([one], "checksum", partial(checksum, one.module))
+            for name, one in owners.items()
+        },
         "code": dict(_code(foreign(cfg), list(modules.values()))),
         **machine(problem.network.device),
     }

@@ -147,9 +147,13 @@ def time_left(jobs: list[Standing]) -> float | None:
     return statistics.median(took) * left / max(running, 1) if took and left else None
 
 
-def forecast(sweep: Path) -> str:
+def forecast(sweep: Path, side_by_side: int = 1) -> str:
     """What the whole sweep will take, if its jobs are like those that this command has done: their
     mean, but for the first, which loads all. Empty where that isn't known, or all are done.
+
+    Args:
+        sweep: its folder.
+        side_by_side: jobs that share passes, whose times each hold all of theirs.
     """
     from invset.files.job_list import begun_at
     from invset.files.plan import read_plan
@@ -168,6 +172,7 @@ def forecast(sweep: Path) -> str:
         return ""
     warm = list(done.values())[1:] or list(done.values())
     took = sum(done.values()) + (count - len(done)) * statistics.fmean(warm)
+    took /= side_by_side
     size = count * statistics.fmean(map(bytes_in, done))
     by = f"{len(done)} jobs" if len(done) > 1 else "the first, with all that it loads"
     return (

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from invset.commands.side_by_side import drain, finish
 from invset.errors import InvsetError, first_lines
 from invset.files.plan import read_plan
 
@@ -28,7 +29,8 @@ class JoinRuns(Callback):
     """Hydra calls it at the end of a sweep."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Join the jobs."""
+        """Join the jobs, which may still be under way (``together=``)."""
+        drain()
         folder = Path(config.hydra.sweep.dir)
         join(folder, config.report)
         if config.collect is not None:
@@ -44,7 +46,7 @@ def join_now(cfg: DictConfig) -> None:
 
 @contextmanager
 def deaths_told(sweep: Callable[[], Path | None]) -> Iterator[None]:
-    """Say in one sentence that a process of a launcher has died.
+    """Let all jobs of a sweep end, and say in one sentence that a process of a launcher has died.
 
     Args:
         sweep: gives the folder of the sweep.
@@ -54,6 +56,7 @@ def deaths_told(sweep: Callable[[], Path | None]) -> Iterator[None]:
     """
     try:
         yield
+        finish()
     except Exception as error:
         folder = sweep()
         if folder is None or not _DIED & {kind.__name__ for kind in type(error).__mro__}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import hydra
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from invset.config.device import choose_device
 from invset.config.directions import given_parts
-from invset.config.kept_parts import part
+from invset.config.kept_parts import fact, part
 from invset.config.published import is_published
 from invset.config.validate import asked, check_given, ends
 from invset.core.checks import goal_of
@@ -134,9 +135,11 @@ def problem(cfg: DictConfig, ranged: bool = True) -> Problem:
         part(of_e, how, device, lambda: network(of_e, device)) if of_e is not None else None
     )
     encoder = None if cfg.encoder is None else str(cfg.encoder)
+    made = part(cfg.generator, how, device, lambda: generator(cfg.generator, device))
+    parts = [net, made] if encoder_network is None else [net, made, encoder_network]
     return Problem(
         net,
-        part(cfg.generator, how, device, lambda: generator(cfg.generator, device)),
+        made,
         encoder,
         chosen,
         encoder_network,
@@ -145,4 +148,5 @@ def problem(cfg: DictConfig, ranged: bool = True) -> Problem:
         hydra.utils.instantiate(cfg.get("robust")),
         cfg.get("stochastic", False),  # a run that is resumed may be older than the option
         cfg.get("clamp", True),
+        partial(fact, parts),
     )

@@ -67,6 +67,7 @@ class RunOptions(Question):
     objective: str | None = option(None, words=tuple(OBJECTIVES))
     collect: str | None = None
     gpu_jobs: int = option(1, at_least=1)
+    together: int = option(1, at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

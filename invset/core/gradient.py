@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -25,12 +27,25 @@ def gradient(scalar: Tensor, u: Tensor, keep: bool = False) -> Tensor:
     Raises:
         InvsetError: there is none.
     """
+    (found,) = gradients(scalar, [u], keep)
+    assert found is not None  # one of one
+    return found
+
+
+def gradients(scalar: Tensor, of: Sequence[Tensor], keep: bool = False) -> list[Tensor | None]:
+    """The same in several tensors; None for one that the scalar does not depend on.
+
+    Raises:
+        InvsetError: it depends on none of them.
+    """
     if not scalar.requires_grad:
         raise InvsetError(_NONE)
     try:
-        (found,) = torch.autograd.grad(scalar, u, retain_graph=keep)
+        found = torch.autograd.grad(scalar, of, retain_graph=keep, allow_unused=True)
     except RuntimeError as error:
-        if any(word in str(error) for word in ("not have been used", "Checkpointing is not")):
+        if "Checkpointing is not" in str(error):
             raise InvsetError(_NONE) from error
         raise
-    return found
+    if all(one is None for one in found):
+        raise InvsetError(_NONE)
+    return list(found)

@@ -17,11 +17,11 @@ from typing import Any
 
 from invset.files.ledger import HOME, PLAN, PLAN_PART
 
-#: Options that change no sample and no figure of a result.
+#: Options that change no sample and no figure of a result, or their last digits (together).
 FREE = frozenset(
     {
         *("progress", "overwrite", "checkpoint_seconds", "retry", "objective", "collect"),
-        *("gpu_jobs", "keep"),
+        *("gpu_jobs", "keep", "together"),
     }
 )
 

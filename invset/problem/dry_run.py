@@ -9,6 +9,7 @@ code divides by zero).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -21,12 +22,65 @@ from invset.nets.generator import Generator
 from invset.nets.network import Network
 from invset.nets.trace import told
 from invset.problem.adapt import adapted, called, form_of
+from invset.problem.slopes import slopes_fault
 from invset.problem.steady import Values, blamed, fault_of
 
 #: Codes of the pass: two, so that an axis of the batch is told from one of length 1.
 _CODES = 2
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class First:
+    """What first passes showed.
+
+    Attributes:
+        generator: adapted to what the network takes.
+        input_shape: of what it makes of one code.
+        shapes: of one input's activations in each layer.
+        notes: sentences on them.
+        flat: why no pass can be differentiated, in a sentence; None: passes can.
+    """
+
+    generator: Generator
+    input_shape: tuple[int, ...]
+    shapes: dict[str, tuple[int, ...]]
+    notes: list[str]
+    flat: str | None
+
+
+def first_passes(
+    network: Network,
+    generator: Generator,
+    encoder_network: Network,
+    encoder: str,
+    layers: Iterable[str],
+    stochastic: bool = False,
+) -> First:
+    """Take the first passes through everything.
+
+    Args:
+        network: where the neurons live.
+        generator: as it was given.
+        encoder_network: where the encoder lives.
+        encoder: its layer.
+        layers: of the neurons.
+        stochastic: as in `first_inputs` and `first_activations`.
+
+    Raises:
+        InvsetError: see `first_inputs` and `first_activations`.
+    """
+    name = generator.name
+    found, x, notes = first_inputs(generator, network.medium, network.device, stochastic)
+    layers = sorted(set(layers))
+    own = {encoder} if encoder_network is network else set()
+    taps = first_activations(network, x, sorted({*layers} | own), name, stochastic)
+    flat = slopes_fault(network, x, layers)
+    if not own:
+        first_activations(encoder_network, x, [encoder], name, stochastic)
+    shapes = {layer: tuple(value.shape[1:]) for layer, value in taps.items()}
+    return First(found, tuple(x.shape[1:]), shapes, notes, flat)
 
 
 @torch.no_grad()

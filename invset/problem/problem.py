@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from invset.files.image8bit import Image8Bit
 from invset.nets.generator import Generator
 from invset.nets.network import Network
 from invset.nets.twin import frozen
-from invset.problem.dry_run import first_activations, first_inputs
+from invset.problem.dry_run import First, first_passes
 from invset.problem.given import check_parts
 from invset.problem.in_views import InViews, Scales
 from invset.problem.intersection import asked_of, check_goal, check_meeting, several
@@ -29,8 +29,10 @@ from invset.problem.regions import region_of
 from invset.problem.rendered import Rendered
 from invset.problem.robust import Robust
 from invset.problem.runtime import Runtime
-from invset.problem.slopes import slopes_fault
 from invset.problem.start_codes import ANY, Starts, begin, foreign
+
+#: What is asked of some parts, and what finds it, to what was found.
+Recall = Callable[[str, Callable[[], First]], First]
 
 
 class Problem:
@@ -50,9 +52,11 @@ class Problem:
         stochastic: allow networks and generators that give something else for the same input a
             second time, or beside others; `Result.spread` tells how far apart activations are.
         clamp: let the network see inputs cut off at their bounds, as they are saved.
+        recall: gives what first passes of the same parts showed before; None: passes are taken.
 
     Attributes:
         notes: sentences on what first passes showed, which a run tells.
+        flat: why no pass can be differentiated, in a sentence; None: passes can.
 
     Raises:
         InvsetError: networks on several devices, a layer, neuron or position that does not exist,
@@ -74,6 +78,7 @@ class Problem:
         robust: Robust | None = None,
         stochastic: bool = False,
         clamp: bool = True,
+        recall: Recall | None = None,
     ) -> None:
         check_parts(network, generator, encoder_network, encoder, runtime, robust)
         self.network = network
@@ -83,7 +88,7 @@ class Problem:
         self.encoder = encoder or self.encoder_network.encoder
         self.neurons = several(neurons)
         self.stochastic = stochastic
-        shapes = self._first_shapes()
+        shapes = self._first_shapes(recall or (lambda _, find: find()))
         self.places = [find(network, neuron, shapes[neuron.layer]) for neuron in self.neurons]
         check_meeting(self.neurons, self.places)
         self.made = Rendered(self.generator, self.medium, eight_bit, clamp)
@@ -114,25 +119,24 @@ class Problem:
         return InViews.of(whole, self.robust, self.range, grey)
 
     def _passes_of(self, evaluate: Evaluate) -> Passes:
-        return Passes(evaluate, self.runtime, self.network.device, self.portions, self._flat)
+        return Passes(evaluate, self.runtime, self.network.device, self.portions, self.flat)
 
-    def _first_shapes(self) -> dict[str, tuple[int, ...]]:
+    def _first_shapes(self, recall: Recall) -> dict[str, tuple[int, ...]]:
         """Take the first passes, and return the shape of one input's activations in each layer."""
         self.encoder_network.resolve(self.encoder)
         for neuron in self.neurons:
             self.network.resolve(neuron.layer)
-        name = self.generator.name
-        self.generator, x, self.notes = first_inputs(
-            self.generator, self.medium, self.network.device, self.stochastic
+        layers = sorted({neuron.layer for neuron in self.neurons})
+        parts = (self.network, self.generator, self.encoder_network, self.encoder, layers)
+        first = recall(
+            f"{layers} {self.encoder} {self.stochastic}",
+            lambda: first_passes(*parts, self.stochastic),
         )
-        self.input_shape = tuple(x.shape[1:])  # of what the generator makes of one code
-        layers = {n.layer for n in self.neurons}
-        own = {self.encoder} if self.encoder_network is self.network else set()
-        taps = first_activations(self.network, x, sorted(layers | own), name, self.stochastic)
-        self._flat = slopes_fault(self.network, x, sorted(layers))
-        if not own:
-            first_activations(self.encoder_network, x, [self.encoder], name, self.stochastic)
-        return {layer: tuple(value.shape[1:]) for layer, value in taps.items()}
+        self.generator = first.generator
+        self.input_shape = first.input_shape  # of what the generator makes of one code
+        self.notes = [*first.notes]
+        self.flat = first.flat
+        return first.shapes
 
     def _modules(self) -> list[nn.Module]:
         parts = (self.network, self.encoder_network, self.generator)
@@ -271,7 +275,7 @@ class Problem:
             def estimate(codes: Tensor) -> tuple[Tensor, Tensor]:
                 return views.estimate(self.made(codes), number)
 
-            return Passes(estimate, self.runtime, self.network.device, portions, self._flat)
+            return Passes(estimate, self.runtime, self.network.device, portions, self.flat)
 
         # smaller than fixed views, so that what fits is another number of codes
         portions = portions_of(self.runtime, self.network.device)
