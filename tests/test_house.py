@@ -26,7 +26,7 @@ FLOORS = (
     ("__main__",),
     ("cli",),
     ("launch", "completion"),
-    ("commands",),
+    ("commands", "bad_input"),
     ("api",),
     ("report",),
     ("studies",),
