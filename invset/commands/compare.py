@@ -27,11 +27,13 @@ from invset.config.comparing import (
     method_of,
     neurons_of,
 )
+from invset.config.identity import own_code
 from invset.errors import InvsetError
 from invset.files.owner import locked
 from invset.files.rundir import RunDir
 from invset.files.sums import short_sum
 from invset.problem.problem import Neuron
+from invset.progress import say
 from invset.report.compare_folder import write_comparison, write_pictures
 from invset.report.runs_table import question, read_runs, text
 from invset.samplers.base import Limits
@@ -94,6 +96,8 @@ def _compare(cfg: DictConfig, cells: list[Cell], methods: Methods, out: RunDir) 
     asked = {question(job.row): job for job in _jobs(cfg, cells, methods, parts)}
     # what was refused may be possible by now: a package was missing
     missing = [key for key in asked if key not in runs or runs[key]["status"] == "refused"]
+    if len(missing) < len(asked):
+        say(f"{len(asked) - len(missing)} of {len(asked)} runs were there already in {out.path}.")
     bar = tqdm(missing, desc="comparing", unit="run")
     for key in bar:
         row = asked[key].row
@@ -145,7 +149,9 @@ def _jobs(cfg: DictConfig, cells: list[Cell], methods: Methods, parts: Parts) ->
 
 
 def _sampler(cfg: DictConfig, name: str) -> str:
-    """What was typed of a sampler, and a sum of all its options but its goal."""
+    """What was typed of a sampler, and a sum of all its options but its goal, and of its file
+    where that is no file of ours.
+    """
     typed = [f"{key}={value}" for key, value in given_options(cfg, name).items()]
     method = method_of(cfg, name)
     assert method is not None  # ranges are sampled by all
@@ -153,7 +159,9 @@ def _sampler(cfg: DictConfig, name: str) -> str:
     options = {key: value for key, value in method.sampler.items() if key not in free}
     seen = {key: method[key] for key in ("eight_bit", "clamp") if not method[key]}
     real = {key: cfg[key] for key in ("images", "limit") if cfg[key] is not None}
-    more = [one for one in (seen, real) if one]  # what is as ever does not make another question
+    code = dict(own_code({"sampler": options}))
+    # what is as ever does not make another question
+    more = [one for one in (seen, real, code) if one]
     return " ".join([*typed, short_sum(method.prior, options, *more)])
 
 
