@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from invset import interrupt
+from invset.commands.moving_views import first_check
 from invset.commands.outcome import exit_code
 from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged, perturbed, real_inputs
@@ -37,6 +38,7 @@ from invset.problem.start_codes import ANY
 from invset.progress import bar
 from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
+from invset.report.sentences import read_at
 from invset.samplers.base import Status
 from invset.streams import tell
 from invset.studies.study import check_real, codes_at_once, loaded, saved, study_of
@@ -136,7 +138,8 @@ class Job:
         about = (
             f"{self.problem.network.name}, {self.problem.generator.name}, prior={self.region.name}"
         )
-        print(f"{about}: {self._wanted()} -> {self.rundir.path}", file=sys.stderr)
+        wanted = "; ".join(filter(None, [self._wanted(), read_at(self.problem)]))
+        print(f"{about}: {wanted} -> {self.rundir.path}", file=sys.stderr)
         try:
             with self._memory():
                 ended = self._sample()
@@ -205,7 +208,11 @@ class Job:
 
     def _progress(self, row: dict[str, float]) -> str:
         # of the last pass, which may have had more codes than are wanted
-        return f"step {len(self.last[2])}, {row['inside']:.0f} in range"
+        step = len(self.last[2])
+        check = first_check(self.study, self.target, step)
+        if check is not None:
+            return f"step {step}, moving views; first check at step {check}"
+        return f"step {step}, {row['inside']:.0f} in range"
 
     def _tell_split(self, shown: tqdm) -> None:
         """Say once that not all codes go at once."""
@@ -256,6 +263,9 @@ class Job:
         if (self.rundir / "report.html").exists():
             print(self.rundir / "report.html")
         if result.status is Status.INTERRUPTED:
+            check = first_check(self.study, self.target, len(self.last[2]))
+            if check is not None:
+                print(f"No check on fixed views has taken place yet: the first is step {check}.")
             print(f"go on with: {self._command()}")
             return interrupt.exit_code()
         return exit_code(self.rundir.path)
