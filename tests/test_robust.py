@@ -371,7 +371,7 @@ def test_a_run_tells_both_scales(
     assert typed(monkeypatch, "run", *words) in (0, 3)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["robust"]["M"] == 3
-    where = "conv1:3 at the centre [8,8] of 16x16, mean over 3 views"
+    where = "conv1:3 at the centre [16,16] of 32x32, mean over 3 views"
     assert f"conv1:3 in [0.02, 1]; {where} -> {tmp_path}" in capsys.readouterr().err
     assert f"Read: {where}." in summary["sentences"]
     rows = list(csv.DictReader((tmp_path / "activations.csv").read_text().splitlines()))

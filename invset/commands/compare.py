@@ -98,7 +98,7 @@ def _compare(cfg: DictConfig, cells: list[Cell], methods: Methods, out: RunDir) 
     missing = [key for key in asked if key not in runs or runs[key]["status"] == "refused"]
     if len(missing) < len(asked):
         say(f"{len(asked) - len(missing)} of {len(asked)} runs were there already in {out.path}.")
-    bar = tqdm(missing, desc="comparing", unit="run")
+    bar = tqdm(missing, desc="comparing", unit="run", disable=not cfg.progress)
     for key in bar:
         row = asked[key].row
         bar.set_postfix_str(f"{row['method']} {row['layer']}:{row['neuron']} {row['range']}")

@@ -87,7 +87,7 @@ class Parts:
             "budget": "" if cfg.budget is None else str(cfg.budget),
             "n": cfg.n,
         }
-        real = real_inputs(problem, cfg.images, cfg.limit)
+        real = real_inputs(problem, cfg.images, cfg.limit, cfg.progress)
         return cls(network, generator, encoder, other, reference, judge, perturbing, real, shared)
 
     def problem(self, neuron: Neuron, method: DictConfig | None = None) -> Problem:
