@@ -111,9 +111,9 @@ def _of_network(cfg: DictConfig) -> list[tuple[str, str]]:
     told = abouts("network", str(made.runtime.choices["network"]))
     rows = []
     for name, about in told.items():
-        value = OmegaConf.select(cfg.network, name)
-        if OmegaConf.is_missing(cfg.network, name):
-            value = "???"
+        path, _, key = name.rpartition(".")
+        part = OmegaConf.select(cfg.network, path) if path else cfg.network
+        value = "???" if OmegaConf.is_missing(part, key) else OmegaConf.select(part, key)
         if not isinstance(value, DictConfig):
             rows.append((f"network.{name}={_shown(value)}", about))
     return rows
