@@ -116,7 +116,7 @@ def test_options_of_a_network(listed: Listed, tmp_path_factory: Any) -> None:
         "defaults:\n  - custom\n  - _self_\nchannels: 1  # of mine\n"
     )
     own = listed("options", f"--config-dir={folder}", "network=mine", "network.")
-    assert [row.split(maxsplit=1) for row in own if "channels" in row] == [
+    assert [row.split(maxsplit=1) for row in own if "channels=" in row] == [
         ["network.channels=1", "of mine"]
     ]
     assert any(row.startswith("network.module._target_=???  ") for row in own)
