@@ -7,12 +7,12 @@ compute, so that help is quick.
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 
 from invset import __version__, interrupt
 from invset.completion import complete
+from invset.config.words import VALUED, counted, listed
 from invset.errors import InvsetError, brief, did_you_mean
 from invset.launch import begin, guarded, launch
 from invset.own_modules import own_modules_last
@@ -145,12 +145,6 @@ def usage() -> str:
     )
 
 
-#: Flags of Hydra's that a value stands behind.
-_VALUED = (
-    *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"),
-    *("--cfg", "-c", "--package", "-p"),
-)
-
 _COMPLETION = {"-sc", "--shell-completion"}
 
 
@@ -158,7 +152,7 @@ def flags_last(arguments: list[str]) -> list[str]:
     """Put flags that stand before the command behind it: ``invset --config-dir mine run``."""
     count = 0
     while arguments[count : count + 1] and arguments[count].startswith("-"):
-        count += 2 if arguments[count] in _VALUED else 1
+        count += 2 if arguments[count] in VALUED else 1
     if not arguments[count:]:
         raise InvsetError(f"a command is missing: {', '.join(COMMANDS)}")
     return [*arguments[count:], *arguments[:count]]
@@ -248,7 +242,7 @@ def start(name: str, rest: list[str]) -> int:
     """
     module, config, _ = COMMANDS[name]
     if name == "list":
-        rest = _listed(rest)
+        rest = listed(rest)
     if config is None:
         return guarded(lambda: importlib.import_module(module).main(rest), name)
     keep_freed_memory()
@@ -256,28 +250,8 @@ def start(name: str, rest: list[str]) -> int:
     if "--resume" in rest:
         return _resume(name, rest)
     if name == "run":
-        from invset.config.words import counted
-
         rest = counted(rest)
     return launch(lambda: importlib.import_module(module).main, config, name, rest)
-
-
-def _listed(rest: list[str]) -> list[str]:
-    """``labels volc network=mini`` as Hydra takes it: ``what=labels 'words=["volc"]'
-    network=mini``.
-    """
-    named = {i + 1 for i, word in enumerate(rest) if word in _VALUED}
-    plain = {
-        i: word
-        for i, word in enumerate(rest)
-        if "=" not in word and not word.startswith("-") and i not in named
-    }
-    words = [json.dumps(word, ensure_ascii=False) for word in plain.values()]
-    return [
-        *(word for i, word in enumerate(rest) if i not in plain),
-        *(f"what={word}" for word in words[:1]),
-        f"words=[{','.join(words[1:])}]",
-    ]
 
 
 def _resume(name: str, rest: list[str]) -> int:

@@ -180,6 +180,19 @@ MISTAKES = {
         "z2=4",
         "sampler._target_=unfinished.A",
     ],
+    "there is no Misspelt in broken_not; _target_= takes file.Name": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "sampler._target_=broken_not.Misspelt",
+        "sampler.burn=0",
+    ],
+    "sampler/mine.yaml lies here: type --config-dir . before sampler=mine": [
+        "neuron=1",
+        "z1=3",
+        "z2=4",
+        "sampler=mine",
+    ],
     "there is no nowhere.build: neither a file nowhere.py in this directory": [
         "neuron=1",
         "z1=3",
@@ -298,7 +311,10 @@ def test_mistakes_are_one_sentence(
     (tmp_path / "garbage.safetensors").write_bytes(b"these are no weights" * 9)
     (tmp_path / "broken.py").write_text("class A:\n    x = 1 / 0\n")
     (tmp_path / "unfinished.py").write_text("class A(:\n")
-    before = {p.name for p in tmp_path.iterdir()}
+    (tmp_path / "broken_not.py").write_text("class Mine:\n    pass\n")
+    (tmp_path / "sampler").mkdir()
+    (tmp_path / "sampler" / "mine.yaml").write_text("_target_: broken_not.Mine\n")
+    before = {p.name for p in tmp_path.rglob("*")}
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     assert run(monkeypatch, "run", *MISTAKES[message]) == 2
     err = capsys.readouterr().err

@@ -62,6 +62,30 @@ def test_a_sampler_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert "metropolis" in (tmp_path / "summary.md").read_text()
 
 
+def test_an_edited_sampler_is_another_question(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own"
+    monkeypatch.syspath_prepend(own)
+    (own / "sampler").mkdir(parents=True)
+    (own / "sampler" / "mine.yaml").write_text("_target_: edited_sampler.Mine\n")
+    mine = own / "edited_sampler.py"
+    mine.write_text("from invset.samplers.random import Random as Mine\n")
+    words = ["--config-dir", str(own), "use=[mine,random]", "ranges={any: [-90,90]}"]
+    words += ["neurons=[{neuron: 8}]", f"out={tmp_path}/out", "n=2", "judge=null"]
+    assert typed(monkeypatch, "compare", *words) == 0
+    first = list(csv.DictReader((tmp_path / "out" / "runs.csv").read_text().splitlines()))
+    assert "there already" not in capsys.readouterr().err
+
+    mine.write_text(mine.read_text() + "# another temperature\n")
+    assert typed(monkeypatch, "compare", *words) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "runs.csv").read_text().splitlines()))
+    assert rows[:2] == first
+    assert [row["method"] for row in rows] == ["mine", "random", "mine"]
+    assert rows[2]["sampler"] != rows[0]["sampler"]
+    assert "1 of 2 runs were there already in" in capsys.readouterr().err
+
+
 def test_means_are_over_the_runs_that_reached_n() -> None:
     near = "beside_real.alike.nearest_neighbour"
     base = {"method": "stream", "layer": "fc8", "range": "low", "goal": "range"}

@@ -10,6 +10,7 @@ import re
 import runpy
 import shlex
 import shutil
+import sys
 import wave
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 import torch
 from a_sampler import Metropolis
 from an_analysis import place
-from cases import plain_set, seeded
+from cases import cube, linear, plain_set, run, seeded
 from conftest import EXAMPLES
 from sample_sets import sample_set
 from typed import typed
@@ -203,3 +204,36 @@ def test_what_the_document_says_can_be_typed(monkeypatch: pytest.MonkeyPatch, fo
     for number, words in enumerate(typed_there):
         little = ["n=2", "K=1", "animation=false", "progress=false", "report=false"]
         assert typed(monkeypatch, *words[1:], *little, f"hydra.run.dir=typed{number}") == 0, words
+
+
+def block_with(word: str) -> str:
+    """The block of Python in the document that holds a word."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    [block] = [block for block in blocks if word in block]
+    return block
+
+
+def test_the_test_that_is_shown_passes_and_can_fail() -> None:
+    names: dict[str, Any] = {}
+    exec(block_with("def test_samples_lie_in_the_slab"), names)
+    names["test_samples_lie_in_the_slab"]()
+    below = names["plain_set"]
+    names["plain_set"] = lambda f, ranges, region: below(f, [(0.0, 0.2)], region)
+    with pytest.raises(AssertionError):
+        names["test_samples_lie_in_the_slab"]()
+
+
+def test_the_gradient_that_is_shown_leads_into_the_range() -> None:
+    names = dict(vars(sys.modules["a_sampler"]))
+    exec(block_with("class Descent"), names)
+    w = linear()
+    # three deviations above the middle of the cube, where draws don't come
+    middle, deviation = w.sum().item() / 2, w.norm().item() / 12**0.5
+    low = middle + 3 * deviation
+    target = plain_set(lambda c: c @ w, [(low, low + 0.2)], cube())
+    done = run(names["Descent"](K=5, n=10), target)
+    assert done.count >= 10
+    assert done.kept is not None
+    f = done.kept.u[:10] @ w
+    assert ((low <= f) & (f <= low + 0.2)).all()
+    assert done.meter.backwards > 0

@@ -99,6 +99,30 @@ def test_options_of_a_sampler(listed: Listed) -> None:
     assert listed("options", "sampler=ladder", "nobody")[0].startswith("invset: none of the ")
 
 
+def test_options_of_a_network(listed: Listed, tmp_path_factory: Any) -> None:
+    rows = [
+        line for line in listed("options", "network=torchvision") if line.startswith("network.")
+    ]
+    assert [row.split()[0] for row in rows] == [
+        "network.name=???",
+        "network.weights=DEFAULT",
+        "network.image_size=null",
+    ]
+    assert rows[1].endswith("/path/to.pth: your own; null: random")
+    # a file of one's own begins with another, whose options it has
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "network").mkdir()
+    (folder / "network/mine.yaml").write_text(
+        "defaults:\n  - custom\n  - _self_\nchannels: 1  # of mine\n"
+    )
+    own = listed("options", f"--config-dir={folder}", "network=mine", "network.")
+    assert [row.split(maxsplit=1) for row in own if "channels=" in row] == [
+        ["network.channels=1", "of mine"]
+    ]
+    assert any(row.startswith("network.module._target_=???  ") for row in own)
+    assert not any(row.startswith("network.") for row in listed("options"))
+
+
 def test_options_of_training(listed: Listed) -> None:
     [row] = listed("options", "train", "generator", "counts", "twice")
     assert row.startswith(

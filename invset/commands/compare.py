@@ -27,6 +27,7 @@ from invset.config.comparing import (
     method_of,
     neurons_of,
 )
+from invset.config.identity import own_code
 from invset.errors import InvsetError
 from invset.files.owner import locked
 from invset.files.run_log import log_in
@@ -99,6 +100,9 @@ def _compare(cfg: DictConfig, cells: list[Cell], methods: Methods, out: RunDir) 
     asked = {question(job.row): job for job in _jobs(cfg, cells, methods, parts)}
     # what was refused may be possible by now: a package was missing
     missing = [key for key in asked if key not in runs or runs[key]["status"] == "refused"]
+    if len(missing) < len(asked):
+        there = len(asked) - len(missing)
+        log.info("%d of %d runs were there already in %s.", there, len(asked), out.path)
     with bar("comparing", "run") as progress:
         for done, key in enumerate(missing):
             row = asked[key].row
@@ -153,7 +157,9 @@ def _jobs(cfg: DictConfig, cells: list[Cell], methods: Methods, parts: Parts) ->
 
 
 def _sampler(cfg: DictConfig, name: str) -> str:
-    """What was typed of a sampler, and a sum of all its options but its goal."""
+    """What was typed of a sampler, and a sum of all its options but its goal, and of its file
+    where that is no file of ours.
+    """
     typed = [f"{key}={value}" for key, value in given_options(cfg, name).items()]
     method = method_of(cfg, name)
     assert method is not None  # ranges are sampled by all
@@ -161,7 +167,9 @@ def _sampler(cfg: DictConfig, name: str) -> str:
     options = {key: value for key, value in method.sampler.items() if key not in free}
     seen = {key: method[key] for key in ("eight_bit", "clamp") if not method[key]}
     real = {key: cfg[key] for key in ("images", "limit") if cfg[key] is not None}
-    more = [one for one in (seen, real) if one]  # what is as ever does not make another question
+    code = dict(own_code({"sampler": options}))
+    # what is as ever does not make another question
+    more = [one for one in (seen, real, code) if one]
     return " ".join([*typed, short_sum(method.prior, options, *more)])
 
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from invset.commands.listed_layers import layers
 from invset.config.compose import compose, config_dir, own_dir
+from invset.config.file_comments import abouts
 from invset.config.parts import components, options_of
 from invset.config.published import is_published
 from invset.core.checks import check_choice
@@ -33,8 +35,9 @@ KINDS = {
     "generators": "options of generator=",
     "samplers": "options of sampler=",
     "options": (
-        "options of a sampler, what they may be, their values and meaning: invset list options"
-        " sampler=stream, or invset list options train network"
+        "options of a sampler or network, what they may be, their values and meaning: invset list"
+        " options sampler=stream, invset list options network=torchvision, or invset list options"
+        " train network"
     ),
     "experiments": "options of experiment=",
 }
@@ -93,7 +96,27 @@ def options(cfg: DictConfig) -> list[str]:
             value = "???" if missing else _shown(part[name])
             if value is not None:
                 rows.append((f"{path}{name}={value}", f"{option.allowed()}: {option.about}"))
-    return _table(rows)
+    return _table(rows + _of_network(cfg))
+
+
+def _of_network(cfg: DictConfig) -> list[tuple[str, str]]:
+    """Options of the network that was typed, with the comments of its file: a function makes it,
+    whose options are in no class.
+    """
+    if not HydraConfig.initialized() or options_of(cfg.network) is not None:
+        return []
+    made = HydraConfig.get()
+    if not any(word.startswith("network=") for word in made.overrides.task):
+        return []
+    told = abouts("network", str(made.runtime.choices["network"]))
+    rows = []
+    for name, about in told.items():
+        path, _, key = name.rpartition(".")
+        part = OmegaConf.select(cfg.network, path) if path else cfg.network
+        value = "???" if OmegaConf.is_missing(part, key) else OmegaConf.select(part, key)
+        if not isinstance(value, DictConfig):
+            rows.append((f"network.{name}={_shown(value)}", about))
+    return rows
 
 
 def _shown(value: Any) -> str | None:

@@ -19,10 +19,12 @@ from invset.config.real_images import load_reference
 from invset.config.validate import PLACES, asked, check_probe
 from invset.core.space import Region
 from invset.files.rundir import RunDir
+from invset.problem.in_views import InViews
 from invset.problem.problem import Problem
 from invset.progress import stage
 from invset.report.probe_folder import Told, write_probe
 from invset.report.strip import text
+from invset.samplers.stream import Stream
 from invset.studies.probed import Probed
 from invset.studies.probing import Probing, of_inputs, of_reference, probe
 from invset.studies.spending import Spending
@@ -45,6 +47,12 @@ _OWN = (
     "progress",
     "overwrite",
 )
+
+#: Code-steps that a sample takes with the default sampler: docs/compare.md.
+_A_SAMPLE = 6
+
+#: Seconds that a run may take for the n that is named.
+_PATIENCE = 300
 
 
 def main(cfg: DictConfig) -> None:
@@ -88,7 +96,26 @@ def main(cfg: DictConfig) -> None:
     if cut:
         print(cut)
     write_probe(rundir, {**about, "cut": cut, "code_steps": round(spending.spent, 2)}, told)
+    if any(one.command for one in told):
+        print(_takes(problem, spending))
     print(rundir / "probe.png")
+
+
+def _takes(problem: Problem, spending: Spending) -> str:
+    """What samples take at the pace of the probe."""
+    stream = Stream()
+    sample = _A_SAMPLE * spending.seconds / spending.spent
+    views = problem.readout
+    if isinstance(views, InViews):  # many steps on views that are fewer, and may be smaller
+        step = views.ratio * views.moving_passes / views.passes
+        sample *= max(1, (1 + stream.moving * step) / _A_SAMPLE)
+    n = max(1, min(stream.n, round(_PATIENCE / sample)))
+    whole = n * sample
+    long = f"{whole:.0f} s" if whole < 120 else f"{whole / 60:.0f} minutes"
+    return (
+        f"A sample takes about {sample:.2g} s at the pace of this probe: n={n} about {long}, and"
+        " more where the range is hard to reach."
+    )
 
 
 def _cut(cfg: DictConfig, spending: Spending) -> str | None:

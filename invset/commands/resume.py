@@ -16,14 +16,16 @@ from omegaconf import DictConfig, OmegaConf
 from invset.config.foreign import check_foreign
 from invset.errors import InvsetError, first_lines
 from invset.files.owner import refuse_links
+from invset.files.plan import FREE
 from invset.files.reading import read_config
 from invset.files.rundir import AGAIN, check_resumable
 
 USAGE = """usage: invset run --resume FOLDER [device=cpu] [runtime.NAME=VALUE]
-                  [--accept KINDS] [--trust NAMES]
+                  [progress=false] [checkpoint_seconds=60] [--accept KINDS] [--trust NAMES]
 
   Goes on with an interrupted run, as it was, or on another device or with other options of
-  runtime: these don't change what a sample is. No other options.
+  runtime: these don't change what a sample is. Nor does progress=, or checkpoint_seconds=. No
+  other options.
 
   --accept KINDS  what may differ from when it was interrupted, with commas: runtime, files,
                   weights, code, versions, device, threads. The samples are then others than of a
@@ -33,8 +35,8 @@ USAGE = """usage: invset run --resume FOLDER [device=cpu] [runtime.NAME=VALUE]
 """
 
 
-#: Options that say how codes are evaluated: they may be others than before.
-_HOW = re.compile(r"(device|runtime\.\w+)=")
+#: Options that may be others than before: they say how codes are evaluated, or change no sample.
+_HOW = re.compile(rf"(device|runtime\.\w+|{'|'.join(sorted(FREE))})=")
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,9 @@ class Resumption:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InvsetError(
-            "--resume takes one run folder, device=, options such as runtime.micro_batch=5,"
-            f" --accept and --trust, and nothing else ({message}); type: invset run --resume"
-            " outputs/DATE/TIME"
+            "--resume takes one run folder, device=, progress=, options such as"
+            f" runtime.micro_batch=5, --accept and --trust, and nothing else ({message}); type:"
+            " invset run --resume outputs/DATE/TIME"
         )
 
 
@@ -104,7 +106,8 @@ def parsed(words: Sequence[str]) -> Resumption | None:
     parser.add_argument("--trust", action="append", default=[])
     how = [word for word in words if _HOW.match(word)]
     typed = parser.parse_intermixed_args([word for word in words if word not in how])
-    accept = [*_listed(typed.accept), *(re.split("[.=]", word)[0] for word in how)]
+    kinds = [kind for word in how if (kind := re.split("[.=]", word)[0]) not in FREE]
+    accept = [*_listed(typed.accept), *kinds]
     return Resumption(Path(typed.folder), how, accept, _listed(typed.trust))
 
 

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from invset import interrupt
 from invset.commands.forecast import tell_plan
+from invset.commands.moving_views import first_check
 from invset.commands.outcome import exit_code
 from invset.commands.own_folder import begin_in
 from invset.commands.pictures import judged, perturbed, real_inputs
@@ -33,7 +34,7 @@ from invset.core.checks import as_words, goal_of
 from invset.errors import InvsetError
 from invset.files.run_log import log_in
 from invset.files.rundir import RunDir
-from invset.problem.enough_memory import OutOfMemory, enough_memory
+from invset.problem.enough_memory import enough_memory, how_after
 from invset.problem.perturbing import Perturbing
 from invset.problem.result import Result, finish
 from invset.problem.shared_passes import why_alone
@@ -42,6 +43,7 @@ from invset.problem.start_codes import ANY
 from invset.progress import bar, stage
 from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
+from invset.report.sentences import read_at
 from invset.samplers.base import Status
 from invset.streams import tell
 from invset.studies.study import check_real, codes_at_once, loaded, saved, study_of
@@ -157,7 +159,8 @@ class Job:
         about = (
             f"{self.problem.network.name}, {self.problem.generator.name}, prior={self.region.name}"
         )
-        log.info("%s: %s -> %s", about, self._wanted(), self.rundir.path)
+        wanted = "; ".join(filter(None, [self._wanted(), read_at(self.problem)]))
+        log.info("%s: %s -> %s", about, wanted, self.rundir.path)
         try:
             with self._memory():
                 tell_plan(self.cfg, self.problem, self.region, self.study.n)
@@ -168,7 +171,7 @@ class Job:
                 return self._write(ended)
         except BaseException as error:
             if (self.rundir / "state.pt").exists():
-                tell(f"what was sampled is kept; go on with: {self._command(_how(error))}")
+                tell(f"what was sampled is kept; go on with: {self._command(how_after(error))}")
             raise
 
     def _memory(self) -> AbstractContextManager[None]:
@@ -223,7 +226,11 @@ class Job:
 
     def _progress(self, row: dict[str, float]) -> str:
         # of the last pass, which may have had more codes than are wanted
-        return f"step {len(self.last[2])}, {row['inside']:.0f} in range"
+        step = len(self.last[2])
+        check = first_check(self.study, self.target, step)
+        if check is not None:
+            return f"step {step}, moving views; first check at step {check}"
+        return f"step {step}, {row['inside']:.0f} in range"
 
     def _tell_split(self) -> None:
         """Say once that not all codes go at once."""
@@ -273,19 +280,12 @@ class Job:
         if (self.rundir / "report.html").exists():
             print(self.rundir / "report.html")
         if result.status is Status.INTERRUPTED:
+            check = first_check(self.study, self.target, len(self.last[2]))
+            if check is not None:
+                print(f"No check on fixed views has taken place yet: the first is step {check}.")
             print(f"go on with: {self._command()}")
             return interrupt.exit_code()
         return exit_code(self.rundir.path)
-
-
-def _how(error: BaseException) -> list[str]:
-    """Options that a run goes on with after an error."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OutOfMemory):
-            return cause.how
-        cause = cause.__cause__
-    return []
 
 
 def _to(value: Any, device: Any) -> Any:

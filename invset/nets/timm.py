@@ -16,6 +16,7 @@ from invset.files.readers import read_weights
 from invset.nets.custom import prepend
 from invset.nets.labels import labels as names_of
 from invset.nets.libraries import (
+    OFFLINE,
     Pictures,
     building,
     ends_in_linear,
@@ -33,7 +34,7 @@ _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 
 _REMEDY = (
     "get the weights some other way and type network.weights=/path/to.safetensors, or"
-    " network.weights=null for random weights"
+    f" network.weights=null for random weights; {OFFLINE}"
 )
 
 

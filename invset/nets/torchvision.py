@@ -15,7 +15,7 @@ from invset.errors import InvsetError, did_you_mean
 from invset.files.image8bit import Image8Bit
 from invset.files.readers import read_weights
 from invset.nets.custom import prepend
-from invset.nets.libraries import same_weights
+from invset.nets.libraries import OFFLINE, Pictures, introduce, pair, same_weights
 from invset.nets.network import Network
 from invset.nets.state_names import renamed
 from invset.nets.weights import load_state
@@ -59,13 +59,11 @@ def torchvision_network(
         or getattr(module, "image_size", None)
         or (*getattr(preset, "crop_size", []), 224)[0]
     )
-    prepend(
-        module,
-        Image8Bit().sized(size),
-        getattr(preset, "mean", IMAGENET_MEAN),
-        getattr(preset, "std", IMAGENET_STD),
-        device,
-    )
+    mean = getattr(preset, "mean", IMAGENET_MEAN)
+    std = getattr(preset, "std", IMAGENET_STD)
+    pictures = Pictures(pair(size), mean, std, "bilinear")
+    introduce(f"torchvision {name}", pictures, None, _told(weights, published))
+    prepend(module, Image8Bit().sized(size), mean, std, device)
     # others, such as detectors, have labels too, but their outputs are not units
     classifies = name in torchvision.models.list_models(module=torchvision.models)
     labels = published.DEFAULT.meta.get("categories") if classifies else None
@@ -80,6 +78,21 @@ def torchvision_network(
     )
 
 
+def _told(weights: str | None, published: Any) -> str:
+    """Where mean, standard deviation and weights come from, in words."""
+    if weights is None:
+        return (
+            "mean and std of the published weights; random weights: the pictures say nothing about"
+            " a trained network"
+        )
+    if weights in published.__members__:
+        return f"weights {published[weights]} of pytorch.org"
+    return (
+        f"weights {weights}, taken to want the mean and std of the published ones; for others type"
+        " network=custom, network.mean= and network.std="
+    )
+
+
 def _torchvision_module(name: str, weights: str | None, published: Any) -> nn.Module:
     if weights in published.__members__:
         chosen = published[weights]
@@ -90,7 +103,7 @@ def _torchvision_module(name: str, weights: str | None, published: Any) -> nn.Mo
             raise InvsetError(
                 f"could not download {chosen.url} ({error}). Get that file some other way and put"
                 f" it at {place}, or type network.weights=/path/to.pth for a file of your own,"
-                " network.weights=null for random weights"
+                f" network.weights=null for random weights; {OFFLINE}"
             ) from error
     options: dict[str, Any] = {}
     if (

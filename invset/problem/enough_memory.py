@@ -57,3 +57,13 @@ def _fewer(problem: Problem, at_once: int) -> list[str]:
     if at_once > 1:
         return [*graphs, f"runtime.micro_batch={at_once // 2}"]
     return graphs or ([] if problem.network.device.type == "cpu" else ["device=cpu"])
+
+
+def how_after(error: BaseException) -> list[str]:
+    """Options that a run goes on with after an error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OutOfMemory):
+            return cause.how
+        cause = cause.__cause__
+    return []

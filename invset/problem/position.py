@@ -50,6 +50,26 @@ def locate(
     return _inside(position, (height, width), f"layer {layer}, whose maps are")
 
 
+def described(position: Position, at: At, shape: Sequence[int]) -> str:
+    """Where a neuron is read, in words that follow its name; empty for units.
+
+    Args:
+        position: as in `Neuron`.
+        at: the same, as `locate` gives it.
+        shape: of one input's activations.
+    """
+    if len(shape) == 1:
+        return ""
+    tokens = len(shape) == 2
+    size = f"{shape[0]} tokens" if tokens else f"{shape[1]}x{shape[2]}"
+    if isinstance(at, str):
+        return f"as the {'largest' if at == 'max' else 'mean'} of {size}"
+    named = {"center": "the centre"}.get(str(position), str(position))
+    if tokens:
+        return f"at {f'{named}, ' if isinstance(position, str) else ''}token {at[0]} of {shape[0]}"
+    return f"at {'the centre ' if position == 'center' else ''}[{at[0]},{at[1]}] of {size}"
+
+
 def default_position(shape: Sequence[int], tokens: Tokens) -> Position:
     """A position that a layer of this shape has: the class token, the centre, or token 0."""
     if len(shape) != 2:

@@ -89,7 +89,8 @@ class Problem:
         self.neurons = several(neurons)
         self.stochastic = stochastic
         shapes = self._first_shapes(recall or (lambda _, find: find()))
-        self.places = [find(network, neuron, shapes[neuron.layer]) for neuron in self.neurons]
+        self.shapes = [shapes[neuron.layer] for neuron in self.neurons]
+        self.places = [find(network, *one) for one in zip(self.neurons, self.shapes, strict=True)]
         check_meeting(self.neurons, self.places)
         self.made = Rendered(self.generator, self.medium, eight_bit, clamp)
         self.runtime = runtime or Runtime()

@@ -29,7 +29,7 @@ from invset.report.folder import open_picture
 from invset.report.mosaic import stacked
 from invset.report.page import duration, render
 from invset.report.pareto import Point, pareto
-from invset.report.runs_table import SHARED
+from invset.report.runs_table import QUESTION, SHARED
 from invset.report.table import cells, headlines
 from invset.report.thumbnails import webp
 
@@ -67,14 +67,14 @@ def write_page(out: RunDir, held: Comparison) -> Path:
     """Write the page, and the joined picture where there are samples; return the page's path."""
     with reading(held.path, "a comparison's folder", _ANEW):
         cell, shown = _shown(held)
-        if any(image for _, image in shown):
+        if any(not isinstance(image, str) for _, image in shown):
             out.write("compare.png", stacked(shown, cell).save)
         page = render("compare.html.jinja", **_context(held, cell, shown))
     return out.write("report.html", lambda path: path.write_text(page, encoding="utf-8"))
 
 
 def _context(
-    held: Comparison, cell: str, shown: Sequence[tuple[str, Image.Image | None]]
+    held: Comparison, cell: str, shown: Sequence[tuple[str, Image.Image | str]]
 ) -> dict[str, Any]:
     rows = held.rows
     pairs = differences(rows, held.baseline)
@@ -96,7 +96,7 @@ def _context(
         "pairs": pairs.cells() if pairs.rows else None,
         "charts": _charts(rows),
         "cell": cell,
-        "samples": [(name, None if image is None else webp(image)) for name, image in shown],
+        "samples": [(name, one if isinstance(one, str) else webp(one)) for name, one in shown],
         "refusals": refusals(rows),
         "line": held.command,
         "files": sorted(p.name for p in held.path.iterdir() if p.suffix in (".csv", ".md", ".png")),
@@ -155,7 +155,7 @@ def _point(group: Group, x: Figure, y: Figure) -> Point | None:
     return Point(" ".join(group.head), statistics.fmean(a), statistics.fmean(b), *spread)
 
 
-def _shown(held: Comparison) -> tuple[str, list[tuple[str, Image.Image | None]]]:
+def _shown(held: Comparison) -> tuple[str, list[tuple[str, Image.Image | str]]]:
     """The cell whose samples are shown, in words, and each sampler's: of the first seed the first
     neuron and range, or goal where there is none, for which most samplers have a picture.
     """
@@ -173,6 +173,21 @@ def _shown(held: Comparison) -> tuple[str, list[tuple[str, Image.Image | None]]]
         file = held.picture(row)
         again = names.count(row["method"]) > 1
         name = f"{row['method']} {row['sampler'].rpartition(' ')[0]}" if again else row["method"]
-        shown.append((name.strip(), None if file is None else open_picture(file)))
+        image = _without(row, ranged) if file is None else open_picture(file)
+        shown.append((name.strip(), image))
     cell = f"{first['layer']}:{first['neuron']}, {first['range']}{z}, seed {first['seed']}"
     return cell, shown
+
+
+def _without(row: Row, rows: Sequence[Row]) -> str:
+    """What stands in place of a run's samples, with what its other seeds have."""
+    same = [column for column in QUESTION if column != "seed"]
+    others = [
+        int(found)
+        for one in rows
+        if one["seed"] != row["seed"] and all(one[key] == row[key] for key in same)
+        if (found := value(one, "counts.saved"))
+    ]
+    if not others:
+        return "no samples"
+    return f"seed {row['seed']}: none; {sum(others)} in others"

@@ -50,11 +50,11 @@ def _cell(picture: np.ndarray) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
-def stacked(named: Sequence[tuple[str, Image.Image | None]], title: str) -> Image.Image:
-    """Mosaics below each other, each behind its name; where there is none, a dash.
+def stacked(named: Sequence[tuple[str, Image.Image | str]], title: str) -> Image.Image:
+    """Mosaics below each other, each behind its name.
 
     Args:
-        named: name and mosaic of each, one at least.
+        named: name and mosaic of each, one at least; words where there is none.
         title: above them.
     """
     normal, large = font(14), font(16)
@@ -62,8 +62,12 @@ def stacked(named: Sequence[tuple[str, Image.Image | None]], title: str) -> Imag
     names = [one_line(name, 40) for name, _ in named]
     title = one_line(title)
     left = 2 * _MARGIN + round(max(probe.textlength(name, font=normal) for name in names))
-    heights = [24 if image is None else image.height for _, image in named]
-    width = left + max((image.width for _, image in named if image), default=0) + _MARGIN
+    heights = [24 if isinstance(one, str) else one.height for _, one in named]
+    widths = [
+        round(probe.textlength(one, font=normal)) if isinstance(one, str) else one.width
+        for _, one in named
+    ]
+    width = left + max(widths) + _MARGIN
     width = max(width, round(probe.textlength(title, font=large)) + 2 * _MARGIN)
     canvas = Image.new("RGB", (width, 40 + sum(heights) + _MARGIN * len(named)), PAPER)
     draw = ImageDraw.Draw(canvas)
@@ -71,8 +75,8 @@ def stacked(named: Sequence[tuple[str, Image.Image | None]], title: str) -> Imag
     y = 40
     for name, (_, image), height in zip(names, named, heights, strict=True):
         draw.text((_MARGIN, y + height / 2), name, fill=INK, font=normal, anchor="lm")
-        if image is None:
-            draw.text((left, y + height / 2), "no samples", fill=FAINT, font=normal, anchor="lm")
+        if isinstance(image, str):
+            draw.text((left, y + height / 2), image, fill=FAINT, font=normal, anchor="lm")
         else:
             canvas.paste(image, (left, y))
         y += height + _MARGIN

@@ -80,7 +80,20 @@ def _suggested(probed: Probed) -> list[str]:
         lines.append(f"No real image moves it from {probed.levels[REAL][-1]:.4g}.")
     reached = UP not in probed.levels or z2 <= probed.levels[UP][-1]
     far = "" if reached else ", of which the top was not reached"
-    return [*lines, f"{probed.suggestion.of}: z1={z1:g} z2={z2:g}{far}"]
+    thin = f" (thin: of {probed.thin} only)" if probed.thin else ""
+    lines.append(f"{probed.suggestion.of}: z1={z1:g} z2={z2:g}{far}{thin}")
+    return lines + _common(probed)
+
+
+def _common(probed: Probed) -> list[str]:
+    """Where random codes are in the suggested range, too, a range that they are not in."""
+    if not probed.common:
+        return []
+    said = "Random codes reach this range, too, so samples may show nothing"
+    if probed.above_random is None:
+        return [f"{said}, and ascents come no higher; try a larger steps= or length="]
+    z1, z2 = probed.above_random
+    return [f"{said}; try z1={z1:g} z2={z2:g}, which half of the ascents reach"]
 
 
 def _why_none(probed: Probed) -> str:

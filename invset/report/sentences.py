@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from invset.analysis.record import number
 from invset.core.checks import as_words
+from invset.problem.position import described
 from invset.problem.problem import Problem
 
 if TYPE_CHECKING:
@@ -85,7 +86,26 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
         lines.append(_perturbed(summary["perturbed"], found.goal))
     if found.spread is not None:
         lines.append(_spread(problem.names, found.spread.tolist(), problem.medium.noun))
+    if where := read_at(problem):
+        lines.append(f"Read: {where}.")
     return lines + problem.notes
+
+
+def read_at(problem: Problem) -> str:
+    """Where neurons in maps and tokens are read, and in how many views robust ones are; empty where
+    there is nothing to say.
+    """
+    each = zip(problem.names, problem.neurons, problem.places, problem.shapes, strict=True)
+    where = [
+        f"{name} {told}"
+        for name, neuron, place, shape in each
+        if (told := described(neuron.position, place.at, shape))
+    ]
+    robust = problem.robust
+    if robust is not None and robust.range != "whole":
+        whole = " and the whole" if robust.range == "both" else ""
+        where.append(f"mean over {robust.count} views{whole}")
+    return ", ".join(where)
 
 
 def _spread(names: Sequence[str], spread: Sequence[float], noun: str) -> str:

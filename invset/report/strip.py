@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,8 @@ def plot(strips: Sequence[Strip], title: str, band: str, out: Path) -> None:
         out: PNG to write.
     """
     with any_letters():
-        _draw(strips, one_line(title, 100), band).savefig(out)
+        lines = textwrap.fill(one_line(title, 400), 115)
+        _draw(strips, lines, one_line(band, 90)).savefig(out)
 
 
 def _draw(strips: Sequence[Strip], title: str, band: str) -> Figure:
@@ -114,7 +116,7 @@ def _draw(strips: Sequence[Strip], title: str, band: str) -> Figure:
     figure.legend(
         handles=_legend(band, any(strip.band for strip in strips)),
         loc="outside lower left",
-        ncols=5,
+        ncols=3,
         frameon=False,
         fontsize=8.5,
     )

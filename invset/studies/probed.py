@@ -26,6 +26,12 @@ UP = "after ascent"
 #: Fewest images that suggest a range for a neuron that nearly all leave silent.
 _FEW = 10
 
+#: Images, or steps of ascents together, below which a suggestion is called thin.
+_MANY = 100
+
+#: Where in `LEVELS` they are.
+_P50, _P90, _P99 = (LEVELS.index(level) for level in (0.5, 0.9, 0.99))
+
 #: What was looked at -> activations of one neuron, with shape (N,), on the CPU.
 Populations = dict[str, Tensor]
 
@@ -90,6 +96,33 @@ class Probed:
     def suggested(self) -> tuple[float, float] | None:
         """The ends of the range, rounded."""
         return None if self.suggestion is None else self.suggestion.ends
+
+    @property
+    def common(self) -> bool:
+        """Whether a tenth of random codes, or more, reach the suggested range or go beyond it."""
+        ends = self.suggested
+        return ends is not None and self.levels[RANDOM][_P90] >= ends[0]
+
+    @property
+    def above_random(self) -> tuple[float, float] | None:
+        """A range that hardly a random code reaches, up to where half of the ascents came, rounded;
+        None if they came no higher than random codes.
+        """
+        if UP not in self.levels:
+            return None
+        drawn, top = self.levels[RANDOM], self.levels[UP][_P50]
+        return rounded(max(drawn[_P99], (drawn[_P50] + top) / 2), top)
+
+    @property
+    def thin(self) -> str:
+        """Of how little the suggestion is taken, in words; empty if it is not little."""
+        if self.suggestion is None:
+            return ""
+        if self.suggestion.real:
+            few = self.counts[REAL] < _MANY
+            return f"{self.counts[REAL]} {REAL}" if few else ""
+        few = self.counts[UP] * self.steps < _MANY
+        return f"{self.counts[UP]} ascents of {self.steps} steps" if few else ""
 
 
 def suggested(rows: Populations) -> Suggestion | None:
