@@ -27,6 +27,7 @@ from invset.config.compose import config_dir
 from invset.config.foreign import ours
 from invset.config.parts import options_of, parts
 from invset.errors import InvsetError, did_you_mean
+from invset.own_modules import own_modules_last
 
 #: Most options of a group that a sentence lists.
 _MANY = 20
@@ -216,6 +217,7 @@ def _no_class(part: DictConfig) -> str | None:
     target = part.get("_target_")
     if not isinstance(target, str) or target in ours():
         return None
+    own_modules_last(str(Path.cwd()))
     try:
         _locate(target)
     except Exception as error:  # whatever importing a person's file raises
