@@ -343,8 +343,8 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path: Path) -> None:
 MISSING = [
     "weights of caffenet (244 MB) are not in {cache}",
     "dl.caffe.berkeleyvision.org/bvlc_reference_caffenet.caffemodel: ",
-    "put it at {cache}/bvlc_reference_caffenet.caffemodel, or type network.weights=",
-    "put it at {cache}/181007__generator.caffemodel, or type generator.weights=",
+    "Put the file at {cache}/bvlc_reference_caffenet.caffemodel by hand, or type network.weights=",
+    "Put the file at {cache}/181007__generator.caffemodel by hand, or type generator.weights=",
     "`invset fetch caffenet ppgn_generator`",
     "invset run network=mini neuron=horse",
 ]

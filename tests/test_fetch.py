@@ -27,6 +27,7 @@ from invset.hub import cache, download
 from invset.hub import obtain as fetch
 from invset.hub.cards import WEIGHTS, Source, Weights, find_weights
 from invset.hub.obtain import OFFLINE, weights
+from invset.progress import ABOUT_FLAGS
 
 CONTENT = random.Random(0).randbytes(40_000)
 OTHER = random.Random(1).randbytes(40_000)
@@ -592,7 +593,9 @@ def test_two_at_once_fetch_one_file(site: Site, monkeypatch: pytest.MonkeyPatch)
     gate = threading.Event()
     publish(monkeypatch, Source(site.add("/a", CONTENT, gate=gate), "a.caffemodel"))
     # the server answers when the second has found the door closed
-    monkeypatch.setattr(cache, "say", lambda text: gate.set() if "waiting" in text else None)
+    monkeypatch.setattr(
+        cache.log, "info", lambda text, *_: gate.set() if "waiting" in text else None
+    )
     got: list[bytes] = []
     threads = [
         threading.Thread(target=lambda: got.append(weights("net").read_bytes())) for _ in range(2)
@@ -678,7 +681,8 @@ def test_the_command(
         for text in (entry.about, entry.licence, entry.size)
     )
     assert run(monkeypatch, "fetch", "--help") == 0
-    assert capsys.readouterr().out == out == listing() + "\n"
+    assert out == listing() + "\n"
+    assert capsys.readouterr().out == f"{out}\n{ABOUT_FLAGS}\n"
 
 
 @pytest.mark.parametrize(

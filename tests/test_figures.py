@@ -504,12 +504,19 @@ def test_labels_of_jobs_without_samples(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_a_row_measures(tmp_path: Path) -> None:
-    job = read_job(write_job(tmp_path / "0", "paper", n=5))
-    assert job.run
-    summary = job.run.summary
-    summary["counts"] |= {"saved": 5, "in_range": 4, "share_in_range": 0.8}
+    folder = write_job(tmp_path / "0", "paper", n=5)
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text())
     figure = Composition(**SECTION)  # type: ignore[arg-type]
-    (row,) = rows(figure, [job])
+
+    def read() -> tuple[dict[str, Any], str]:
+        path.write_text(json.dumps(summary))
+        job = read_job(folder)
+        assert job.run
+        return rows(figure, [job])[0], label(figure, job, job.run)
+
+    summary["counts"] |= {"saved": 5, "in_range": 4, "share_in_range": 0.8}
+    row, told = read()
     assert (row["method"], row["neurons"], row["seed"]) == (
         "as published",
         "fc8:8 horse in [3, 4]",
@@ -518,15 +525,14 @@ def test_what_a_row_measures(tmp_path: Path) -> None:
     assert (row["counts.share_in_range"], row["counts.steps_to_seeds"]) == (0.8, 12)
     assert (row["meter.gradient_steps"], row["beside_real.real.samples"]) == (47, 41)
     assert (
-        label(figure, job, job.run)
-        == "as published\nfc8:8 horse in [3, 4]\n80% in range\nnearest 17.9 (17.9)\nVendi 9.90"
+        told == "as published\nfc8:8 horse in [3, 4]\n80% in range\nnearest 17.9 (17.9)\nVendi 9.90"
         " (11.1)"
     )
     summary["beside_real"]["kind"] = "nearest to the range"
-    assert label(figure, job, job.run).endswith("Vendi 9.90 (11.1*)")
+    assert read()[1].endswith("Vendi 9.90 (11.1*)")
     summary["beside_real"]["real"] = None
-    assert label(figure, job, job.run).endswith("80% in range")
-    (row,) = rows(figure, [job])
+    row, told = read()
+    assert told.endswith("80% in range")
     assert row["beside_real.real.vendi"] is None
 
 

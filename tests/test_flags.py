@@ -18,8 +18,7 @@ from omegaconf import OmegaConf
 
 from invset import __version__, cli
 from invset.cli import COMMANDS, flags_last
-from invset.commands import own_folder
-from invset.commands.outcome import exit_code, objective, worst
+from invset.commands.outcome import exit_code, objective, told, worst
 from invset.completion import complete, found
 from invset.config.compose import compose, loader
 from invset.errors import InvsetError
@@ -160,16 +159,14 @@ def test_jobs_of_other_processes_count(tmp_path: Path) -> None:
     assert one.ended() == 3
 
 
-def test_a_sweeper_is_told_the_objective(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_sweeper_is_told_the_objective(tmp_path: Path) -> None:
     summary = {"diversity": {"vendi": 7.5}, "meter": {"seconds": 2}, "judge": None}
     folder = job(tmp_path, 0, "summary.json", summary)
     assert (objective("vendi", folder), objective("seconds", folder)) == (7.5, 2)
     assert math.isnan(objective("kid", folder))
     assert math.isnan(objective("vendi", tmp_path))
-    monkeypatch.setattr(own_folder, "job_folder", lambda: folder)
-    one = _Job(lambda: lambda cfg: 0, "run")
-    assert one._told(OmegaConf.create({"objective": "vendi"}), 3) == 7.5
-    assert one._told(OmegaConf.create({"objective": None}), 3) == 3
+    assert told(OmegaConf.create({"objective": "vendi"}), 3, folder) == 7.5
+    assert told(OmegaConf.create({"objective": None}), 3, folder) == 3
 
 
 class Composer:

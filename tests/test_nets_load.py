@@ -227,25 +227,25 @@ def test_bad_layer_and_bad_name_get_a_suggestion(resnet):
         zoo.torchvision_network("resnet18", weights="default.pth")
 
 
-def test_random_weights_and_the_normalisation_are_told(capsys, monkeypatch):
+def test_random_weights_and_the_normalisation_are_told(caplog, monkeypatch):
     monkeypatch.setattr(libraries, "_TOLD", set())
     zoo.torchvision_network("squeezenet1_1", weights=None, image_size=64)
     zoo.torchvision_network("squeezenet1_1", weights=None, image_size=64)
-    assert capsys.readouterr().err == (
+    assert caplog.messages == [
         "torchvision squeezenet1_1: 64x64 pixels, resized bilinear, mean [0.485, 0.456, 0.406],"
         " std [0.229, 0.224, 0.225]; mean and std of the published weights; random weights: the"
-        " pictures say nothing about a trained network.\n"
-    )
+        " pictures say nothing about a trained network."
+    ]
 
 
-def test_local_weights_with_other_classes(tmp_path, capsys):
+def test_local_weights_with_other_classes(tmp_path, caplog):
     torch.manual_seed(1)
     tuned = torchvision.models.mobilenet_v3_small(num_classes=7).eval()
     torch.save(tuned.state_dict(), tmp_path / "tuned.pth")
     network = zoo.torchvision_network("mobilenet_v3_small", weights=str(tmp_path / "tuned.pth"))
     assert network.shape("classifier.3") == (7,)
     assert network.labels is None
-    assert "tuned.pth, taken to want the mean and std of the published" in capsys.readouterr().err
+    assert "tuned.pth, taken to want the mean and std of the published" in caplog.text
     assert torch.equal(
         network.module.state_dict()["classifier.3.weight"], tuned.classifier[3].weight
     )

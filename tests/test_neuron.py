@@ -117,7 +117,7 @@ def test_positions_that_a_layer_lacks(shape: Any, position: Position, message: s
 
 
 def test_tokens_that_are_no_grid_have_no_patches() -> None:
-    with pytest.raises(InvsetError, match="whose position is cls, register1, a token's number"):
+    with pytest.raises(InvsetError, match="position is cls, register1, a token's number"):
         locate("center", (12, 5), "x", 2)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from invset.problem.problem import Problem
+
+log = logging.getLogger(__name__)
 
 USAGE = """usage: invset draw FOLDER ... [--trust NAMES]
 
@@ -94,7 +96,7 @@ def draw(folder: Path, trust: Sequence[str] = ()) -> None:
     rundir.write_samples(problem.medium, stored)
     moved = float((f - held["activations"]).abs().max()) if len(f) else 0.0
     about = f"activations on them differ by {moved:.2g} at most from those that were measured"
-    print(f"{len(f)} pictures in {folder}; {about}", file=sys.stderr)
+    log.info("%d pictures in %s; %s", len(f), folder, about)
     del summary["keep"]
     rundir.write_json("summary.json", summary)
     print(write_report(folder))

@@ -103,7 +103,8 @@ def _of_network(cfg: DictConfig) -> list[tuple[str, str]]:
     """Options of the network that was typed, with the comments of its file: a function makes it,
     whose options are in no class.
     """
-    if not HydraConfig.initialized() or options_of(cfg.network) is not None:
+    network = cfg.get("network")  # trainings have none
+    if network is None or not HydraConfig.initialized() or options_of(network) is not None:
         return []
     made = HydraConfig.get()
     if not any(word.startswith("network=") for word in made.overrides.task):

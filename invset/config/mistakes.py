@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from hydra._internal.utils import _locate
 from hydra.errors import (
     ConfigCompositionException,
     InstantiationException,
@@ -26,6 +26,7 @@ from omegaconf.errors import (
 from invset.config.compose import config_dir
 from invset.config.foreign import ours
 from invset.config.parts import options_of, parts
+from invset.config.source import Unreadable, scope_of
 from invset.errors import InvsetError, did_you_mean
 from invset.own_modules import own_modules_last
 
@@ -112,7 +113,7 @@ def _no_override(word: str) -> str:
 
 def _no_target(target: str, error: BaseException) -> str:
     """Why the class or function that ``_target_`` names can't be had."""
-    module, _, name = target.rpartition(".")
+    module = target.rpartition(".")[0]
     absent = error.name if isinstance(error, ModuleNotFoundError) else None
     own = _hidden(target)
     if absent is not None and own is not None:
@@ -122,17 +123,25 @@ def _no_target(target: str, error: BaseException) -> str:
             " another name"
         )
     if absent == target:
-        return (
-            f"there is no {name} in {module}; _target_= takes file.Name, as it stands in the file"
-        )
+        return _no_name(target)
     if absent is not None and f"{module}.".startswith(f"{absent}."):
-        return (
-            f"there is no {target}: neither a file {module.replace('.', '/')}.py in this directory"
-            " nor an installed package; _target_= takes file.Name"
-        )
+        return _no_file(target)
     from invset.nets.trace import told  # which imports torch
 
     return f"{target} can't be loaded: {told(error)}"
+
+
+def _no_name(target: str) -> str:
+    module, _, name = target.rpartition(".")
+    return f"there is no {name} in {module}; _target_= takes file.Name, as it stands in the file"
+
+
+def _no_file(target: str) -> str:
+    file = target.rpartition(".")[0].replace(".", "/")
+    return (
+        f"there is no {target}: neither a file {file}.py in this directory nor an installed"
+        " package; _target_= takes file.Name"
+    )
 
 
 def _hidden(module: str) -> Path | None:
@@ -213,16 +222,20 @@ def _no_key(error: OmegaConfBaseException, command: str) -> str:
 
 
 def _no_class(part: DictConfig) -> str | None:
-    """Why the class of one's own that a part names can't be had; None where it can."""
+    """Why the class of one's own that a part names can't be had; None where it can, or where its
+    file alone, which is not run here, can't tell.
+    """
     target = part.get("_target_")
-    if not isinstance(target, str) or target in ours():
+    if not isinstance(target, str) or target in ours() or "." not in target:
         return None
     own_modules_last(str(Path.cwd()))
+    module, _, name = target.rpartition(".")
     try:
-        _locate(target)
-    except Exception as error:  # whatever importing a person's file raises
-        return _no_target(target, list(_causes(error))[-1])
-    return None
+        scope = scope_of(module)
+    except Unreadable:
+        return _no_file(target) if find_spec(target.split(".")[0]) is None else None
+    held = {*scope.classes, *scope.values, *scope.imports, *scope.functions}
+    return None if name in held else _no_name(target)
 
 
 def _keys(node: DictConfig, prefix: str = "") -> list[str]:

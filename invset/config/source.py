@@ -73,6 +73,7 @@ class Scope:
         classes: definitions by name.
         values: what is assigned to a name.
         imports: name here -> (module, name there); an imported module has the name "".
+        functions: names of functions.
     """
 
     module: str
@@ -80,11 +81,14 @@ class Scope:
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
     values: dict[str, ast.expr] = field(default_factory=dict)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
+    functions: set[str] = field(default_factory=set)
 
     def add(self, node: ast.stmt) -> None:
         """Take in one statement."""
         if isinstance(node, ast.ClassDef):
             self.classes[node.name] = node
+        elif isinstance(node, ast.FunctionDef):
+            self.functions.add(node.name)
         elif isinstance(node, ast.Assign):
             self.values |= {one.id: node.value for one in node.targets if isinstance(one, ast.Name)}
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
