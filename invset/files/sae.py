@@ -207,6 +207,8 @@ def _plain(state: State, about: str, _k: Any) -> SparseEncoder:
     if not torch.allclose(lengths, torch.ones_like(lengths)):  # as the package does when it loads
         weight = weight * lengths
         bias = bias * lengths
+        told = f"{lengths.min():.3g} to {lengths.max():.3g}"
+        about += f", activations times the lengths of the decoder's columns ({told})"
     return SparseEncoder(weight, bias, state["bias"], about=about)
 
 
