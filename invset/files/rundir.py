@@ -138,6 +138,7 @@ class RunDir:
                 progress(done, len(stored))
                 if drawn or not name.startswith("samples/"):
                     self.write(name, how)
+            progress(len(stored), len(stored))
 
     def save_state(self, state: dict[str, Any], around: Surroundings) -> None:
         self.write("state.pt", partial(around.write, state=state))
