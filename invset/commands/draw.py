@@ -51,7 +51,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--trust", action="append", default=[])
     typed = parser.parse_intermixed_args(words)
-    trust = [one for word in typed.trust for one in word.split(",") if one]
+    from invset.config.words import separated
     from invset.files.job_list import jobs_of
     from invset.files.owner import at_rest
 
@@ -60,7 +60,7 @@ def main(words: list[str]) -> int:
             raise InvsetError(f"there is no folder {folder}; {_EXAMPLE}")
         for one in jobs_of(folder) or [folder]:
             with at_rest(one):
-                draw(one, trust)
+                draw(one, separated(typed.trust))
     return 0
 
 

@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from invset.config.foreign import check_foreign
+from invset.config.words import separated
 from invset.errors import InvsetError, first_lines
 from invset.files.owner import refuse_links
 from invset.files.plan import FREE
@@ -107,8 +108,8 @@ def parsed(words: Sequence[str]) -> Resumption | None:
     how = [word for word in words if _HOW.match(word)]
     typed = parser.parse_intermixed_args([word for word in words if word not in how])
     kinds = [kind for word in how if (kind := re.split("[.=]", word)[0]) not in FREE]
-    accept = [*_listed(typed.accept), *kinds]
-    return Resumption(Path(typed.folder), how, accept, _listed(typed.trust))
+    accept = [*separated(typed.accept), *kinds]
+    return Resumption(Path(typed.folder), how, accept, separated(typed.trust))
 
 
 def _option(word: str) -> tuple[str, Any]:
@@ -120,7 +121,3 @@ def _option(word: str) -> tuple[str, Any]:
     if read.is_sweep_override():
         raise InvsetError(f"{word} has several values; a run goes on with one of them")
     return read.key_or_group, read.value()
-
-
-def _listed(words: Sequence[str]) -> list[str]:
-    return [one for word in words for one in word.split(",") if one]

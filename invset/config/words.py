@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 
 from invset.errors import InvsetError
 
@@ -39,6 +40,11 @@ def listed(rest: list[str]) -> list[str]:
         *(f"what={word}" for word in words[:1]),
         f"words=[{','.join(words[1:])}]",
     ]
+
+
+def separated(words: Iterable[str]) -> list[str]:
+    """The parts of words that hold several, with commas between them."""
+    return [one for word in words for one in word.split(",") if one]
 
 
 def counted(words: list[str]) -> list[str]:
