@@ -7,6 +7,7 @@ wait for, and on no clock: the same problems give the same bytes each time.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,8 @@ from invset.problem.passes import Passes, portions_of
 from invset.problem.portions import Portions
 from invset.problem.problem import Problem
 from invset.problem.readout import Readout
-from invset.streams import tell
+
+log = logging.getLogger(__name__)
 
 #: What is asked of a pass: f and E; all units of the neuron's layer and E; f, and inputs and E.
 NEURONS, UNITS, INPUTS = "neurons", "units", "inputs"
@@ -175,7 +177,7 @@ class SharedPasses:
     def _tell_split(self, portions: Portions) -> None:
         """Say once that not all codes go at once."""
         if portions.split is not None and not self._told:
-            tell(portions.split.sentence)
+            log.info("%s", portions.split.sentence)
             self._told = True
 
     def _pulled(self, pulls: Sequence[Pull]) -> None:
