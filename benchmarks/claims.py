@@ -49,7 +49,7 @@ EQ15, ONE_START = "eq. (15): no distances, one start", "eq. (6), one start"
 FREE, WHOLE = "eq. (11) without constraint", "epsilon0 = epsilon"
 FULL, TO_THE_END, FAST = (
     "eq. (16)",
-    "long seeds, then eq. (7)",
+    "seed codes to the end, then eq. (7)",
     "the fast way, section 3.4",
 )
 SEEDS, WALK, LEVELS, BOTH = "claims_seeds", "claims_walk", "claims_levels", "claims_both"

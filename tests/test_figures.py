@@ -288,7 +288,7 @@ SAMPLED = [
         [],
         [
             "eq. (16)",
-            "long seeds, then eq. (7)",
+            "seed codes to the end, then eq. (7)",
             "the fast way, section 3.4",
             "ours",
         ],
