@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from invset.problem.perturbing import Perturbed
     from invset.problem.problem import Problem
     from invset.problem.result import Result
+    from invset.problem.where_largest import Largest
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class SampleSet:
         judged: what another network sees in the samples; None where none looked.
         goal: what was aimed at, as `invset.core.goal` names it.
         inputs: in stored form, n of them; None where they are not at hand.
+        largest: where a neuron is largest that is read over all positions; None without one, or
+            where nobody looked.
         logits: activations of all units of the network's output, with shape (n, units), of samples
             that were taken for units of it and for no range; else None.
         meant: number from 0 of the unit of the neuron's layer that each is for, where these differ,
@@ -91,6 +94,7 @@ class SampleSet:
     labels: Sequence[str] | None = None
     perturbed: Perturbed | None = None
     inputs: Tensor | None = None
+    largest: Largest | None = None
 
     @classmethod
     def of(
@@ -100,6 +104,7 @@ class SampleSet:
         found: Result,
         judged: Judged | None = None,
         perturbed: Perturbed | None = None,
+        largest: Largest | None = None,
     ) -> SampleSet:
         """The samples of a result.
 
@@ -109,6 +114,7 @@ class SampleSet:
             found: the result.
             judged: what another network sees in its inputs.
             perturbed: activations around its codes.
+            largest: where in its inputs a neuron is largest.
         """
         held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
         effort = Effort(
@@ -143,6 +149,7 @@ class SampleSet:
             labels=problem.network.labels,
             perturbed=perturbed,
             inputs=found.inputs,
+            largest=largest,
         )
 
     def __len__(self) -> int:
@@ -186,4 +193,5 @@ class SampleSet:
             meant=None if self.meant is None else self.meant[here],
             perturbed=None if self.perturbed is None else self.perturbed.rows(here),
             inputs=None if self.inputs is None else self.inputs[here],
+            largest=None if self.largest is None else self.largest.rows(here),
         )

@@ -6,7 +6,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from invset.errors import InvsetError
 
@@ -104,22 +104,22 @@ def draw(folder: Path, trust: Sequence[str] = ()) -> None:
 
 def _drawn(problem: Problem, codes: Tensor) -> tuple[Tensor, Tensor]:
     """Inputs of codes in stored form, as they are shown, and activations on those that the network
-    sees: as in `invset.problem.result.finish`.
+    sees.
     """
     import torch
 
     from invset.core.products import products
+    from invset.problem.saved import displayed, saved
 
-    shown: list[Any] = []
-    activations: list[Any] = []
-    display = problem.generator.display
+    inputs: list[Tensor] = []
+    activations = [torch.zeros(0, len(problem.neurons))]
     with torch.no_grad(), products("float32"):
         codes = codes.to(problem.network.device)
-        for batch in codes.split(problem.portions.at_a_time(64)) if len(codes) else ():
-            stored = problem.medium.store(problem.made.unrounded(batch))
-            activations.append(problem.measure(problem.medium.restore(stored))[0].cpu())
-            seen = stored if display is None else problem.medium.store(display(batch))
-            shown.append(seen.cpu())
-        blank = problem.medium.store(problem.medium.blank()[:0].to(codes)).cpu()
-    none = torch.zeros(0, len(problem.neurons))
-    return torch.cat(shown) if shown else blank, torch.cat([none, *activations])
+        inputs.append(problem.medium.store(problem.medium.blank()[:0].to(codes)).cpu())
+        for _, stored, measured in saved(problem, codes):
+            inputs.append(stored.cpu())
+            activations.append(measured[0].cpu())
+        shown = displayed(problem, codes)
+    # what is blank may be of another size than what a generator makes
+    seen = torch.cat(inputs[1:] or inputs)
+    return seen if shown is None else shown, torch.cat(activations)

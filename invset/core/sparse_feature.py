@@ -90,6 +90,11 @@ class SparseEncoder(ByValue):
         """How many features it has."""
         return self.weight.shape[1]
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by name."""
+        held = {name: getattr(self, name) for name in _TENSORS}
+        return {name: value for name, value in held.items() if value is not None}
+
     def prepared(self, x: Tensor) -> Tensor:
         """Units as the weights take them: normalised and centred; (…, d) to (…, d)."""
         if self.norm == "layer_norm":
@@ -210,5 +215,4 @@ def _of(held: SparseEncoder, number: int) -> Mapping[str, Any]:
 
 def _moved(held: SparseEncoder, device: torch.device, dtype: torch.dtype) -> Mapping[str, Any]:
     """The same numbers on a device."""
-    fields = {name: getattr(held, name) for name in _TENSORS}
-    return {name: value.to(device, dtype) for name, value in fields.items() if value is not None}
+    return {name: value.to(device, dtype) for name, value in held.tensors().items()}

@@ -139,10 +139,13 @@ def checksum(module: object) -> str | None:
     sparse ones indices and values, of quantised ones whole numbers and scales; of those on the
     device "meta" the shape. Of what is no tensor, plain values count, and the type of all others.
     """
-    if not isinstance(module, nn.Module):
-        return None
+    return checksum_of(module.state_dict()) if isinstance(module, nn.Module) else None
+
+
+def checksum_of(state: Mapping[str, Any]) -> str:
+    """The same of values by name, such as a state dict."""
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
+    for name, value in sorted(state.items()):
         digest.update(name.encode())
         for part in _parts(value):
             digest.update(part)

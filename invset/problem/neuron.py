@@ -136,6 +136,17 @@ class Place:
             return _read_feature(activations, self.at, self.feature)
         return read(activations, self.at, self.index, self.direction) + self.bias
 
+    def everywhere(self, activations: Tensor) -> Tensor:
+        """Activation at each position, row by row: a layer's activations, of any kind but units, to
+        (B, positions).
+        """
+        values = _units_last(activations).flatten(1, -2)
+        if self.feature is not None:
+            return self.feature.value(values)
+        if self.direction is None:
+            return values[..., self.index]
+        return values @ self.direction.to(values) + self.bias
+
 
 def find(network: Network, neuron: Neuron, shape: Sequence[int] | None = None) -> Place:
     """Find a neuron in a network.

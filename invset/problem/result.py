@@ -19,6 +19,7 @@ from invset.files.medium import Medium
 from invset.problem import result_files, result_html
 from invset.problem.in_views import Scales
 from invset.problem.problem import Problem
+from invset.problem.saved import saved
 from invset.progress import Progress, quiet
 from invset.samplers.base import Column, Status
 from invset.samplers.found import Found
@@ -166,13 +167,8 @@ def finish(
     after = []
     encodings = []
     scales = []
-    # an empty tensor splits into one empty part, which no module has to take
-    for batch in codes.split(problem.portions.at_a_time(batch_size)) if len(codes) else ():
-        x = problem.made.unrounded(batch)
-        f_before = problem.look(x)[0]
-        stored = problem.medium.store(x)
-        f, e, on_scales = problem.measure(problem.medium.restore(stored))
-        before.append(f_before.cpu())
+    for x, stored, (f, e, on_scales) in saved(problem, codes, batch_size):
+        before.append(problem.look(x)[0].cpu())
         inputs.append(stored.cpu())
         after.append(f.cpu())
         encodings.append(e.cpu())

@@ -22,6 +22,8 @@ from invset.errors import InvsetError, first_lines
 from invset.files.rundir import RunDir
 from invset.problem.perturbing import Perturbed
 from invset.problem.problem import Problem
+from invset.problem.saved import displayed
+from invset.problem.where_largest import where_largest
 from invset.report.page import of_medium
 from invset.report.sentences import probe_command, sentences
 from invset.report.sheet import write_sheet
@@ -105,7 +107,8 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     """Write every file of the run but its state and page."""
     problem = run.problem
     found = as_shown(problem, run.found)
-    samples = SampleSet.of(problem, run.region, found, run.judged, run.perturbed)
+    around = (run.judged, run.perturbed, where_largest(problem, run.found.inputs))
+    samples = SampleSet.of(problem, run.region, found, *around)
     measured = measure(samples, run.reference)
     drawn = run.keep != "codes"
     rundir.write_samples(problem.medium, found.inputs, drawn)
@@ -143,13 +146,8 @@ def as_shown(problem: Problem, found: Result) -> Result:
     """The same result with the pictures that are written: where a generator has a display of its
     own, not what the network saw.
     """
-    display = problem.generator.display
-    if display is None or not len(found):
-        return found
-    codes = found.codes.to(problem.network.device)
-    parts = codes.split(problem.portions.at_a_time(64))
-    shown = [problem.medium.store(display(some)).cpu() for some in parts]
-    return replace(found, inputs=torch.cat(shown))
+    shown = displayed(problem, found.codes)
+    return found if shown is None else replace(found, inputs=shown)
 
 
 def _tensors(found: Result, measured: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,6 +43,7 @@ class Shown:
         samples = [run.samples[i] for i in places]
         thumbs = thumbnails([run.picture(s) for s in samples])
         cards = [_card(run, place, thumbs, i) for i, place in enumerate(places)]
+        _add_frames(run, places, cards)
         _add_kin(samples, cards)
         return cls(run, places, samples, thumbs, cards)
 
@@ -74,7 +76,7 @@ def _card(run: Run, place: int, thumbs: Thumbnails, number: int) -> dict[str, An
     )
     values = {one.key: float(run.tensors[one.key][place]) for one in run.columns}
     order = {"number": sample.number, "activation": sample.after[0], "step": sample.step, **values}
-    facts = [*_facts(run, sample), *([one.title, f"{values[one.key]:.3g}"] for one in run.columns)]
+    facts = [*_facts(run, sample), *([one.title, _said(values[one.key])] for one in run.columns)]
     return {
         "number": sample.number,
         "in_range": sample.in_range,
@@ -83,6 +85,7 @@ def _card(run: Run, place: int, thumbs: Thumbnails, number: int) -> dict[str, An
         "height": thumbs.height,
         "alt": f"Sample {sample.number}: {activations}",
         "title": f"Sample {sample.number}: {activations}",
+        "frame": "",
         "caption": " ".join(map(activation, sample.after)),
         "order": {attribute(key): f"{value:.7g}" for key, value in order.items()},
         "details": {
@@ -111,9 +114,29 @@ def _facts(run: Run, sample: Sample) -> list[list[str]]:
     ]
 
 
+def _said(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g}"
+
+
 def attribute(key: str) -> str:
     """What is behind ``data-`` in HTML for a key."""
     return key.replace(".", "-").replace("_", "-")
+
+
+def _add_frames(run: Run, places: list[int], cards: list[dict[str, Any]]) -> None:
+    """Where in its picture each sample's largest activation is, in CSS's per cent; of pictures of
+    inputs that are no pictures, of none.
+    """
+    grid = (run.summary.get("largest") or {}).get("grid")
+    if not grid or run.medium.get("legend"):
+        return
+    rows, columns = run.tensors["largest.row"], run.tensors["largest.column"]
+    high, wide = 100 / grid[0], 100 / grid[1]
+    for place, card in zip(places, cards, strict=True):
+        row, column = float(rows[place]), float(columns[place])
+        if not math.isnan(row):
+            corner = f"left:{column * wide:.4g}%;top:{row * high:.4g}%"
+            card["frame"] = f"{corner};width:{wide:.4g}%;height:{high:.4g}%"
 
 
 def _add_kin(samples: list[Sample], cards: list[dict[str, Any]]) -> None:

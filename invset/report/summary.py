@@ -16,7 +16,7 @@ from invset.analysis.discover import columns, figures
 from invset.analysis.record import figures_as_json, finite
 from invset.core.space import Region
 from invset.files.gpu import about_gpu
-from invset.nets.weights import checksum
+from invset.nets.weights import checksum, checksum_of
 from invset.problem.problem import Problem
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def summarize(
         "checksums": {
             "network": checksum(problem.network.module),
             "generator": checksum(problem.generator.module),
+            **_autoencoders(problem),
         },
     }
     return finite(summary)
@@ -79,6 +80,15 @@ def _runtime(problem: Problem) -> dict[str, Any]:
     split = problem.portions.split
     chosen = None if split is None else asdict(split)
     return {**asdict(problem.runtime), "split": chosen}
+
+
+def _autoencoders(problem: Problem) -> dict[str, str]:
+    """Of the sparse autoencoders whose features are neurons, by the layer of each."""
+    features = [(one.layer, one.feature) for one in problem.neurons if one.feature is not None]
+    return {
+        f"sparse autoencoder of {layer}": checksum_of(feature.encoder.tensors())
+        for layer, feature in features
+    }
 
 
 def _versions() -> dict[str, str]:

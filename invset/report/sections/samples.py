@@ -31,6 +31,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
         "all": len(run.samples),
         "outside": sum(not s.in_range for s in run.samples),
         "shrunk": shown.thumbs.shrunk,
+        "framed": any(card["frame"] for card in shown.cards) and run.summary["largest"],
     }
 
 

@@ -19,7 +19,10 @@ for (const button of all(".copy")) {
 // sort the grid
 const grid = document.querySelector(".grid"), sort = document.getElementById("sort"), down = document.getElementById("down");
 function arrange() {
-  const key = sort.value, sign = down.checked ? -1 : 1, value = (item) => Number(item.getAttribute(`data-${key}`));
+  const key = sort.value, sign = down.checked ? -1 : 1, value = (item) => {
+    const held = Number(item.getAttribute(`data-${key}`));
+    return Number.isNaN(held) ? -1e300 : held;
+  };
   const items = all("li", grid).sort((a, b) => sign * (value(a) - value(b)) || value(a) - value(b) || a.dataset.number - b.dataset.number);
   grid.append(...items);
 }
@@ -28,11 +31,19 @@ if (sort) {
   if (sort.value !== "number" || down.checked) arrange();  // a browser keeps the choice when the page is loaded again
 }
 
+// frames where the activation is largest
+const frames = document.getElementById("frames");
+if (frames) {
+  const draw = () => document.body.classList.toggle("unframed", !frames.checked);
+  frames.addEventListener("change", draw);
+  draw();
+}
+
 // enlarge a sample; the arrow keys go on in the order of the grid
 const dialog = document.querySelector("dialog"), data = document.getElementById("samples");
 if (dialog && data) {
   const samples = JSON.parse(data.textContent);
-  const picture = dialog.querySelector("img"), title = dialog.querySelector("h2"), facts = dialog.querySelector("dl");
+  const frame = dialog.querySelector(".frame"), picture = dialog.querySelector("img"), title = dialog.querySelector("h2"), facts = dialog.querySelector("dl");
   const order = () => all("#grid .sample").map((button) => button.dataset.sample);
   let current;
   const show = (number) => {
@@ -40,6 +51,9 @@ if (dialog && data) {
     current = String(number);
     picture.src = thumb.src;
     picture.alt = thumb.alt;
+    const where = thumb.nextElementSibling;
+    frame.hidden = !where;
+    frame.style.cssText = where ? where.style.cssText : "";
     title.textContent = `Sample ${number}`;
     facts.replaceChildren();
     for (const [name, text] of sample.facts) add(name, text);
