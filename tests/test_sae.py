@@ -51,6 +51,12 @@ def test_activations_are_those_of_the_package_that_wrote_the_file(name: str) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_all_features_at_once(name: str) -> None:
+    found = read(name).on(CPU).activations(EXPECTED["inputs"])
+    torch.testing.assert_close(found, EXPECTED[name], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_f_is_post_where_a_feature_is_on_and_at_most_0_elsewhere(name: str) -> None:
     encoder = read(name)
     x = EXPECTED["inputs"]
@@ -277,7 +283,7 @@ def test_words_that_do_not_go_together(
 def test_a_feature_is_named_with_its_file(
     network: Network, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = {"sae": str(FILES / "sl_topk"), "feature": 3}
+    one = {"sae": str(FILES / "sl_topk"), "feature": 3, "layer": "block"}
     _, _, feature, name = given_parts(one, network, "block")
     assert feature is not None
     assert name == "feature 3 of sl_topk/sae_weights.safetensors"

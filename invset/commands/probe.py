@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from invset.commands.own_folder import begin_in, job_folder
+from invset.commands.own_folder import begin_in, job_folder, words_of_job
 from invset.commands.pictures import real_inputs
+from invset.commands.probe_features import asks_for_features, probe_features
 from invset.config import build
 from invset.config.published import prepare
 from invset.config.real_images import load_reference
@@ -61,6 +62,9 @@ def main(cfg: DictConfig) -> None:
     """
     check_probe(cfg)
     prepare(cfg, ranged=False)
+    if asks_for_features(cfg):
+        probe_features(cfg, _commands(cfg, words_of_job(), "")[0])
+        return
     with stage("building the network and the generator"):
         problem = build.problem(cfg, ranged=False)
     for note in problem.notes:

@@ -77,7 +77,15 @@ def _feature(one: Any) -> tuple[SparseFeature, str]:
             )
     number = one.get("feature")
     if number is None:
-        raise InvsetError(f"which feature of {path}? type feature=7, counted from 0")
+        raise InvsetError(
+            f"which feature of {path}? type feature=7, counted from 0; invset probe with the same"
+            " words and no feature= tells which of them are on"
+        )
+    if one.get("layer") is None:
+        raise InvsetError(
+            f"sae={path} needs the layer that it was trained on: type layer=NAME; invset list"
+            " layers shows the names"
+        )
     file = sae_file(path)
     encoder = read_sae(file, one.get("top_k"))
     log.info(

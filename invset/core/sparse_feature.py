@@ -104,6 +104,23 @@ class SparseEncoder(ByValue):
             x = x * (self.units**0.5 / x.norm(dim=-1, keepdim=True))
         return x if self.center is None else x - self.center
 
+    def on(self, device: torch.device, dtype: torch.dtype = torch.float32) -> SparseEncoder:
+        """The same with its numbers on a device."""
+        moved: dict[str, Any] = {name: x.to(device, dtype) for name, x in self.tensors().items()}
+        return replace(self, **moved)
+
+    def activations(self, x: Tensor) -> Tensor:
+        """What it gives for all features, `SparseFeature.post` of each: (…, d) to (…, n)."""
+        inner = self.prepared(x.to(self.weight.dtype)) @ self.weight
+        pre = (inner if self.scale is None else inner * self.scale) + self.bias
+        is_on = pre > (0.0 if self.threshold is None else self.threshold.clamp(min=0))
+        if self.k is not None:
+            largest = pre >= pre.topk(self.k, -1).values[..., -1:]
+            is_on = largest if self.signed else largest & is_on
+        elif self.gate is not None:
+            is_on = is_on & (inner + self.gate > 0)
+        return torch.where(is_on, pre, torch.zeros_like(pre))
+
     def feature(self, number: int) -> SparseFeature:
         """One of the features, counted from 0.
 
@@ -142,7 +159,7 @@ class SparseFeature(ByValue):
         if held.k is None and held.features > 1:
             held = replace(held, weight=held.weight[:, [number]], **_of(held, number))
             number = 0
-        return SparseFeature(replace(held, **_moved(held, device, dtype)), number)
+        return SparseFeature(held.on(device, dtype), number)
 
     def pre_and_on(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What enters the nonlinearity, what is moved by where the feature is off, and whether it
@@ -211,8 +228,3 @@ def _of(held: SparseEncoder, number: int) -> Mapping[str, Any]:
     """The fields of one feature."""
     fields = {name: getattr(held, name) for name in _EACH}
     return {name: value[[number]] for name, value in fields.items() if value is not None}
-
-
-def _moved(held: SparseEncoder, device: torch.device, dtype: torch.dtype) -> Mapping[str, Any]:
-    """The same numbers on a device."""
-    return {name: value.to(device, dtype) for name, value in held.tensors().items()}

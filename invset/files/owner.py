@@ -35,6 +35,7 @@ NAMES = frozenset(
         "probe.json",
         "probe.csv",
         "probe.png",
+        "features.csv",
         "multirun.yaml",
         "sweep.csv",
         "sweep.png",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from invset.core.checks import check_position, check_range, is_number, plain
-from invset.core.sparse_feature import SparseFeature
+from invset.core.sparse_feature import SparseEncoder, SparseFeature
 from invset.core.values import ByValue, as_pair, as_vector
 from invset.errors import InvsetError
 from invset.nets.labels import find_neuron
@@ -218,6 +218,18 @@ def _read_feature(activations: Tensor, at: At, feature: SparseFeature) -> Tensor
         return feature.value(_pooled(values, at))
     values = values.flatten(1, -2)
     return feature.value(values).amax(1) if at == "max" else feature.mean(values)
+
+
+def read_features(activations: Tensor, at: At, encoder: SparseEncoder) -> Tensor:
+    """What an autoencoder gives for each feature by itself: a layer's activations, of any kind, to
+    (B, features).
+    """
+    values = _units_last(activations)
+    if isinstance(at, tuple):
+        return encoder.activations(_pooled(values, at))
+    # an input at a time: all features at all positions of many inputs may not fit the memory
+    each = (encoder.activations(one) for one in values.flatten(1, -2))
+    return torch.stack([one.amax(0) if at == "max" else one.mean(0) for one in each])
 
 
 def read_all(activations: Tensor, at: At) -> Tensor:

@@ -178,7 +178,7 @@ def of_inputs(
     parts = -(-len(inputs) // _BATCH)
     # each part is evenly spread over the whole, so that those that time allows are, too
     spread = [inputs[number::parts] for number in range(parts)]
-    looked = _until(
+    looked = until(
         lambda part: problem.measure(medium.restore(part.to(device))), spread, spending, mark
     )
     f = torch.cat([one[0] for one in looked])
@@ -226,13 +226,13 @@ def made(problem: Problem, region: Region, u: Tensor, spending: Spending, mark: 
     """Activations of the images of coordinates, with shape (N, p), on the CPU; of the first of them
     where `mark` comes before the last.
     """
-    looked = _until(
+    looked = until(
         lambda part: problem.evaluate(region.decode(part)), list(u.split(_BATCH)), spending, mark
     )
     return torch.cat([f for f, _ in looked]).cpu()
 
 
-def _until(
+def until(
     look: Callable[[Tensor], Seen],
     parts: list[Tensor],
     spending: Spending,

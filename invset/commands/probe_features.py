@@ -1,0 +1,129 @@
+"""``invset probe sae=FILE layer=NAME`` without ``feature=``: which features are on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from invset.commands.own_folder import begin_in, job_folder
+from invset.commands.pictures import real_inputs
+from invset.config import build
+from invset.core.products import products
+from invset.files.rundir import RunDir
+from invset.problem.problem import Problem
+from invset.progress import stage
+from invset.studies.probing import until
+from invset.studies.spending import FORWARD, Spending
+from invset.studies.survey import LEAST, MOST, Feature, features_in, surveyed, worth_a_look
+
+#: Inputs in one pass.
+_BATCH = 32
+
+
+def asks_for_features(cfg: DictConfig) -> bool:
+    """Whether all features are meant, not one of them."""
+    return cfg.sae is not None and cfg.feature is None and cfg.neurons is None
+
+
+@torch.no_grad()
+def probe_features(cfg: DictConfig, words: Sequence[str]) -> None:
+    """Look at all features, print those that are worth a look, and write ``features.csv`` and
+    ``probe.json``.
+
+    Args:
+        cfg: of the probe.
+        words: of the command that samples a feature, without its number and its range.
+    """
+    with stage("building the network and the generator"):
+        problem = build.problem(_with_the_first(cfg), ranged=False)
+    feature = problem.neurons[0].feature
+    assert feature is not None
+    encoder = feature.encoder.on(problem.network.device)
+    parts, noun = _inputs(cfg, problem)
+    count = sum(map(len, parts))
+    with (
+        Spending(FORWARD * count, cfg.code_steps, cfg.seconds) as spending,
+        products("float32"),
+    ):
+        spending.begin(f"{encoder.features} features in {noun}")
+
+        def look(part: Tensor) -> Tensor:
+            x = problem.made(part) if cfg.images is None else problem.medium.restore(part)
+            return features_in(problem, encoder, x)
+
+        f = torch.cat(until(look, parts, spending, 1.0))
+    found = surveyed(f)
+    rundir = RunDir(job_folder(), listed=True)
+    begin_in(rundir, cfg)
+    told = f"{len(f)} {noun}" if len(f) == count else f"{len(f)} of {count} {noun}"
+    print("\n".join(_said(found, told, words)))
+    header = ["feature", "count", "share", "p50", "p90", "largest", "z1", "z2"]
+    rundir.write_csv("features.csv", header, map(_row, found))
+    command = f"invset probe {shlex.join(rundir.overrides())}"
+    rundir.write_json("probe.json", {"command": command, "inputs": told, "features": len(found)})
+    print(rundir / "features.csv")
+
+
+def _with_the_first(cfg: DictConfig) -> DictConfig:
+    """The same for feature 0, which stands for the place where all are read."""
+    one = cfg.copy()
+    one.feature = 0
+    return one
+
+
+def _inputs(cfg: DictConfig, problem: Problem) -> tuple[list[Tensor], str]:
+    """What is looked at, in batches on the device: real inputs in stored form, or codes."""
+    inputs = real_inputs(problem, cfg.images, cfg.limit)
+    device = problem.network.device
+    if inputs is not None:
+        batches = [part.to(device) for part in inputs.split(_BATCH)]
+        return batches, f"real {problem.medium.noun}s"
+    rng = torch.Generator().manual_seed(cfg.seed)
+    clip = build.bounds(cfg.clip, problem.generator.code_dim)
+    region = problem.region(cfg.prior, rng, clip)
+    codes = region.decode(region.sample(cfg.codes, rng)).to(device)
+    return list(codes.split(_BATCH)), f"{problem.medium.noun}s of random codes"
+
+
+def _said(found: list[Feature], inputs: str, words: Sequence[str]) -> list[str]:
+    """The table, and what to type."""
+    never = sum(one.count == 0 for one in found)
+    often = sum(one.share > MOST for one in found)
+    rare = sum(one.rare for one in found)
+    lines = [
+        f"{len(found)} features in {inputs}: {never} are on in none of them, {often} in more than a"
+        f" quarter.",
+    ]
+    best = worth_a_look(found)
+    if not best:
+        most = "type a larger codes=, or images=/path/to/images"
+        return [*lines, f"None is on in {LEAST} of them or more, and in a quarter at most: {most}."]
+    lines += [
+        f"{rare} are on in {LEAST} of them or more, and in a quarter at most. The strongest of"
+        " these, by the median activation where they are on:",
+        "",
+        f"{'feature':>8}  {'on in':>6}  {'median':>9}  {'p90':>9}  {'largest':>9}",
+        *(
+            f"{one.number:>8}  {one.share:>6.1%}  {one.p50:>9.4g}  {one.p90:>9.4g}"
+            f"  {one.largest:>9.4g}"
+            for one in best
+        ),
+        "",
+    ]
+    ranged = next((one for one in best if one.ends), None)
+    if ranged is None or ranged.ends is None:
+        return lines
+    z1, z2 = ranged.ends
+    typed = [*words, f"feature={ranged.number}", f"z1={z1:g}", f"z2={z2:g}"]
+    return [*lines, f"To sample feature {ranged.number}:", f"  {shlex.join(typed)}"]
+
+
+def _row(one: Feature) -> list[Any]:
+    z1, z2 = one.ends or ("", "")
+    numbers = (one.share, one.p50, one.p90, one.largest)
+    return [one.number, one.count, *(f"{value:.7g}" for value in numbers), z1, z2]
