@@ -19,7 +19,7 @@ from invset.bad_input import bad_input, unwritable
 from invset.config.unused import Unused, register, remove_if_empty, unused_folders
 from invset.errors import InvsetError, brief, did_you_mean
 from invset.own_modules import own_modules_last
-from invset.progress import bars, listen, volume
+from invset.progress import bars, listen, stage, volume
 from invset.streams import tell
 
 # Hydra and OmegaConf are imported where a command runs: `invset --help` needs neither
@@ -156,7 +156,9 @@ def begin(main: Callable[[], Main], name: str, cfg: Any, **rest: Any) -> int | N
     check_components(cfg, whole="what" not in cfg)  # `invset list` shows what is missing, too
     check_own(cfg, OPTIONS[name])
     with logged(), bars(cfg.get("progress", True)):
-        return main()(cfg, **rest)
+        with stage("loading PyTorch"):
+            work = main()
+        return work(cfg, **rest)
 
 
 def _dispatch(task: _Job, config: str, name: str, words: list[str]) -> None:

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invset.errors import InvsetError
 
@@ -183,10 +183,28 @@ def bars(shown: bool) -> Iterator[None]:
 
 @contextmanager
 def stage(title: str) -> Iterator[None]:
-    """Log how long something took that can't be counted."""
+    """Show what is waited for that can't be counted, and log how long it took."""
     begun = time.monotonic()
-    yield
+    shown = _draw(desc=title, bar_format="{desc} …") if _draws() else None
+    try:
+        yield
+    finally:
+        if shown is not None:
+            shown.close()
     log.debug("%s: %.1f s", title, time.monotonic() - begun)
+
+
+def _draws() -> bool:
+    """Whether a person wants bars, and sees a terminal that no other process draws on."""
+    listener = _listener()
+    return listener is not None and listener.bars and listener.alone and sys.stderr.isatty()
+
+
+def _draw(**how: Any) -> tqdm:
+    """Something on the terminal that goes at its end."""
+    from tqdm import tqdm
+
+    return tqdm(leave=False, **how)
 
 
 def quiet(done: int, total: int | None) -> None:
@@ -219,17 +237,13 @@ class Bar:
         self.total: int | None = None
         listener = _listener()
         self._wanted = listener is not None and listener.bars
-        alone = listener is not None and listener.alone and sys.stderr.isatty()
-        self._drawn = self._draw() if self._wanted and alone else None
+        self._drawn = self._bar() if _draws() else None
 
-    def _draw(self) -> tqdm:
-        from tqdm import tqdm
-
-        return tqdm(
+    def _bar(self) -> tqdm:
+        return _draw(
             desc=self.title,
             unit=self._unit,
             unit_scale=self._unit == "B",
-            leave=False,
             delay=_DELAY,
             smoothing=0,  # the mean rate tells the time left: parts differ
         )

@@ -103,6 +103,21 @@ def test_a_bar_tells_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown.endswith("\r")  # it is gone
 
 
+def test_a_stage_is_shown_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    shows = terminal(monkeypatch)
+    with listening(Volume.NORMAL):
+        with stage("loading cats"):
+            assert shows.getvalue() == "\rloading cats …"
+        assert shows.getvalue().endswith("\r"), "it is gone"
+        before = len(shows.getvalue())
+        with bars(False), stage("loading cats"):
+            assert len(shows.getvalue()) == before
+    with listening(Volume.QUIET), stage("loading cats"):
+        assert len(shows.getvalue()) == before
+    with stage("loading cats"):  # a script
+        assert len(shows.getvalue()) == before
+
+
 def test_a_bar_is_for_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     shows = terminal(monkeypatch)
     count()  # a script

@@ -176,7 +176,7 @@ def _told(config: dict[str, Any], weights: str | None) -> str:
     if weights == "DEFAULT" or weights == config.get("tag"):
         source = config.get("hf_hub_id") or config.get("url") or "timm"
         return f"weights {source}, licence {licence}"
-    return f"weights {weights} (licence of the published ones: {licence})"
+    return f"weights {weights}"  # of a person's own, whose licence is theirs to know
 
 
 def _labels(timm: Any, module: Any) -> list[str] | None:
