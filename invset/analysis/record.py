@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, Literal, get_args, get_type_hints
 
+#: What stands where there is no number.
+DASH = "–"
+
 Good = Literal["high", "low"] | None
 
 
@@ -53,11 +56,11 @@ class Figure:
     def text(self, value: Any) -> str:
         """A value as a table shows it; a dash where there is none."""
         if value is None or value == "":
-            return "–"
+            return DASH
         if self.form == "s":
             return str(value)
         if not math.isfinite(float(value)):
-            return "–"
+            return DASH
         if self.form.endswith("g"):
             return number(float(value), int(self.form[1:-1]))
         return format(float(value), self.form)
@@ -66,7 +69,7 @@ class Figure:
 def number(value: float | None, digits: int = 4) -> str:
     """A number with so many digits; a dash where there is none."""
     if value is None:
-        return "–"
+        return DASH
     before = len(str(int(abs(value)))) if abs(value) >= 1 else 1
     return f"{value:,.{max(0, digits - before)}f}"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from invset.analysis.record import DASH
 from invset.analysis.selection import MOST, shown
 from invset.report.folder import Run, Sample
 from invset.report.page import activation
@@ -115,7 +116,7 @@ def _facts(run: Run, sample: Sample) -> list[list[str]]:
 
 
 def _said(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3g}"
+    return DASH if math.isnan(value) else f"{value:.3g}"
 
 
 def attribute(key: str) -> str:

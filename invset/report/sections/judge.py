@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from invset.analysis.record import Figure, value_of
+from invset.analysis.record import DASH, Figure, value_of
 from invset.report.page import interval
 from invset.report.shown import Shown
 
@@ -31,7 +31,9 @@ def section(shown: Shown) -> dict[str, Any] | None:
             beside = {"judge": {"samples": part["real"]}}
             rows.append([f"real images {part['kind']}", *_cells(columns, beside)])
     header = ["", *(one.title.removeprefix("judge: ") for one in columns)]
-    return {**record, "header": header, "rows": rows}
+    # without ranks, and with too few samples for a KID, a row says nothing
+    said = [row for row in rows if any(cell != DASH for cell in row[1:])]
+    return {**record, "header": header, "rows": said}
 
 
 def _cells(columns: list[Figure], held: dict[str, Any]) -> list[str]:
