@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from invset.analysis.discover import figures
-from invset.analysis.record import Figure
+from invset.analysis.record import DASH, Figure
 from invset.report.runs_table import NAMED, SHARED
 from invset.report.table import Line, headlines, markdown
 from invset.studies.pairs import Difference, difference
@@ -54,7 +54,7 @@ class Group:
     def spent(self) -> str:
         """Mean share of the budget that was spent; a dash without one."""
         shares = [share for share in map(_share, self.ended) if share is not None]
-        return f"{statistics.fmean(shares):.0%}" if shares else "–"
+        return f"{statistics.fmean(shares):.0%}" if shares else DASH
 
 
 def _counts(row: Row) -> bool:
@@ -121,7 +121,7 @@ def by_cell(rows: Sequence[Row]) -> tuple[list[str], list[Group]]:
 
 def table(head: Sequence[str], groups: Sequence[Group]) -> tuple[list[str], list[Line]]:
     """Headings, and lines of means ± standard deviations over the runs of each group."""
-    spent = any(group.spent != "–" for group in groups)
+    spent = any(group.spent != DASH for group in groups)
     names = [*head, "ended", *(["of the budget"] if spent else [])]
     lines = [
         Line([*group.head, group.ends, *([group.spent] if spent else [])], group.ended)
@@ -163,7 +163,7 @@ def _title(one: Figure) -> str:
 
 def _difference(one: Figure, found: Difference | None, most: int) -> str:
     if found is None:
-        return "–"
+        return DASH
     sign = "−" if found.mean < 0 else "+" if found.mean else ""
     told = f"{sign}{one.text(abs(found.mean))}"
     if found.deviation is not None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from invset.analysis.record import Figure, value_of
+from invset.analysis.record import DASH, Figure, value_of
 from invset.analysis.selection import one_of_each, spread
 from invset.errors import InvsetError
 from invset.report.folder import Run
@@ -134,14 +134,14 @@ def label(figure: Composition, job: Job, run: Run) -> str:
         ours = _told(run, known, f"beside_real.alike.{key}")
         real = _told(run, known, f"beside_real.real.{key}")
         mark = "" if value_of(run.summary, "beside_real.kind") == "in range" else "*"
-        if real != "–":
+        if real != DASH:
             lines.append(f"{name} {ours} ({real}{mark})")
     return "\n".join(lines)
 
 
 def _told(run: Run, known: dict[str, Figure], key: str) -> str:
     """A figure as tables show it; a dash in a folder of an older version."""
-    return known[key].text(value_of(run.summary, key)) if key in known else "–"
+    return known[key].text(value_of(run.summary, key)) if key in known else DASH
 
 
 def rows(figure: Composition, jobs: list[Job]) -> list[dict[str, Any]]:

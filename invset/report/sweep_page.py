@@ -13,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from invset.analysis.record import value_of
+from invset.analysis.record import DASH, value_of
 from invset.analysis.selection import spread
 from invset.files.reading import reading
 from invset.files.rundir import RunDir
@@ -123,7 +123,7 @@ def _context(folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
         ),
         "facts": [
             ("The same in all jobs", " ".join(shared) or "nothing that was typed"),
-            ("Networks", ", ".join(dict.fromkeys(run.summary["network"] for run in done)) or "–"),
+            ("Networks", ", ".join(dict.fromkeys(run.summary["network"] for run in done)) or DASH),
             ("Samples", str(sum(len(run.samples) for run in done))),
             ("Time", duration(total)),
         ],
