@@ -161,5 +161,5 @@ print("drawn:  ", Counter(teacher.labels[one] for one in asked.argmax(1)).most_c
 # All of this holds for this ViT, this SAE and this generator. A trained network and a published SAE
 # are asked in the same way, from Python or by a command:
 # `invset run network=timm network.name=vit_base_patch14_dinov2 layer=blocks.10 sae=sae.pt feature=7
-# position=max z1=2 z2=3`. `invset probe` with the same words, but no `feature=`, tells which features
-# are on. The page frames the patch of each sample where the feature is largest.
+# position=max z1=2 z2=3`. `invset probe` with the same words, but no `feature=`, tells which
+# features are on. The page frames the patch of each sample where the feature is largest.

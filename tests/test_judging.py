@@ -302,7 +302,7 @@ def test_a_run_is_judged_beside_real_images(
     chosen = inside[torch.linspace(0, len(inside) - 1, 6).round().long()]
     ours, _ = seen_by_tiny(pictures(hidden / "samples"))
     assert judge["kid"] == pytest.approx(1000 * kid(ours, features[chosen]), rel=0.05)
-    assert "has classes for single neurons" in capsys.readouterr().out
+    assert "gives no ranks: it ranks classes" in capsys.readouterr().out
 
 
 @pytest.mark.external

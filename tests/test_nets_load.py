@@ -233,8 +233,7 @@ def test_random_weights_and_the_normalisation_are_told(caplog, monkeypatch):
     zoo.torchvision_network("squeezenet1_1", weights=None, image_size=64)
     assert caplog.messages == [
         "torchvision squeezenet1_1: 64x64 pixels, resized bilinear, mean [0.485, 0.456, 0.406],"
-        " std [0.229, 0.224, 0.225]; mean and std of the published weights; random weights: the"
-        " pictures say nothing about a trained network."
+        " std [0.229, 0.224, 0.225]; mean and std of the published weights; random weights."
     ]
 
 

@@ -52,8 +52,13 @@ def test_activations_are_those_of_the_package_that_wrote_the_file(name: str) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_features_at_once(name: str) -> None:
-    found = read(name).on(CPU).activations(EXPECTED["inputs"])
-    torch.testing.assert_close(found, EXPECTED[name], atol=1e-5, rtol=1e-5)
+    encoder, x = read(name), EXPECTED["inputs"]
+    found = encoder.on(CPU).values(x)
+    on = EXPECTED[name] != 0
+    torch.testing.assert_close(found[on], EXPECTED[name][on], atol=1e-5, rtol=1e-5)
+    assert (found[~on] <= 0).all()
+    each = torch.stack([encoder.feature(i).on(CPU).value(x) for i in range(encoder.features)], 1)
+    torch.testing.assert_close(found, each, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,8 @@ from typed import typed
 from invset import Neuron, Problem, mini_generator, mini_network
 from invset.files.sae import read_sae
 from invset.problem.neuron import read_features
-from invset.studies.survey import Feature, surveyed, worth_a_look
+from invset.problem.robust import Robust
+from invset.studies.survey import Feature, features_in, surveyed, worth_a_look
 
 UNITS, FEATURES = 128, 40
 
@@ -77,7 +78,21 @@ def test_each_feature_is_read_as_by_itself(sae: Path, position: str | tuple[int,
     )
     each = torch.stack([place.read(units) for place in problem.places], 1)
     together = read_features(units, problem.places[0].at, encoder)
-    torch.testing.assert_close(together, each.clamp(min=0), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(together, each, atol=1e-5, rtol=1e-5)
+
+
+def test_robust_features_are_read_in_views(sae: Path) -> None:
+    network, encoder = mini_network(), read_sae(sae)
+    neurons = [
+        Neuron("conv5", None, feature=encoder.feature(i), position="max", range=(1, 2))
+        for i in range(FEATURES)
+    ]
+    problem = Problem(network, mini_generator(), neurons=neurons, robust=Robust(M=3))
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    scales = problem.measure(x)[2]
+    assert scales is not None
+    torch.testing.assert_close(features_in(problem, encoder, x), scales.views)
+    assert (scales.views - scales.whole).abs().max() > 0.1, "the scales differ"
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def reached(samples: SampleSet, reference: Reference | None) -> Reached | None:
     """What was reached; None for a part of a set."""
     if samples.closest is None:
         return None
-    ends = [_ends(unit, reference) for unit in samples.units]
+    ends = [ends_of(unit, reference) for unit in samples.units]
     units = known_units(samples, reference)
     if reference is None or units is None:
         count = 0 if reference is None else len(reference.encodings)
@@ -49,7 +49,7 @@ def reached(samples: SampleSet, reference: Reference | None) -> Reached | None:
     return Reached(samples.closest.tolist(), len(f[0]), real, ends)
 
 
-def _ends(unit: tuple[str, int] | None, reference: Reference | None) -> list[float] | None:
+def ends_of(unit: tuple[str, int] | None, reference: Reference | None) -> list[float] | None:
     """The smallest and the largest activation of one neuron."""
     if reference is None or unit is None or not reference.knows(unit[0]):
         return None

@@ -116,7 +116,6 @@ class SampleSet:
             perturbed: activations around its codes.
             largest: where in its inputs a neuron is largest.
         """
-        held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
         effort = Effort(
             found.asked,
             found.steps,
@@ -134,10 +133,7 @@ class SampleSet:
             origins=found.origins,
             origin=found.origin,
             step=found.step,
-            units=[
-                (neuron.layer, index) if centred and index is not None else None
-                for neuron, index, centred in held
-            ],
+            units=problem.units,
             closest=found.best,
             region=region,
             effort=effort,

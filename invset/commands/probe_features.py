@@ -15,6 +15,8 @@ from invset.commands.pictures import real_inputs
 from invset.config import build
 from invset.core.products import products
 from invset.files.rundir import RunDir
+from invset.problem.in_views import InViews
+from invset.problem.position import described
 from invset.problem.problem import Problem
 from invset.progress import stage
 from invset.studies.probing import until
@@ -61,7 +63,7 @@ def probe_features(cfg: DictConfig, words: Sequence[str]) -> None:
     rundir = RunDir(job_folder(), listed=True)
     begin_in(rundir, cfg)
     told = f"{len(f)} {noun}" if len(f) == count else f"{len(f)} of {count} {noun}"
-    print("\n".join(_said(found, told, words)))
+    print("\n".join([_read(problem), *_said(found, told, words)]))
     header = ["feature", "count", "share", "p50", "p90", "largest", "z1", "z2"]
     rundir.write_csv("features.csv", header, map(_row, found))
     command = f"invset probe {shlex.join(rundir.overrides())}"
@@ -88,6 +90,17 @@ def _inputs(cfg: DictConfig, problem: Problem) -> tuple[list[Tensor], str]:
     region = problem.region(cfg.prior, rng, clip)
     codes = region.decode(region.sample(cfg.codes, rng)).to(device)
     return list(codes.split(_BATCH)), f"{problem.medium.noun}s of random codes"
+
+
+def _read(problem: Problem) -> str:
+    """Where features are read."""
+    neuron, place, shape = problem.neurons[0], problem.places[0], problem.shapes[0]
+    at = described(neuron.position, place.at, shape)
+    views = problem.readout
+    of_views = ""
+    if isinstance(views, InViews):
+        of_views = f", mean over {views.robust.M} views (robust=0 reads the whole picture)"
+    return f"Read: features of layer {neuron.layer} {at}{of_views}."
 
 
 def _said(found: list[Feature], inputs: str, words: Sequence[str]) -> list[str]:

@@ -43,7 +43,7 @@ from invset.problem.start_codes import ANY
 from invset.progress import bar, stage
 from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
-from invset.report.sentences import read_at
+from invset.report.sentences import beyond_known, read_at
 from invset.samplers.base import Status
 from invset.streams import tell
 from invset.studies.study import check_real, codes_at_once, loaded, saved, study_of
@@ -161,6 +161,8 @@ class Job:
         )
         wanted = "; ".join(filter(None, [self._wanted(), read_at(self.problem)]))
         log.info("%s: %s -> %s", about, wanted, self.rundir.path)
+        for line in beyond_known(self.problem, self.study.rows(self.target), self.reference):
+            log.info("%s", line)
         try:
             with self._memory():
                 tell_plan(self.cfg, self.problem, self.region, self.study.n)
@@ -230,7 +232,7 @@ class Job:
         check = first_check(self.study, self.target, step)
         if check is not None:
             return f"step {step}, moving views; first check at step {check}"
-        return f"step {step}, {row['inside']:.0f} in range"
+        return f"step {step}, {row['inside']:.0f} codes in range now"
 
     def _tell_split(self) -> None:
         """Say once that not all codes go at once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from types import NoneType
 from typing import Any
 
@@ -258,6 +259,10 @@ def _check_neuron(one: Any) -> None:
         check_range(one["z1"], one["z2"])
     if one.get("position") is not None:
         check_position(one["position"])
+    if one.get("sae") is not None and not Path(str(one["sae"])).expanduser().exists():
+        raise InvsetError(
+            f"there is no file or folder {one['sae']}; sae= names a sparse autoencoder's"
+        )
     for key, least in (("feature", 0), ("top_k", 1)):
         value = one.get(key)
         if value is not None:

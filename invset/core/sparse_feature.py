@@ -34,7 +34,7 @@ _EPSILON = 1e-5
 _CHUNK = 4096
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SparseEncoder(ByValue):
     """The encoder of a sparse autoencoder with n features over d units.
 
@@ -80,6 +80,9 @@ class SparseEncoder(ByValue):
         if self.k is not None and not 0 < self.k <= features:
             raise ValueError(f"its k is {self.k}, but it has {features} features")
 
+    def __repr__(self) -> str:
+        return f"SparseEncoder({self.features} features of {self.units} units, {self.about})"
+
     @property
     def units(self) -> int:
         """Units of the layer that it encodes."""
@@ -109,17 +112,20 @@ class SparseEncoder(ByValue):
         moved: dict[str, Any] = {name: x.to(device, dtype) for name, x in self.tensors().items()}
         return replace(self, **moved)
 
-    def activations(self, x: Tensor) -> Tensor:
-        """What it gives for all features, `SparseFeature.post` of each: (…, d) to (…, n)."""
+    def values(self, x: Tensor) -> Tensor:
+        """f of all features, `SparseFeature.value` of each: (…, d) to (…, n)."""
         inner = self.prepared(x.to(self.weight.dtype)) @ self.weight
         pre = (inner if self.scale is None else inner * self.scale) + self.bias
+        moved = pre
         is_on = pre > (0.0 if self.threshold is None else self.threshold.clamp(min=0))
         if self.k is not None:
             largest = pre >= pre.topk(self.k, -1).values[..., -1:]
             is_on = largest if self.signed else largest & is_on
         elif self.gate is not None:
-            is_on = is_on & (inner + self.gate > 0)
-        return torch.where(is_on, pre, torch.zeros_like(pre))
+            gate = inner + self.gate
+            moved = torch.minimum(pre, gate)
+            is_on = is_on & (gate > 0)
+        return torch.where(is_on, pre, moved.clamp(max=0))
 
     def feature(self, number: int) -> SparseFeature:
         """One of the features, counted from 0.

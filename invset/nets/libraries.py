@@ -105,6 +105,13 @@ def interpolation_of(name: object) -> str:
     return "bilinear" if str(name).lower() in ("bilinear", "2", "box", "nearest") else "bicubic"
 
 
+def note_of(name: str, weights: str | None) -> str:
+    """What a run says of random weights; empty for others."""
+    if weights is not None:
+        return ""
+    return f"The weights of {name} are random: the samples say nothing of a trained network."
+
+
 def introduce(name: str, pictures: Pictures, tokens: Tokens | None, weights: str) -> None:
     """Tell once what a network is.
 

@@ -54,6 +54,7 @@ class Network:
         in_place: work with the module itself, which stays frozen and in evaluation mode; False:
             with a copy that has the hooks that the module has now, and the same weights in memory
             where device, type and layout allow it, else their values of now.
+        note: a sentence on it that a run tells, and its page; empty: there is none.
         text: words -> their direction in `output`, with shape (units,), of length 1; None: it reads
             no words.
 
@@ -87,6 +88,7 @@ class Network:
         device: str | torch.device = "cpu",
         in_place: bool = False,
         text: Callable[[str], Tensor] | None = None,
+        note: str = "",
     ) -> None:
         self.medium = of_size(medium or Image8Bit(), image_size)
         check_plain(module, f"network {name}")
@@ -105,6 +107,7 @@ class Network:
         self.labels = list(labels) if labels is not None else None
         self.tokens = Tokens.of(prefix_tokens)
         self.text = text
+        self.note = note
         self.view_size = view_size
         self.real = real
         self.device = torch.device(device)

@@ -20,6 +20,7 @@ from invset.nets.libraries import (
     interpolation_of,
     introduce,
     library,
+    note_of,
     pair,
     same_weights,
 )
@@ -93,6 +94,7 @@ def open_clip_network(
         device=device,
         in_place=True,
         text=_text(open_clip, name, whole, device),
+        note=note_of(name, weights),
     )
 
 

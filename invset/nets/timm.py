@@ -23,6 +23,7 @@ from invset.nets.libraries import (
     interpolation_of,
     introduce,
     library,
+    note_of,
     pair,
     same_weights,
 )
@@ -84,6 +85,7 @@ def timm_network(
         prefix_tokens=tokens,
         device=device,
         in_place=True,
+        note=note_of(name, weights),
     )
 
 

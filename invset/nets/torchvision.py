@@ -15,7 +15,7 @@ from invset.errors import InvsetError, did_you_mean
 from invset.files.image8bit import Image8Bit
 from invset.files.readers import read_weights
 from invset.nets.custom import prepend
-from invset.nets.libraries import OFFLINE, Pictures, introduce, pair, same_weights
+from invset.nets.libraries import OFFLINE, Pictures, introduce, note_of, pair, same_weights
 from invset.nets.network import Network
 from invset.nets.state_names import renamed
 from invset.nets.weights import load_state
@@ -75,16 +75,14 @@ def torchvision_network(
         image_size=size,
         labels=labels,
         device=device,
+        note=note_of(name, weights),
     )
 
 
 def _told(weights: str | None, published: Any) -> str:
     """Where mean, standard deviation and weights come from, in words."""
     if weights is None:
-        return (
-            "mean and std of the published weights; random weights: the pictures say nothing about"
-            " a trained network"
-        )
+        return "mean and std of the published weights; random weights"
     if weights in published.__members__:
         return f"weights {published[weights]} of pytorch.org"
     return (

@@ -26,6 +26,7 @@ from invset.nets.libraries import (
     interpolation_of,
     introduce,
     library,
+    note_of,
     pair,
     same_weights,
 )
@@ -125,6 +126,7 @@ def transformers_network(
         device=device,
         in_place=True,
         text=text_of(name, whole, held, device) if dual else None,
+        note=note_of(name, weights),
     )
 
 

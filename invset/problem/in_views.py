@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -100,13 +100,17 @@ class InViews:
     def measure(self, x: Tensor) -> tuple[Tensor, Tensor, Scales]:
         """The same, and the activations on both scales."""
         whole, e = self.whole.look(x)
-        views = _mean(self.whole.activations(view) for view in self.robust.views(x, self.size))
+        views = self.mean_of(x, self.whole.activations)
         return self.robust.decided(views, whole, self.range), e, Scales(views, whole)
 
     def units(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """All units of the neuron's layer, the mean over the fixed views, and encodings."""
         e = self.whole.look(x)[1]
-        return _mean(self.whole.units(view)[0] for view in self.robust.views(x, self.size)), e
+        return self.mean_of(x, lambda view: self.whole.units(view)[0]), e
+
+    def mean_of(self, x: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """Mean over the fixed views of what is read in each."""
+        return _mean(read(view) for view in self.robust.views(x, self.size))
 
     def estimate(self, x: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """Activations, and encodings of the views, which take no further pass.

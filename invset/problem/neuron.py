@@ -221,15 +221,21 @@ def _read_feature(activations: Tensor, at: At, feature: SparseFeature) -> Tensor
 
 
 def read_features(activations: Tensor, at: At, encoder: SparseEncoder) -> Tensor:
-    """What an autoencoder gives for each feature by itself: a layer's activations, of any kind, to
-    (B, features).
-    """
+    """f of each feature by itself: a layer's activations, of any kind, to (B, features)."""
     values = _units_last(activations)
     if isinstance(at, tuple):
-        return encoder.activations(_pooled(values, at))
+        return encoder.values(_pooled(values, at))
     # an input at a time: all features at all positions of many inputs may not fit the memory
-    each = (encoder.activations(one) for one in values.flatten(1, -2))
-    return torch.stack([one.amax(0) if at == "max" else one.mean(0) for one in each])
+    return torch.stack([_pooled_features(encoder.values(one), at) for one in values.flatten(1, -2)])
+
+
+def _pooled_features(f: Tensor, at: At) -> Tensor:
+    """f at all positions, with shape (T, features), to (features,): as `SparseFeature.mean` says,
+    or the largest.
+    """
+    if at == "max":
+        return f.amax(0)
+    return torch.where((f > 0).any(0), f.clamp(min=0).mean(0), f.mean(0))
 
 
 def read_all(activations: Tensor, at: At) -> Tensor:

@@ -135,7 +135,7 @@ class Problem:
         )
         self.generator = first.generator
         self.input_shape = first.input_shape  # of what the generator makes of one code
-        self.notes = [*first.notes]
+        self.notes = [*filter(None, [self.network.note]), *first.notes]
         self.flat = first.flat
         return first.shapes
 
@@ -158,6 +158,15 @@ class Problem:
     def centred(self) -> list[bool]:
         """Whether each is read where a `Reference` reads it: a channel at the centre."""
         return [neuron.position == "center" for neuron in self.neurons]
+
+    @property
+    def units(self) -> list[tuple[str, int] | None]:
+        """Layer and index from 0 of each neuron that a `Reference` may hold; None for others."""
+        held = zip(self.neurons, self.indices, self.centred, strict=True)
+        return [
+            (neuron.layer, index) if centred and index is not None else None
+            for neuron, index, centred in held
+        ]
 
     @property
     def question(self) -> str:

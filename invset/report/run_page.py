@@ -26,6 +26,8 @@ _STATUS = {
     "unreachable": "range not reached",
     "budget": "ended before all were found",
 }
+#: The page itself, and what goes when the run has ended.
+_NOT_LISTED = ("report.html", "state.pt")
 _PRIORS = {"natural": "the natural region", "none": "all of it"}
 
 
@@ -117,5 +119,5 @@ def _files(folder: Path) -> list[Path]:
     return sorted(
         p
         for p in folder.iterdir()
-        if p.is_file() and not p.name.startswith(".") and p.name != "report.html"
+        if p.is_file() and not p.name.startswith(".") and p.name not in _NOT_LISTED
     )

@@ -7,7 +7,9 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from invset.analysis.reached import ends_of
 from invset.analysis.record import number
+from invset.analysis.reference import Reference
 from invset.core.checks import as_words
 from invset.problem.position import described
 from invset.problem.problem import Problem
@@ -34,6 +36,10 @@ _KEPT = (
     "feature",
     "top_k",
 )
+
+
+#: Of so many samples or more it is said that they are alike, below this Vendi score.
+_SEVERAL, _ALIKE = 5, 1.5
 
 
 def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[str]:
@@ -75,6 +81,9 @@ def _with_goal(problem: Problem, found: Result, summary: dict[str, Any]) -> list
 def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[str]:
     """How the samples compare with real images, and what else is to be said."""
     lines = beyond_real(problem.names, found.ranges, summary["reached"])
+    vendi = summary["diversity"]["vendi"]
+    if summary["counts"]["saved"] >= _SEVERAL and vendi is not None and vendi < _ALIKE:
+        lines.append(f"The samples are nearly alike: Vendi {vendi:.2f}, where 1 is one repeated.")
     beside = summary["beside_real"]
     if beside["real"] and summary["counts"]["saved"] > 1:
         lines.append(_beside_real(beside))
@@ -140,7 +149,7 @@ def _judged(judge: dict[str, Any]) -> str:
     elif judge["classes"] == 0:
         told = "looked, too, but knows no class of this name"
     else:
-        told = "looked, too; it has classes for single neurons of the output alone"
+        told = "gives no ranks: it ranks classes, and what was asked is not one class"
     distance = judge["kid"]
     distant = "" if distance is None else f"; KID x 1000 to real images {distance:.3g}"
     return f"Another network, {judge['network']}, {told}{distant}."
@@ -203,6 +212,17 @@ def beyond_real(
                 many = f"{sum(which)} of {len(rows)} ranges of {names[j]} lie"
                 lines.append(f"{one if len(rows) == 1 else many} {where}.")
     return lines
+
+
+def beyond_known(
+    problem: Problem,
+    ranges: Sequence[Sequence[tuple[float, float]]],
+    reference: Reference | None,
+) -> list[str]:
+    """`beyond_real` before anything was sampled."""
+    ends = [ends_of(unit, reference) for unit in problem.units]
+    count = 0 if reference is None else len(reference.encodings)
+    return beyond_real(problem.names, ranges, {"ends": ends, "real_images": count})
 
 
 def _advice(problem: Problem, reached: dict[str, Any]) -> str:

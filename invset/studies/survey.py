@@ -15,6 +15,7 @@ from torch import Tensor
 
 from invset.core.reach import rounded
 from invset.core.sparse_feature import SparseEncoder
+from invset.problem.in_views import InViews
 from invset.problem.neuron import read_features
 from invset.problem.problem import Problem
 
@@ -52,7 +53,8 @@ class Feature:
 
 
 def features_in(problem: Problem, encoder: SparseEncoder, x: Tensor) -> Tensor:
-    """Activations of all features in inputs, where the problem's first neuron is read.
+    """f of all features in inputs, where the problem's first neuron is read; of robust neurons the
+    mean over the fixed views, which a run's ranges are of.
 
     Args:
         problem: the network, and the neuron.
@@ -62,16 +64,20 @@ def features_in(problem: Problem, encoder: SparseEncoder, x: Tensor) -> Tensor:
     Returns:
         On the CPU, with shape (B, features).
     """
-    layer = problem.neurons[0].layer
-    units = problem.network.taps(x, {layer})[layer]
-    return read_features(units, problem.places[0].at, encoder).cpu()
+    layer, at = problem.neurons[0].layer, problem.places[0].at
+
+    def read(x: Tensor) -> Tensor:
+        return read_features(problem.network.taps(x, {layer})[layer], at, encoder)
+
+    views = problem.readout
+    return (views.mean_of(x, read) if isinstance(views, InViews) else read(x)).cpu()
 
 
 def surveyed(f: Tensor) -> list[Feature]:
     """Every feature.
 
     Args:
-        f: activations, with shape (N, features).
+        f: of each input, with shape (N, features); above 0 where the feature is on.
     """
     found = []
     for number, column in enumerate(f.T):
