@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from invset.problem.where_largest import Largest
 
 
+def units_of(problem: Problem) -> list[tuple[str, int] | None]:
+    """Layer and index from 0 of each neuron that a `Reference` may hold; None for others."""
+    held = zip(problem.neurons, problem.indices, problem.centred, strict=True)
+    return [
+        (neuron.layer, index) if centred and index is not None else None
+        for neuron, index, centred in held
+    ]
+
+
 @dataclass(frozen=True)
 class Effort:
     """What a run took.
@@ -133,7 +142,7 @@ class SampleSet:
             origins=found.origins,
             origin=found.origin,
             step=found.step,
-            units=problem.units,
+            units=units_of(problem),
             closest=found.best,
             region=region,
             effort=effort,

@@ -160,15 +160,6 @@ class Problem:
         return [neuron.position == "center" for neuron in self.neurons]
 
     @property
-    def units(self) -> list[tuple[str, int] | None]:
-        """Layer and index from 0 of each neuron that a `Reference` may hold; None for others."""
-        held = zip(self.neurons, self.indices, self.centred, strict=True)
-        return [
-            (neuron.layer, index) if centred and index is not None else None
-            for neuron, index, centred in held
-        ]
-
-    @property
     def question(self) -> str:
         """The neurons and their ranges in words, for example ``fc8:8 horse in [3, 4]``."""
         return asked_of(self.names, self.neurons)

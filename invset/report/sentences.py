@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from invset.analysis.reached import ends_of
 from invset.analysis.record import number
 from invset.analysis.reference import Reference
+from invset.analysis.sample_set import units_of
 from invset.core.checks import as_words
 from invset.problem.position import described
 from invset.problem.problem import Problem
@@ -220,7 +221,7 @@ def beyond_known(
     reference: Reference | None,
 ) -> list[str]:
     """`beyond_real` before anything was sampled."""
-    ends = [ends_of(unit, reference) for unit in problem.units]
+    ends = [ends_of(unit, reference) for unit in units_of(problem)]
     count = 0 if reference is None else len(reference.encodings)
     return beyond_real(problem.names, ranges, {"ends": ends, "real_images": count})
 
