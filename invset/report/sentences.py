@@ -82,7 +82,7 @@ def _with_goal(problem: Problem, found: Result, summary: dict[str, Any]) -> list
 def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[str]:
     """How the samples compare with real images, and what else is to be said."""
     lines = beyond_real(problem.names, found.ranges, summary["reached"])
-    vendi = summary["diversity"]["vendi"]
+    vendi = summary.get("diversity", {}).get("vendi")
     if summary["counts"]["saved"] >= _SEVERAL and vendi is not None and vendi < _ALIKE:
         lines.append(f"The samples are nearly alike: Vendi {vendi:.2f}, where 1 is one repeated.")
     beside = summary["beside_real"]
