@@ -36,7 +36,7 @@ def study(name: str, **options: Any) -> Study:
     kind = getattr(import_module(module), inside) if module else sampler_class(name)
     known = {field.name for field in fields(kind)}
     # the search for proposals of a model of the network is cut short
-    quick = {"n": 12, "evaluations": 40, "draws": 64, "climb": 0} if name == "bayesian" else {}
+    quick = {"evaluations": 40, "draws": 64, "climb": 0} if name == "bayesian" else {}
     asked = {"K": 5, "n": 30, "ranges": RANGES, **quick, **options}
     return study_of(kind(**{key: value for key, value in asked.items() if key in known}))
 

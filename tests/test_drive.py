@@ -464,7 +464,7 @@ def test_kept_drops_what_comes_after_the_last() -> None:
     ("bad", "word"),
     [
         ({"K": 0}, "K must be a whole number of at least 1"),
-        ({"K": 50}, "samples asked for"),
+        ({"K": 50}, "n=30"),
         ({"n": 2.5}, "n must be a whole number"),
         ({"mu0": 0}, "mu0 must be a number above 0"),
         ({"alpha": 1}, "alpha must be a number above 1"),

@@ -230,7 +230,8 @@ def test_bad_layer_and_bad_name_get_a_suggestion(resnet):
 def test_random_weights_and_the_normalisation_are_told(caplog, monkeypatch):
     monkeypatch.setattr(libraries, "_TOLD", set())
     zoo.torchvision_network("squeezenet1_1", weights=None, image_size=64)
-    zoo.torchvision_network("squeezenet1_1", weights=None, image_size=64)
+    network = zoo.torchvision_network("squeezenet1_1", weights=None, image_size=64)
+    assert "squeezenet1_1 are random: the samples say nothing of a trained network" in network.note
     assert caplog.messages == [
         "torchvision squeezenet1_1: 64x64 pixels, resized bilinear, mean [0.485, 0.456, 0.406],"
         " std [0.229, 0.224, 0.225]; mean and std of the published weights; random weights."

@@ -84,10 +84,11 @@ def _runtime(problem: Problem) -> dict[str, Any]:
 
 def _autoencoders(problem: Problem) -> dict[str, str]:
     """Of the sparse autoencoders whose features are neurons, by the layer of each."""
-    features = [(one.layer, one.feature) for one in problem.neurons if one.feature is not None]
+    # features of one autoencoder are summed once
+    encoders = {one.layer: one.feature.encoder for one in problem.neurons if one.feature}
     return {
-        f"sparse autoencoder of {layer}": checksum_of(feature.encoder.tensors())
-        for layer, feature in features
+        f"sparse autoencoder of {layer}": checksum_of(encoder.tensors())
+        for layer, encoder in encoders.items()
     }
 
 
