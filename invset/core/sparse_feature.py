@@ -112,20 +112,34 @@ class SparseEncoder(ByValue):
         moved: dict[str, Any] = {name: x.to(device, dtype) for name, x in self.tensors().items()}
         return replace(self, **moved)
 
-    def values(self, x: Tensor) -> Tensor:
-        """f of all features, `SparseFeature.value` of each: (…, d) to (…, n)."""
-        inner = self.prepared(x.to(self.weight.dtype)) @ self.weight
-        pre = (inner if self.scale is None else inner * self.scale) + self.bias
-        moved = pre
-        is_on = pre > (0.0 if self.threshold is None else self.threshold.clamp(min=0))
+    def pre(self, inner: Tensor, part: Any = slice(None)) -> Tensor:
+        """What enters the nonlinearities of some features, of their inner products."""
+        return (inner if self.scale is None else inner * self.scale[part]) + self.bias[part]
+
+    def entered(self, inner: Tensor, part: Any = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
+        """The same, what is moved by where a feature is off, and whether it is on, but for TopK."""
+        pre = self.pre(inner, part)
+        is_on = pre > (0.0 if self.threshold is None else self.threshold[part].clamp(min=0))
+        if self.gate is None or self.k is not None:
+            return pre, pre, is_on
+        gate = inner + self.gate[part]
+        return pre, torch.minimum(pre, gate), (gate > 0) & is_on
+
+    def pre_and_on(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`SparseFeature.pre_and_on` of all features: (…, d) to (…, n) each."""
+        pre, moved, is_on = self.entered(self.prepared(x.to(self.weight.dtype)) @ self.weight)
         if self.k is not None:
             largest = pre >= pre.topk(self.k, -1).values[..., -1:]
             is_on = largest if self.signed else largest & is_on
-        elif self.gate is not None:
-            gate = inner + self.gate
-            moved = torch.minimum(pre, gate)
-            is_on = is_on & (gate > 0)
-        return torch.where(is_on, pre, moved.clamp(max=0))
+        return pre, moved, is_on
+
+    def values(self, x: Tensor) -> Tensor:
+        """f of all features, `SparseFeature.value` of each: (…, d) to (…, n)."""
+        return _value(*self.pre_and_on(x))
+
+    def mean(self, x: Tensor) -> Tensor:
+        """`SparseFeature.mean` of each feature, of one input: (T, d) to (n,)."""
+        return _mean(*self.pre_and_on(x), 0)
 
     def feature(self, number: int) -> SparseFeature:
         """One of the features, counted from 0.
@@ -173,16 +187,11 @@ class SparseFeature(ByValue):
         """
         held, i = self.encoder, self.number
         x = held.prepared(x)
-        inner = x @ held.weight[:, i]
-        pre = (inner if held.scale is None else inner * held.scale[i]) + held.bias[i]
-        lowest = 0.0 if held.threshold is None else held.threshold[i].clamp(min=0)
+        pre, moved, is_on = held.entered(x @ held.weight[:, i], i)
         if held.k is not None:
-            above = self._among_largest(x, pre)
-            return pre, pre, above if held.signed else above & (pre > lowest)
-        if held.gate is None:
-            return pre, pre, pre > lowest
-        gate = inner + held.gate[i]
-        return pre, torch.minimum(pre, gate), (gate > 0) & (pre > lowest)
+            largest = self._among_largest(x, pre)
+            is_on = largest if held.signed else largest & is_on
+        return pre, moved, is_on
 
     @torch.no_grad()
     def _among_largest(self, x: Tensor, pre: Tensor) -> Tensor:
@@ -192,8 +201,7 @@ class SparseFeature(ByValue):
         larger = torch.zeros_like(pre, dtype=torch.long)
         for start in range(0, held.features, _CHUNK):
             part = slice(start, start + _CHUNK)
-            others = x @ held.weight[:, part]
-            others = (others if held.scale is None else others * held.scale[part]) + held.bias[part]
+            others = held.pre(x @ held.weight[:, part], part)
             more = others > pre.unsqueeze(-1)
             if start <= self.number < start + _CHUNK:  # the same sum may round to another number
                 more[..., self.number - start] = False
@@ -207,17 +215,25 @@ class SparseFeature(ByValue):
 
     def value(self, x: Tensor) -> Tensor:
         """f of each position: (…, d) to (…)."""
-        pre, moved, is_on = self.pre_and_on(self._same_type(x))
-        return torch.where(is_on, pre, _off(moved))
+        return _value(*self.pre_and_on(self._same_type(x)))
 
     def mean(self, x: Tensor) -> Tensor:
         """Mean of post over positions, (B, T, d) to (B,); where all of them are off, of f."""
-        pre, moved, is_on = self.pre_and_on(self._same_type(x))
-        post = torch.where(is_on, pre, torch.zeros_like(pre)).mean(1)
-        return torch.where(is_on.any(1), post, _off(moved).mean(1))
+        return _mean(*self.pre_and_on(self._same_type(x)), 1)
 
     def _same_type(self, x: Tensor) -> Tensor:
         return x.to(self.encoder.weight.dtype)
+
+
+def _value(pre: Tensor, moved: Tensor, is_on: Tensor) -> Tensor:
+    """f, of `SparseFeature.pre_and_on`."""
+    return torch.where(is_on, pre, _off(moved))
+
+
+def _mean(pre: Tensor, moved: Tensor, is_on: Tensor, positions: int) -> Tensor:
+    """Mean of post over an axis of positions; where all of them are off, of f."""
+    post = torch.where(is_on, pre, torch.zeros_like(pre)).mean(positions)
+    return torch.where(is_on.any(positions), post, _off(moved).mean(positions))
 
 
 def _off(moved: Tensor) -> Tensor:

@@ -226,16 +226,11 @@ def read_features(activations: Tensor, at: At, encoder: SparseEncoder) -> Tensor
     if isinstance(at, tuple):
         return encoder.values(_pooled(values, at))
     # an input at a time: all features at all positions of many inputs may not fit the memory
-    return torch.stack([_pooled_features(encoder.values(one), at) for one in values.flatten(1, -2)])
-
-
-def _pooled_features(f: Tensor, at: At) -> Tensor:
-    """f at all positions, with shape (T, features), to (features,): as `SparseFeature.mean` says,
-    or the largest.
-    """
-    if at == "max":
-        return f.amax(0)
-    return torch.where((f > 0).any(0), f.clamp(min=0).mean(0), f.mean(0))
+    pooled = [
+        encoder.values(one).amax(0) if at == "max" else encoder.mean(one)
+        for one in values.flatten(1, -2)
+    ]
+    return torch.stack(pooled)
 
 
 def read_all(activations: Tensor, at: At) -> Tensor:
