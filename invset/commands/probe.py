@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from invset.commands.own_folder import begin_in, job_folder, words_of_job
 from invset.commands.pictures import real_inputs
-from invset.commands.probe_features import asks_for_features, probe_features
+from invset.commands.probe_features import asks_for_features, probe_features, with_one_feature
 from invset.config import build
 from invset.config.published import prepare
 from invset.config.real_images import load_reference
@@ -62,15 +62,18 @@ def main(cfg: DictConfig) -> None:
     """
     check_probe(cfg)
     prepare(cfg, ranged=False)
-    if asks_for_features(cfg):
-        probe_features(cfg, _commands(cfg, words_of_job(), "")[0])
-        return
     with stage("building the network and the generator"):
-        problem = build.problem(cfg, ranged=False)
+        problem = build.problem(with_one_feature(cfg), ranged=False)
     for note in problem.notes:
         log.info("%s", note)
     rng = torch.Generator().manual_seed(cfg.seed)
     region = problem.region(cfg.prior, rng, build.bounds(cfg.clip, problem.generator.code_dim))
+    inputs = real_inputs(problem, cfg.images, cfg.limit)
+    if asks_for_features(cfg):
+        codes = region.decode(region.sample(cfg.codes, rng)) if inputs is None else None
+        words = _commands(cfg, words_of_job(), "")[0]  # sae= needs its layer, also the output
+        probe_features(cfg, problem, inputs, codes, words)
+        return
     probing = Probing(
         cfg.codes,
         cfg.starts,
@@ -79,7 +82,6 @@ def main(cfg: DictConfig) -> None:
         cfg.code_steps,
         cfg.seconds,
     )
-    inputs = real_inputs(problem, cfg.images, cfg.limit)
     with probing.spending(problem, 0 if inputs is None else len(inputs)) as spending:
         if inputs is None:
             real = of_reference(problem, load_reference(cfg, problem))

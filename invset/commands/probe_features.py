@@ -11,14 +11,11 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from invset.commands.own_folder import begin_in, job_folder
-from invset.commands.pictures import real_inputs
-from invset.config import build
 from invset.core.products import products
 from invset.files.rundir import RunDir
 from invset.problem.in_views import InViews
 from invset.problem.position import described
 from invset.problem.problem import Problem
-from invset.progress import stage
 from invset.studies.probing import until
 from invset.studies.spending import FORWARD, Spending
 from invset.studies.survey import LEAST, MOST, Feature, features_in, surveyed, worth_a_look
@@ -32,22 +29,41 @@ def asks_for_features(cfg: DictConfig) -> bool:
     return cfg.sae is not None and cfg.feature is None and cfg.neurons is None
 
 
+def with_one_feature(cfg: DictConfig) -> DictConfig:
+    """The same for feature 0 where all are meant: it stands for the place where they are read."""
+    if not asks_for_features(cfg):
+        return cfg
+    one = cfg.copy()
+    one.feature = 0
+    return one
+
+
 @torch.no_grad()
-def probe_features(cfg: DictConfig, words: Sequence[str]) -> None:
+def probe_features(
+    cfg: DictConfig,
+    problem: Problem,
+    inputs: Tensor | None,
+    codes: Tensor | None,
+    words: Sequence[str],
+) -> None:
     """Look at all features, print those that are worth a look, and write ``features.csv`` and
     ``probe.json``.
 
     Args:
         cfg: of the probe.
+        problem: of one feature of the autoencoder.
+        inputs: real ones in stored form; None: what is made of `codes`.
+        codes: with shape (N, code_dim), without real inputs.
         words: of the command that samples a feature, without its number and its range.
     """
-    with stage("building the network and the generator"):
-        problem = build.problem(_with_the_first(cfg), ranged=False)
     feature = problem.neurons[0].feature
     assert feature is not None
     encoder = feature.encoder.on(problem.network.device)
-    parts, noun = _inputs(cfg, problem)
-    count = sum(map(len, parts))
+    seen = codes if inputs is None else inputs
+    assert seen is not None
+    parts, count = seen.to(problem.network.device).split(_BATCH), len(seen)
+    noun = f"{problem.medium.noun}s"
+    noun = f"{noun} of random codes" if inputs is None else f"real {noun}"
     with (
         Spending(FORWARD * count, cfg.code_steps, cfg.seconds) as spending,
         products("float32"),
@@ -55,10 +71,10 @@ def probe_features(cfg: DictConfig, words: Sequence[str]) -> None:
         spending.begin(f"{encoder.features} features in {noun}")
 
         def look(part: Tensor) -> Tensor:
-            x = problem.made(part) if cfg.images is None else problem.medium.restore(part)
+            x = problem.made(part) if inputs is None else problem.medium.restore(part)
             return features_in(problem, encoder, x)
 
-        f = torch.cat(until(look, parts, spending, 1.0))
+        f = torch.cat(until(look, list(parts), spending, 1.0))
     found = surveyed(f)
     rundir = RunDir(job_folder(), listed=True)
     begin_in(rundir, cfg)
@@ -69,27 +85,6 @@ def probe_features(cfg: DictConfig, words: Sequence[str]) -> None:
     command = f"invset probe {shlex.join(rundir.overrides())}"
     rundir.write_json("probe.json", {"command": command, "inputs": told, "features": len(found)})
     print(rundir / "features.csv")
-
-
-def _with_the_first(cfg: DictConfig) -> DictConfig:
-    """The same for feature 0, which stands for the place where all are read."""
-    one = cfg.copy()
-    one.feature = 0
-    return one
-
-
-def _inputs(cfg: DictConfig, problem: Problem) -> tuple[list[Tensor], str]:
-    """What is looked at, in batches on the device: real inputs in stored form, or codes."""
-    inputs = real_inputs(problem, cfg.images, cfg.limit)
-    device = problem.network.device
-    if inputs is not None:
-        batches = [part.to(device) for part in inputs.split(_BATCH)]
-        return batches, f"real {problem.medium.noun}s"
-    rng = torch.Generator().manual_seed(cfg.seed)
-    clip = build.bounds(cfg.clip, problem.generator.code_dim)
-    region = problem.region(cfg.prior, rng, clip)
-    codes = region.decode(region.sample(cfg.codes, rng)).to(device)
-    return list(codes.split(_BATCH)), f"{problem.medium.noun}s of random codes"
 
 
 def _read(problem: Problem) -> str:
