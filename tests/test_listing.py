@@ -148,9 +148,35 @@ def test_layers_of_mini(listed: Listed) -> None:
     taps = network.taps(torch.zeros(1, 3, 32, 32), network.layers)
     for layer, value in taps.items():
         assert "x".join(map(str, value.shape[1:])) == rows[layer].split()[1]
-        assert f" {value.shape[1]} neurons, encoder" in rows[layer]
+        assert f" {value.shape[1]} neurons" in rows[layer]
     assert [layer for layer in rows if "encoder= by default" in rows[layer]] == ["fc6"]
     assert [layer for layer in rows if "layer= by default" in rows[layer]] == ["fc8"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["network=mini"], "network=mini layer=fc8 neuron=1"),
+        (
+            ["network=timm", "network.name=vit_tiny_patch16_224", "network.image_size=64"],
+            "network=timm network.name=vit_tiny_patch16_224 network.image_size=64 layer=norm"
+            " neuron=1 position=cls",
+        ),
+    ],
+)
+def test_a_command_follows_the_layers(
+    words: list[str], expected: str, listed: Listed, caplog: pytest.LogCaptureFixture
+) -> None:
+    if "network=timm" in words:
+        pytest.importorskip("timm")
+    with caplog.at_level("INFO"):
+        rows = listed("layers", *words)
+    command = caplog.messages[-1].rpartition("type: ")[2]
+    assert command == f"invset probe {expected}"
+    assert command.split("layer=")[1].split()[0] in [row.split()[0] for row in rows]
+    # the weights that are left out here are fetched by the probe
+    left_out = [line for line in caplog.messages if "needs no weights" in line]
+    assert len(left_out) == ("network=timm" in words)
 
 
 def test_layers_of_a_published_network_need_no_weights(listed: Listed) -> None:

@@ -1,11 +1,11 @@
-"""``invset list layers``: of each layer its kind, size, neurons and uses, and the command that
-looks at its first neuron.
+"""``invset list layers``: of each layer its size, kind and neurons, and a command that looks at
+one.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 _KINDS = {1: "units", 2: "tokens", 3: "maps"}
 
 
-def layers(cfg: DictConfig) -> list[str]:
-    """Every name of a layer and what is known of it, one a line."""
+def layers(cfg: DictConfig) -> tuple[list[str], str]:
+    """Every name of a layer and what is known of it, one a line, and what is typed with a name."""
     from invset.config import build
     from invset.config.device import choose_device
 
     network = build.blank_network(cfg.network, choose_device(cfg.device))
-    typed = [word for word in words_of_job() if word.lstrip("+").startswith("network")]
-    known = _shapes(network)
+    known, shapes = _shapes(network), {}
     rows: list[tuple[str, str, str, str]] = []
     for layer in network.layers:
         try:
@@ -36,21 +35,15 @@ def layers(cfg: DictConfig) -> list[str]:
             # a module that is not called, or gives no tensor: a name that can't be typed
             rows.append((layer, "-", "-", str(error)))
             continue
-        uses = [_neurons_of(network, layer, shape), "encoder"]
-        uses += ["(layer= by default)"] if layer == network.output else []
-        uses += ["(encoder= by default)"] if layer == network.encoder else []
-        told = ", ".join(uses[:2]) + " ".join(["", *uses[2:]])
+        shapes[layer] = shape
+        told = [_neurons_of(network, layer, shape)]
+        told += ["(layer= by default)"] if layer == network.output else []
+        told += ["(encoder= by default)"] if layer == network.encoder else []
         sides = "x".join(map(str, shape))
-        rows.append(
-            (
-                layer,
-                sides,
-                _KINDS.get(len(shape), "-"),
-                told + _command(network, layer, shape, typed),
-            )
-        )
+        rows.append((layer, sides, _KINDS.get(len(shape), "-"), " ".join(told)))
     width = max(len(row[0]) for row in rows)
-    return [f"{layer:<{width}}  {sides:<12}  {kind:<6}  {use}" for layer, sides, kind, use in rows]
+    lines = [f"{layer:<{width}}  {sides:<12}  {kind:<6}  {of}" for layer, sides, kind, of in rows]
+    return lines, _closing(network, shapes)
 
 
 def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
@@ -82,14 +75,19 @@ def _neurons_of(network: Network, layer: str, shape: tuple[int, ...]) -> str:
     return f"{network.channels(layer, shape)} neurons{where}"
 
 
-def _command(network: Network, layer: str, shape: tuple[int, ...], typed: Sequence[str]) -> str:
-    """What is typed to look at a layer's first neuron; nothing where it has none."""
+def _closing(network: Network, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """What is typed with a name of the list; the example is a layer of tokens, which need a
+    position, or else the output.
+    """
     from invset.problem.position import default_position
 
-    if len(shape) not in _KINDS or (len(shape) > 1 and network.axis(layer) is None):
-        return ""
-    words = ["invset", "probe", *typed, f"layer={layer}", "neuron=1"]
-    position = default_position(shape, network.tokens)
+    example = next((one for one in reversed(shapes) if len(shapes[one]) == 2), network.output)
+    typed = [word for word in words_of_job() if word.lstrip("+").startswith("network")]
+    words = ["invset", "probe", *typed, f"layer={example}", "neuron=1"]
+    position = default_position(shapes[example], network.tokens)
     if position != "center":
         words.append(f"position={position}")
-    return f"  {shlex.join(words)}"
+    return (
+        "Each name can follow layer=, whose neurons are read, or encoder=, in which diversity is"
+        f" measured. To look at a neuron, type: {shlex.join(words)}"
+    )

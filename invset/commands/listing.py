@@ -4,6 +4,7 @@ line.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,11 +21,13 @@ from invset.config.published import is_published
 from invset.core.checks import check_choice
 from invset.errors import InvsetError, did_you_mean
 
+log = logging.getLogger(__name__)
+
 #: What can be listed -> what it is.
 KINDS = {
     "networks": "options of network=",
     "layers": (
-        "layers of a network, their shapes, what they serve for, and what to type: invset list"
+        "layers of a network, their shapes and neurons, and what to type with one: invset list"
         " layers network=mini"
     ),
     "neurons": "neurons of a layer: invset list neurons network=mini layer=fc8",
@@ -58,13 +61,15 @@ def main(cfg: DictConfig) -> None:
     if what == "options" and words[:1] == ["train"]:
         cfg = _training(words[1:2])
         words = words[2:]
-    lines = _LISTS.get(what, group)(cfg)
+    lines, closing = layers(cfg) if what == "layers" else (_LISTS.get(what, group)(cfg), "")
     kept = [line for line in lines if all(word.lower() in line.lower() for word in words)]
     if not kept:
         raise InvsetError(
             f"none of the {len(lines)} {what} holds {' and '.join(words)}.{_nearest(words, lines)}"
         )
-    print("\n".join(kept))
+    print("\n".join(kept), flush=True)
+    if closing:
+        log.info("%s", closing)
 
 
 def _training(what: list[str]) -> DictConfig:
@@ -187,7 +192,6 @@ def _numbered(names: list[str]) -> list[str]:
 
 _LISTS: dict[str, Callable[[DictConfig], list[str]]] = {
     "options": options,
-    "layers": layers,
     "neurons": neurons,
     "labels": labels,
 }

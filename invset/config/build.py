@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ from invset.nets.network import Network
 from invset.problem.neuron import ANY, Neuron
 from invset.problem.problem import Problem
 from invset.problem.runtime import Runtime
+
+log = logging.getLogger(__name__)
 
 #: Codes at a time on a GPU, where ``K=auto``: up to there a step waits for launches, not for
 #: operations (docs/speed.md).
@@ -53,8 +56,12 @@ def blank_network(cfg: DictConfig, device: torch.device) -> Network:
     """The same, to see its layers: published weights, which have to be fetched, are left out."""
     if is_published(cfg):
         return caffe_layers(cfg.name, cfg.order, cfg.labels, cfg.fc6, cfg.size)
-    if cfg.get("weights") == "DEFAULT":  # torchvision's
-        return hydra.utils.instantiate(cfg, device=device, weights=None)
+    if cfg.get("weights") == "DEFAULT":  # a library's
+        blank = hydra.utils.instantiate(cfg, device=device, weights=None)
+        log.info(
+            "A list needs no weights: random ones stand in the place of network.weights=DEFAULT."
+        )
+        return blank
     return network(cfg, device)
 
 
