@@ -302,7 +302,11 @@ def test_a_run_is_judged_beside_real_images(
     chosen = inside[torch.linspace(0, len(inside) - 1, 6).round().long()]
     ours, _ = seen_by_tiny(pictures(hidden / "samples"))
     assert judge["kid"] == pytest.approx(1000 * kid(ours, features[chosen]), rel=0.05)
-    assert "gives no ranks: it ranks classes" in capsys.readouterr().out
+    halves = 1000 * kid(features[chosen][::2], features[chosen][1::2])
+    assert judge["kid_real"] == pytest.approx(halves, rel=0.05)
+    said = capsys.readouterr().out
+    assert "gives no ranks: it ranks classes" in said
+    assert f"(between halves of these {judge['kid_real']:.3g})" in " ".join(said.split())
 
 
 @pytest.mark.external

@@ -57,6 +57,8 @@ class Judge:
         images: how many of them.
         kid: kernel inception distance between samples and real images in the judge's features,
             times 1000; None where the reference holds none.
+        kid_real: the same between every second one of the real images and the others: how far from
+            0 it is where both are real.
         rank: of the class in each sample, 1 is first, with shape (n,).
     """
 
@@ -67,6 +69,7 @@ class Judge:
     kind: str | None = figure("real images that the judge saw", form="s")
     images: int = figure("number of real images that the judge saw", low=0, form=".0f")
     kid: float | None = figure("KID x 1000", good="low", form=".4g", headline=True)
+    kid_real: float | None = figure("KID x 1000 between halves of the real images", form=".4g")
     rank: Tensor | None = per_sample("judge's rank of the class")
 
 
@@ -85,6 +88,7 @@ def judge(samples: SampleSet, reference: Reference | None) -> Judge | None:
         kind,
         0 if real is None else len(real.features),
         None if real is None else 1000 * kid(seen.features, real.features),
+        None if real is None else 1000 * kid(real.features[::2], real.features[1::2]),
         rank,
     )
 

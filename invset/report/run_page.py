@@ -21,10 +21,9 @@ from invset.report.shown import Shown
 #: Sections that come first, in this order; the others follow by the alphabet.
 _FIRST = ("beside_real", "judge", "samples", "activations", "log", "plane", "groups")
 _STATUS = {
-    "reached": "finished",
-    "interrupted": "interrupted",
-    "unreachable": "range not reached",
-    "budget": "ended before all were found",
+    "reached": "reached (all samples were found)",
+    "unreachable": "unreachable (no code came inside the range)",
+    "budget": "budget (it ran out before all samples were found)",
 }
 #: The page itself, and what goes when the run has ended.
 _NOT_LISTED = ("report.html", "state.pt")

@@ -152,7 +152,11 @@ def _judged(judge: dict[str, Any]) -> str:
     else:
         told = "gives no ranks: it ranks classes, and what was asked is not one class"
     distance = judge["kid"]
-    distant = "" if distance is None else f"; KID x 1000 to real images {distance:.3g}"
+    distant = ""
+    if distance is not None:
+        distant = f"; KID x 1000 to real images {distance:.3g}"
+    if judge["kid_real"] is not None:
+        distant += f" (between halves of these {judge['kid_real']:.3g})"
     return f"Another network, {judge['network']}, {told}{distant}."
 
 

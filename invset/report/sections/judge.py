@@ -28,7 +28,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
     for name, part in parts:
         rows.append([name, *_cells(columns, {"judge": part})])
         if part["real"]:
-            beside = {"judge": {"samples": part["real"]}}
+            beside = {"judge": {"samples": part["real"], "kid": part.get("kid_real")}}
             rows.append([f"real images {part['kind']}", *_cells(columns, beside)])
     header = ["", *(one.title.removeprefix("judge: ") for one in columns)]
     # without ranks, and with too few samples for a KID, a row says nothing
