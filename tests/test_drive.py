@@ -10,6 +10,7 @@ import io
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import is_dataclass, replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -65,6 +66,12 @@ def found(one: Study, target: Target, seed: int = 0, **options: Any) -> Found:
     return one.found(target, one.run(target, seeded(seed), **{"limits": ENOUGH, **options}))
 
 
+@cache
+def whole(sampler_name: str, problem: Callable[[], Target]) -> Found:
+    """What an uninterrupted run finds; made once, for `test_same_seed_same_bytes` holds."""
+    return found(study(sampler_name), problem())
+
+
 def assert_same(a: Found, b: Found) -> None:
     assert (a.status, a.steps, a.meter) == (b.status, b.steps, b.meter)
     for name in ("u", "f", "e", "step", "parent", "origin", "row"):
@@ -118,7 +125,6 @@ def test_interrupted_between_looks_and_gone_on(
     sampler_name: str, problem: Callable[[], Target], looks: int
 ) -> None:
     one = study(sampler_name)
-    whole = found(one, problem())
     rng = seeded()
     seen = []
 
@@ -131,10 +137,11 @@ def test_interrupted_between_looks_and_gone_on(
     if len(seen) < looks:
         pytest.skip("it ended before")
     if first.status is Status.INTERRUPTED:
-        assert first.meter.code_steps < whole.meter.code_steps
+        assert first.meter.code_steps < whole(sampler_name, problem).meter.code_steps
     target = problem()
     state, rng = through_a_file(one, first, rng)
-    assert_same(one.found(target, one.run(target, rng, state, limits=ENOUGH)), whole)
+    result = one.found(target, one.run(target, rng, state, limits=ENOUGH))
+    assert_same(result, whole(sampler_name, problem))
 
 
 @problems
@@ -143,7 +150,6 @@ def test_interrupted_in_the_middle_of_a_round_and_gone_on(
     sampler_name: str, problem: Callable[[], Target], call: int
 ) -> None:
     one = study(sampler_name)
-    whole = found(one, problem())
 
     def interrupt(number: int) -> None:
         if number == call:
@@ -166,7 +172,8 @@ def test_interrupted_in_the_middle_of_a_round_and_gone_on(
     before = one.found(target, states[-1])
     assert torch.equal(one.found(target, broken).u[: len(before.u)], before.u)
     state, rng = through_a_file(one, broken, rng)
-    assert_same(one.found(target, one.run(target, rng, state, limits=ENOUGH)), whole)
+    result = one.found(target, one.run(target, rng, state, limits=ENOUGH))
+    assert_same(result, whole(sampler_name, problem))
 
 
 def test_an_interrupt_after_the_end_changes_nothing(sampler_name: str) -> None:
@@ -176,11 +183,11 @@ def test_an_interrupt_after_the_end_changes_nothing(sampler_name: str) -> None:
         if state.status is not Status.RUNNING:
             raise KeyboardInterrupt
 
-    whole = found(one, slab())
     state = one.run(slab(), seeded(), on_look=on_look, limits=ENOUGH)
     again, rng = through_a_file(one, state, seeded())
     target = slab()
-    assert_same(one.found(target, one.run(target, rng, again, limits=ENOUGH)), whole)
+    result = one.found(target, one.run(target, rng, again, limits=ENOUGH))
+    assert_same(result, whole(sampler_name, slab))
 
 
 @pytest.mark.parametrize("start", [1, 13])
@@ -210,13 +217,12 @@ def test_numbers_that_are_not_finite_end_the_run(sampler_name: str, start: int, 
 
 def test_a_budget_of_code_steps(sampler_name: str) -> None:
     one = study(sampler_name)
-    whole = found(one, slab()).meter.code_steps
     seen = []
 
     def on_look(state: Any, rows: list[list[float]], count: int) -> None:
         seen.append(state.meter.code_steps)
 
-    limit = whole / 3
+    limit = whole(sampler_name, slab).meter.code_steps / 3
     result = found(one, slab(), on_look=on_look, limits=Limits(code_steps=limit))
     assert result.status in (Status.BUDGET, Status.UNREACHABLE)
     # it ends at the first look past the limit
@@ -233,7 +239,7 @@ def test_no_budget_is_exceeded_by_more_than_a_batch(
     one = study(sampler_name)
     if not isinstance(one, Sampling):
         pytest.skip("a study of several sets")
-    limit = share * getattr(found(one, slab()).meter, kind)
+    limit = share * getattr(whole(sampler_name, slab).meter, kind)
     plain = type(one.sampler).step
     costs: list[float] = []
 
@@ -352,7 +358,7 @@ def test_samples_lie_where_the_sampler_promises(
 ) -> None:
     one = study(sampler_name)
     target = problem()
-    result = found(one, target)
+    result = whole(sampler_name, problem)
     torch.testing.assert_close(target.look(result.u).f, result.f)
     assert ((result.u >= 0) & (result.u <= 1)).all() or not holds_range(one)
     ends = torch.tensor(result.ranges, dtype=torch.float64)[result.row]

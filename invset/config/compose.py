@@ -161,8 +161,15 @@ class Loader(ConfigLoaderImpl):
         parsed, repository = super()._parse_overrides_and_create_caching_repo(
             config_name, overrides
         )
+        self._targets = {}
         for one in parsed:
             named(one)
+            group = one.get_key_element().lstrip("+~")
+            if self.repository.group_exists(group) and not one.is_delete() and one.value() is None:
+                raise InvsetError(f"{group}=null names no option; type invset list {group}s")
+            path, _, key = group.rpartition(".")
+            if key == "_target_" and not one.is_sweep_override():
+                self._targets[path] = str(one.value())
         return parsed, repository
 
     def _load_configuration_impl(
@@ -175,15 +182,6 @@ class Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         meaning = meant(config_name, overrides)
         overrides = [kept(word) for word in meaning]
-        parsed, _ = self._parse_overrides_and_create_caching_repo(config_name, overrides)
-        self._targets = {}
-        for one in parsed:
-            group = one.get_key_element().lstrip("+~")
-            if self.repository.group_exists(group) and not one.is_delete() and one.value() is None:
-                raise InvsetError(f"{group}=null names no option; type invset list {group}s")
-            path, _, key = one.get_key_element().lstrip("+~").rpartition(".")
-            if key == "_target_" and not one.is_sweep_override():
-                self._targets[path] = str(one.value())
         cfg = super()._load_configuration_impl(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )

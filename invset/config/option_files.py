@@ -4,7 +4,9 @@ there, and with one sentence for whatever is wrong with a file.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra._internal.config_repository import ConfigRepository
@@ -67,15 +69,21 @@ def read(text: str) -> DictConfig | ListConfig:
         yaml.YAMLError: it is none.
         ValueError: it holds a lone word.
     """
+    return OmegaConf.create(_plain(text))
+
+
+@lru_cache(maxsize=256)
+def _plain(text: str) -> Any:
+    """The same as lists and dictionaries, which jobs of a sweep share."""
     loader = get_yaml_loader()(text)
     try:
         node = loader.get_single_node()
         if node is None:
-            return OmegaConf.create()
+            return {}
         if isinstance(node, yaml.ScalarNode):
             raise ValueError("it holds a lone word; options are key: value")
         _keep(node, ())
-        return OmegaConf.create(loader.construct_document(node))
+        return loader.construct_document(node)
     finally:
         loader.dispose()
 

@@ -129,6 +129,9 @@ class Generator:
         self.inverts = inverts
         self.device = torch.device(device)
 
+    def __repr__(self) -> str:
+        return f"Generator({self.name!r}, code_dim={self.code_dim})"
+
     def unclamped(self, codes: Tensor) -> Tensor:
         """What the module makes, on the scale of inputs."""
         x = self.module(codes.clone()).to(codes)  # a module may work on them in place

@@ -124,6 +124,9 @@ class Network:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._check_labels()
 
+    def __repr__(self) -> str:
+        return f"Network({self.name!r}, {self.medium}, {len(self._order)} modules)"
+
     def _check_labels(self) -> None:
         if self.labels is None:
             return
