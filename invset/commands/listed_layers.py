@@ -5,7 +5,6 @@ one.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -26,7 +25,8 @@ def layers(cfg: DictConfig) -> tuple[list[str], str]:
     from invset.config.device import choose_device
 
     network = build.blank_network(cfg.network, choose_device(cfg.device))
-    known, shapes = _shapes(network), {}
+    known = _shapes(network)
+    shapes: dict[str, tuple[int, ...]] = {}
     rows: list[tuple[str, str, str, str]] = []
     for layer in network.layers:
         try:
@@ -75,7 +75,7 @@ def _neurons_of(network: Network, layer: str, shape: tuple[int, ...]) -> str:
     return f"{network.channels(layer, shape)} neurons{where}"
 
 
-def _closing(network: Network, shapes: Mapping[str, tuple[int, ...]]) -> str:
+def _closing(network: Network, shapes: dict[str, tuple[int, ...]]) -> str:
     """What is typed with a name of the list; the example is a layer of tokens, which need a
     position, or else the output.
     """
