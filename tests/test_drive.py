@@ -66,10 +66,25 @@ def found(one: Study, target: Target, seed: int = 0, **options: Any) -> Found:
     return one.found(target, one.run(target, seeded(seed), **{"limits": ENOUGH, **options}))
 
 
+Log = list[list[float]]
+
+
+def logged(sampler_name: str, target: Target, seed: int = 0) -> tuple[Found, Log]:
+    """What a run finds, and its log."""
+    log: Log = []
+    one = study(sampler_name)
+    return found(one, target, seed, on_look=lambda _, rows, __: log.extend(rows)), log
+
+
 @cache
+def kept(sampler_name: str, problem: Callable[[], Target]) -> tuple[Found, Log]:
+    """The same, of seed 0; made once, and `test_same_seed_same_bytes` makes it once more."""
+    return logged(sampler_name, problem())
+
+
 def whole(sampler_name: str, problem: Callable[[], Target]) -> Found:
-    """What an uninterrupted run finds; made once, for `test_same_seed_same_bytes` holds."""
-    return found(study(sampler_name), problem())
+    """What an uninterrupted run finds."""
+    return kept(sampler_name, problem)[0]
 
 
 def assert_same(a: Found, b: Found) -> None:
@@ -108,15 +123,12 @@ def calling(target: Target, before: Callable[[int], None]) -> Target:
 
 @problems
 def test_same_seed_same_bytes(sampler_name: str, problem: Callable[[], Target]) -> None:
-    one = study(sampler_name)
-    logs: list[list[list[float]]] = [[], [], []]
-    a, b, _ = (
-        found(one, problem(), seed, on_look=lambda state, rows, count, log=log: log.extend(rows))
-        for seed, log in zip((3, 3, 4), logs, strict=True)
-    )
+    a, log = kept(sampler_name, problem)
+    b, same = logged(sampler_name, problem())
+    _, other = logged(sampler_name, problem(), seed=4)
     assert len(a.u)
     assert_same(a, b)
-    assert logs[0] == logs[1] != logs[2]
+    assert log == same != other
 
 
 @problems
@@ -338,9 +350,7 @@ def test_every_pass_is_counted(
 
 
 def test_rows_of_the_log_are_one_a_step(sampler_name: str) -> None:
-    rows: list[list[float]] = []
-    one = study(sampler_name)
-    result = found(one, slab(), on_look=lambda state, new, count: rows.extend(new))
+    result, rows = kept(sampler_name, slab)
     assert len(rows) == result.steps
     assert {len(row) for row in rows} == {len(result.columns)}
     names = [column.name for column in result.columns]
