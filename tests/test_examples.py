@@ -160,11 +160,13 @@ def test_an_analysis_by_hand() -> None:
 def test_an_analysis_in_the_package_is_two_files(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    shutil.copy("an_analysis.py", "place.py")
+    own = folder / "own"  # all modules of the folder are imported
+    own.mkdir()
+    shutil.copy("an_analysis.py", own / "place.py")
     block = folder / "templates/sections/place.html.jinja"
     block.parent.mkdir(parents=True)
     shutil.copy("an_analysis.html.jinja", block)
-    monkeypatch.setattr(invset.analysis, "__path__", [*invset.analysis.__path__, str(folder)])
+    monkeypatch.setattr(invset.analysis, "__path__", [*invset.analysis.__path__, str(own)])
     monkeypatch.setattr(page, "FOLDERS", (*page.FOLDERS, folder / "templates"))
     words = "run network=mini neuron=horse z1=3 z2=5 n=6 K=3 animation=false progress=false"
     assert typed(monkeypatch, *words.split(), "hydra.run.dir=out") == 0

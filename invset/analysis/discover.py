@@ -11,6 +11,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, get_type_hints
@@ -57,22 +58,25 @@ def analyses() -> dict[str, Analysis]:
     return {name: getattr(one, name) for name, one in modules.items() if hasattr(one, name)}
 
 
-def figures() -> list[Figure]:
+def figures() -> tuple[Figure, ...]:
     """The columns of tables: the figures of all records."""
-    return [one for name, record in _types().items() for one in figures_of(name, record)]
+    return _described(tuple(analyses().items()))[0]
 
 
-def columns() -> list[Figure]:
+def columns() -> tuple[Figure, ...]:
     """The numbers that records have for each sample."""
-    return [one for name, record in _types().items() for one in columns_of(name, record)]
+    return _described(tuple(analyses().items()))[1]
 
 
-def _types() -> dict[str, type]:
-    """Name -> type of record of each analysis."""
-    return {
-        name: record_type(get_type_hints(analysis)["return"])
-        for name, analysis in analyses().items()
-    }
+@cache
+def _described(
+    of: tuple[tuple[str, Analysis], ...],
+) -> tuple[tuple[Figure, ...], tuple[Figure, ...]]:
+    """Figures and columns of analyses, by their names; type hints take long to read."""
+    types = [(name, record_type(get_type_hints(one)["return"])) for name, one in of]
+    found = [one for name, record in types for one in figures_of(name, record)]
+    each = [one for name, record in types for one in columns_of(name, record)]
+    return tuple(found), tuple(each)
 
 
 def measure(samples: SampleSet, reference: Reference | None) -> Measured:

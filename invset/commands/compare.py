@@ -130,7 +130,10 @@ def _command() -> str:
 
 def _jobs(cfg: DictConfig, cells: list[Cell], methods: Methods, parts: Parts) -> list[Job]:
     """Every run that is asked for."""
-    samplers = {name: _sampler(cfg, name) for name in dict.fromkeys(cfg.use)}
+    samplers = {
+        name: _sampler(cfg, name, methods.get((name, "range")) or method_of(cfg, name))
+        for name in dict.fromkeys(cfg.use)
+    }
     jobs = []
     for unit in [parts.unit(*one) for one in neurons_of(cfg)]:
         for cell in cells:
@@ -156,12 +159,11 @@ def _jobs(cfg: DictConfig, cells: list[Cell], methods: Methods, parts: Parts) ->
     return jobs
 
 
-def _sampler(cfg: DictConfig, name: str) -> str:
+def _sampler(cfg: DictConfig, name: str, method: DictConfig | None) -> str:
     """What was typed of a sampler, and a sum of all its options but its goal, and of its file
     where that is no file of ours.
     """
     typed = [f"{key}={value}" for key, value in given_options(cfg, name).items()]
-    method = method_of(cfg, name)
     assert method is not None  # ranges are sampled by all
     free = ("n", "goal")
     options = {key: value for key, value in method.sampler.items() if key not in free}

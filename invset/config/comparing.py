@@ -90,8 +90,10 @@ def method_of(cfg: DictConfig, name: str, goal: str = "range") -> DictConfig | N
     typed = [f"sampler={name}", f"n={cfg.n}", *words]
     method = compose("run", typed, more=own_dir())
     check_components(method)
+    if method.sampler.get("goal", "range") == goal:
+        return method
     if "goal" not in method.sampler:
-        return method if goal == "range" else None
+        return None
     method = compose("run", [*typed, f"sampler.goal={goal}"], more=own_dir())
     check_components(method)
     return method

@@ -80,7 +80,8 @@ def read_runs(table: Path) -> list[dict[str, str]]:
         )
     if not content.endswith("\n"):
         raise _refused(table, "is cut off in its last line")
-    numbers = [i for i, column in enumerate(known) if column not in _TEXTS | _words()]
+    words = _TEXTS | {one.key for one in figures() if one.form == "s"}
+    numbers = [i for i, column in enumerate(known) if column not in words]
     for number, row in enumerate(rows, start=1):
         if len(row) != len(known):
             raise _refused(table, f"has {len(row)} cells in row {number}, not {len(known)}")
@@ -100,10 +101,6 @@ def _odd(header: Sequence[str]) -> str:
     less = [name for name in known if name not in header][:1]
     told = [*(f"it has {name}" for name in more), *(f"it lacks {name}" for name in less)]
     return f" ({' and '.join(told) or 'in another order'})"
-
-
-def _words() -> set[str]:
-    return {one.key for one in figures() if one.form == "s"}
 
 
 def _is_number(cell: str) -> bool:
