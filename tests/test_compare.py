@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,9 @@ def test_a_sampler_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     (row,) = compare(monkeypatch, tmp_path, "neurons=[{layer: fc8, neuron: 8}]", *words)
     assert (row["method"], row["status"], row["counts.in_range"]) == ("metropolis", "reached", "4")
     assert row["meter.backwards"] == "0"
+    command = json.loads((tmp_path / "compare.json").read_text())["command"]
+    assert command.startswith("invset compare --config-dir ")
+    assert Path(command.split()[3]).resolve() == EXAMPLES.resolve()
     assert "metropolis" in (tmp_path / "summary.md").read_text()
 
 

@@ -143,6 +143,9 @@ def test_sounds_have_the_tone_that_was_asked_for(
         assert len(sound) == 400
         # the 22nd band is 440 Hz
         assert 0.1 <= 2 * np.abs(np.fft.rfft(sound))[22] / len(sound) <= 0.2
+    # what is typed to repeat it names the folder of its options, where it began
+    command = json.loads((folder / "out/summary.json").read_text())["command"]
+    assert command.startswith("invset run --config-dir . network=ear ")
     text = (folder / "out/report.html").read_text()
     assert "the wave, from left to right" in text
     assert "16 bits" in text

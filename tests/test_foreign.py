@@ -143,6 +143,20 @@ def test_code_is_trusted_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
             check(target, *([trust] if trust else []))
 
 
+def test_trusted_code_that_is_not_here_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    cfg = OmegaConf.create({"a": {"_target_": "their_part.build"}})
+    with pytest.raises(InvsetError, match=r"neither a file their_part\.py .* package$"):
+        check_foreign(cfg, ["their_part"], folder)
+    (folder / ".hydra").mkdir(parents=True)
+    runtime = {"cwd": "/a place", "config_sources": []}
+    (folder / ".hydra" / "hydra.yaml").write_text(yaml.dump({"hydra": {"runtime": runtime}}))
+    with pytest.raises(InvsetError, match=r"elsewhere, so type first: cd '/a place'$"):
+        check_foreign(cfg, ["their_part.build"], folder)
+    with pytest.raises(InvsetError, match="--trust names no name,"):
+        check_foreign(cfg, ["no name"], folder)
+
+
 @pytest.mark.parametrize(
     "options", [[], ["sampler=ppgn"], ["sampler=ladder", "sampler.ranges=[[1,2],[3,4]]"]]
 )

@@ -284,12 +284,24 @@ def test_random_codes_in_the_suggested_range_and_a_range_above_them() -> None:
     assert (probed.suggested, probed.thin) == ((0.9, 0.99), "")
     # p99 of the random codes is 1.188, half of the way from their median is 1.8
     assert probed.common
-    assert probed.above_random == (1.8, 3.0)
+    assert probed.above_random is not None
+    assert probed.above_random.ends == (1.8, 3.0)
     said = (
         "Random codes reach this range, too, so samples may show nothing; try z1=1.8 z2=3, which"
         " half of the ascents reach"
     )
-    assert said in Told.of(probed, ["invset", "run"]).sentences
+    told = Told.of(probed, ["invset", "run"])
+    assert said in told.sentences
+    assert told.command == "invset run z1=1.8 z2=3"
+    # real images lie above random codes
+    far = Probed.of_populations("fc:1", {**rows, REAL: 2 * real**2}, 30)
+    assert far.common is False
+    near = torch.cat([real, torch.tensor([2.0, 2.0])])
+    near = Probed.of_populations("fc:1", {**rows, REAL: near}, 30)
+    assert near.above_random == Suggestion(
+        "up to the largest real image", pytest.approx(1.188), 2.0
+    )
+    assert Told.of(near, ["invset", "run"]).command == "invset run z1=1.19 z2=2"
     low = {**rows, UP: torch.full((4,), 1.1)}
     assert any(
         one.endswith("ascents come no higher; try a larger steps= or length=")

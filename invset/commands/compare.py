@@ -29,6 +29,7 @@ from invset.config.comparing import (
 )
 from invset.config.identity import own_code
 from invset.errors import InvsetError
+from invset.files.own_options import own_words
 from invset.files.owner import locked
 from invset.files.run_log import log_in
 from invset.files.rundir import RunDir
@@ -115,17 +116,19 @@ def _compare(cfg: DictConfig, cells: list[Cell], methods: Methods, out: RunDir) 
         progress(len(missing), len(missing))
     about = {"command": _command(), "baseline": baseline_of(cfg)}
     out.write_json("compare.json", about)
-    for line in write_comparison(out):
-        print(line)
+    print("\n".join(write_comparison(out)))
     if parts.judge.why:
         print(parts.judge.why)
+    print(out / "report.html")
 
 
 def _command() -> str:
     """What was typed; empty where another program calls."""
     if not HydraConfig.initialized():
         return ""
-    return f"invset compare {shlex.join(HydraConfig.get().overrides.task)}".strip()
+    hydra = HydraConfig.get()
+    words = [*own_words(hydra), *(str(word) for word in hydra.overrides.task)]
+    return f"invset compare {shlex.join(words)}".strip()
 
 
 def _jobs(cfg: DictConfig, cells: list[Cell], methods: Methods, parts: Parts) -> list[Job]:

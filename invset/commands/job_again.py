@@ -34,6 +34,7 @@ from invset.files.job_list import (
     note_job,
     replaces,
 )
+from invset.files.own_options import own_words
 from invset.files.owner import alive, owned
 from invset.files.plan import Planner, matching, read_plan
 
@@ -73,7 +74,8 @@ def _typed(cfg: DictConfig, folder: Path) -> list[str]:
     typed = [str(word) for word in cfg.hydra.overrides.hydra]
     hydras = [word for word in typed if not word.startswith(("hydra.mode=", "hydra.sweep.dir="))]
     command = str(cfg.hydra.job.config_name).replace("_", " ")
-    return [command, "-m", *words_in(cfg.hydra), *hydras, f"hydra.sweep.dir={folder}"]
+    own = own_words(cfg.hydra)
+    return [command, *own, "-m", *words_in(cfg.hydra), *hydras, f"hydra.sweep.dir={folder}"]
 
 
 def _note(planner: Planner, cfg: DictConfig) -> None:

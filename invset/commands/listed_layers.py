@@ -7,10 +7,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from invset.commands.own_folder import words_of_job
 from invset.errors import InvsetError
+from invset.files.own_options import own_words
 
 if TYPE_CHECKING:
     from invset.nets.network import Network
@@ -83,7 +85,14 @@ def _closing(network: Network, shapes: dict[str, tuple[int, ...]]) -> str:
 
     example = next((one for one in reversed(shapes) if len(shapes[one]) == 2), network.output)
     typed = [word for word in words_of_job() if word.lstrip("+").startswith("network")]
-    words = ["invset", "probe", *typed, f"layer={example}", "neuron=1"]
+    words = [
+        "invset",
+        "probe",
+        *own_words(HydraConfig.get()),
+        *typed,
+        f"layer={example}",
+        "neuron=1",
+    ]
     position = default_position(shapes[example], network.tokens)
     if position != "center":
         words.append(f"position={position}")

@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from invset.config.foreign import as_values
+from invset.files.own_options import own_words
 from invset.files.owner import owned
 from invset.files.run_log import log_in
 from invset.files.rundir import RunDir
@@ -64,13 +65,19 @@ def begin_in(rundir: RunDir, cfg: DictConfig) -> None:
 def note_failure(code: int, reason: str) -> None:
     """Keep in the folder of a sweep's job why it has no result, for the page of the sweep."""
     words = words_of_job()
-    about = {"exit_code": code, "reason": reason, "command": f"invset run {shlex.join(words)}"}
+    command = f"invset run {shlex.join(typed_again())}"
+    about = {"exit_code": code, "reason": reason, "command": command}
     RunDir(job_folder(), listed=True).write_json("failed.json", {**about, "words": words})
 
 
 def words_of_job() -> list[str]:
     """What was typed for the job; who repeats its command replaces nothing by it."""
     return words_in(HydraConfig.get())
+
+
+def typed_again() -> list[str]:
+    """The same, with ``--config-dir``: what runs again."""
+    return [*own_words(HydraConfig.get()), *words_of_job()]
 
 
 def words_in(hydra: Any) -> list[str]:

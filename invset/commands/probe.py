@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from invset.commands.own_folder import begin_in, job_folder, words_of_job
+from invset.commands.own_folder import begin_in, job_folder, typed_again
 from invset.commands.pictures import real_inputs
 from invset.commands.probe_features import asks_for_features, probe_features, with_one_feature
 from invset.config import build
@@ -24,6 +24,7 @@ from invset.problem.in_views import InViews
 from invset.problem.problem import Problem
 from invset.progress import stage
 from invset.report.probe_folder import Told, write_probe
+from invset.report.sentences import read_at
 from invset.report.strip import text
 from invset.samplers.stream import Stream
 from invset.studies.probed import Probed
@@ -71,7 +72,7 @@ def main(cfg: DictConfig) -> None:
     inputs = real_inputs(problem, cfg.images, cfg.limit)
     if asks_for_features(cfg):
         codes = region.decode(region.sample(cfg.codes, rng)) if inputs is None else None
-        words = _commands(cfg, words_of_job(), "")[0]  # sae= needs its layer, also the output
+        words = _commands(cfg, typed_again(), "")[0]  # sae= needs its layer, also the output
         probe_features(cfg, problem, inputs, codes, words)
         return
     probing = Probing(
@@ -90,17 +91,19 @@ def main(cfg: DictConfig) -> None:
         found = probe(problem, region, rng, probing, spending, real)
     rundir = RunDir(job_folder(), listed=True)
     begin_in(rundir, cfg)
-    commands = _commands(cfg, rundir.overrides(), problem.network.output)
+    commands = _commands(cfg, rundir.typed(), problem.network.output)
     told = [
         Told.of(Probed.of_populations(name, rows, steps), command)
         for name, (rows, steps), command in zip(problem.names, found, commands, strict=True)
     ]
     for one in told:
         print("\n".join([*text(one.strip), "", *one.sentences, ""]))
-    about = _about(cfg, problem, region, rundir.overrides())
+    about = _about(cfg, problem, region, rundir.typed())
     cut = _cut(cfg, spending)
     if cut:
         print(cut)
+    if where := read_at(problem):
+        print(f"Read: {where}.")
     write_probe(rundir, {**about, "cut": cut, "code_steps": round(spending.spent, 2)}, told)
     if any(one.command for one in told):
         print(_takes(problem, spending))
@@ -144,6 +147,7 @@ def _about(cfg: DictConfig, problem: Problem, region: Region, typed: list[str]) 
         "prior": region.name,
         "real": cfg.images or "reference",
         "steps": cfg.steps,
+        "read": read_at(problem),
         "seed": cfg.seed,
         "command": f"invset probe {shlex.join(typed)}".strip(),
     }

@@ -82,7 +82,7 @@ def probe_features(
     print("\n".join([_read(problem), *_said(found, told, words)]))
     header = ["feature", "count", "share", "p50", "p90", "largest", "z1", "z2"]
     rundir.write_csv("features.csv", header, map(_row, found))
-    command = f"invset probe {shlex.join(rundir.overrides())}"
+    command = f"invset probe {shlex.join(rundir.typed())}"
     rundir.write_json("probe.json", {"command": command, "inputs": told, "features": len(found)})
     print(rundir / "features.csv")
 

@@ -44,7 +44,7 @@ from invset.progress import bar, stage
 from invset.report.run_folder import Ended, keeping, write_run
 from invset.report.run_page import write_report
 from invset.report.sentences import beyond_known, read_at
-from invset.samplers.base import Status
+from invset.samplers.base import Limits, Status
 from invset.streams import tell
 from invset.studies.study import check_real, codes_at_once, loaded, saved, study_of
 
@@ -104,8 +104,7 @@ class Job:
         self.target = self.problem.target(self.region, goal_of(self.study), real)
         self.study.check(self.target)
         self._share()
-        # a run that is resumed may be older than the option
-        self.limits = hydra.utils.instantiate(cfg.get("limits"))
+        self.limits = hydra.utils.instantiate(cfg.get("limits")) or Limits()
         self.state: Any = None
         self.rows: list[list[float]] = []
         self.around = surroundings(cfg, self.problem)
@@ -267,6 +266,7 @@ class Job:
                 self.around.changed,
                 # a run that is resumed may be older than the option
                 self.cfg.get("keep", "all"),
+                self.limits.reached(result.meter, result.seconds),
             )
             write_run(self.rundir, ended)
         if self.cfg.get("report", False) and ended.keep != "codes":
@@ -285,7 +285,8 @@ class Job:
             check = first_check(self.study, self.target, len(self.last[2]))
             if check is not None:
                 print(f"No check on fixed views has taken place yet: the first is step {check}.")
-            print(f"go on with: {self._command()}")
+            where = f" (in {Path.cwd()})" if foreign(self.cfg) else ""  # where its code lies
+            print(f"go on with: {self._command()}{where}")
             return interrupt.exit_code()
         return exit_code(self.rundir.path)
 

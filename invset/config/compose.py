@@ -33,6 +33,7 @@ from invset.config.option_files import OptionFiles
 from invset.config.parts import fill_in, options_of
 from invset.config.words import meant
 from invset.errors import InvsetError, did_you_mean, first_lines
+from invset.files.own_options import PROVIDER
 
 #: Options of samplers that may be typed without ``sampler.``; null is the sampler's own.
 SHORT = ("K", "n", "goal", "mu0", "alpha", "inner_steps", "constraint")
@@ -45,9 +46,6 @@ _LOGGING = {
     "root": {"level": "INFO", "handlers": ["terminal"]},
     "disable_existing_loggers": False,
 }
-
-#: What Hydra calls where the folder of ``--config-dir`` comes from.
-_OWN = "command-line"
 
 
 def config_dir() -> Path:
@@ -63,7 +61,7 @@ def own_dir() -> Path | None:
     if not hydra.is_initialized():
         return None
     paths = hydra.config_loader().get_search_path().get_path()
-    own = [one.path for one in paths if one.provider == _OWN]
+    own = [one.path for one in paths if one.provider == PROVIDER]
     return Path(own[0].removeprefix("file://")) if own else None
 
 
@@ -106,7 +104,7 @@ def loader(folder: str | None = None, more: str | Path | None = None) -> Loader:
     path = create_config_search_path(str(Path(folder or config_dir()).resolve()))
     if more is not None:
         folder = f"file://{Path(more).resolve()}"
-        path.prepend(_OWN, folder, SearchPathQuery(provider="schema"))
+        path.prepend(PROVIDER, folder, SearchPathQuery(provider="schema"))
     return Loader(path)
 
 

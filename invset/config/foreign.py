@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from invset.config.compose import config_dir
 from invset.errors import InvsetError
+from invset.files.own_options import began_in
 
 #: Classes that an option may name, and that no configuration of ours does.
 _ALSO = frozenset({"invset.files.image8bit.Image8Bit", "invset.core.steps.Plain"})
@@ -52,6 +53,7 @@ def check_foreign(
                 f"{folder}/.hydra/config.yaml has {path}={text}, which stands for something else;"
                 " put the value itself there"
             )
+    _check_found(trust, folder)
     unknown: dict[str, str] = {}
     for path, target in targets(held):
         if not isinstance(target, str) or not _NAME.fullmatch(target):
@@ -66,6 +68,19 @@ def check_foreign(
             f"the run in {folder} runs code that is not invset's: {told}; if you know it, type:"
             f" {again}"
         )
+
+
+def _check_found(trust: Sequence[str], folder: Path) -> None:
+    """Raise `InvsetError` for a module that is named as trusted, and is not there."""
+    for name in trust:
+        module = name.partition(".")[0]
+        if find_spec(module) is None:
+            began = began_in(folder)
+            there = f"; the run began elsewhere, so type first: cd {shlex.quote(began)}"
+            raise InvsetError(
+                f"--trust names {name}, but there is neither a file {module}.py in this directory"
+                f" nor an installed package{there if began not in ('', str(Path.cwd())) else ''}"
+            )
 
 
 def go_on(folder: Path, trust: Sequence[str], how: Sequence[str] = ()) -> str:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from invset.errors import InvsetError
 from invset.files.ledger import Ledger
+from invset.files.own_options import own_words_in
 from invset.files.reading import read_words
 from invset.progress import bar
 from invset.whole import put, unfinished
@@ -165,6 +166,10 @@ class RunDir:
     def overrides(self) -> list[str]:
         """What was typed to start the run."""
         return overrides_in(self.path)
+
+    def typed(self) -> list[str]:
+        """The same, with ``--config-dir``: what runs again."""
+        return [*own_words_in(self.path), *self.overrides()]
 
     def begin(self, config: Mapping[str, str]) -> None:
         """Delete what earlier runs wrote into the folder, and nothing else; write the configuration

@@ -26,6 +26,7 @@ from invset.files.reading import read_json
 from invset.files.rundir import RunDir
 from invset.report.compare_table import Row, as_rows, summarize
 from invset.report.mosaic import mosaic
+from invset.report.printed import printed
 from invset.report.runs_table import question, read_runs
 
 #: File with the runs; a folder that has it is a comparison's.
@@ -99,13 +100,12 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def write_comparison(out: RunDir) -> list[str]:
-    """Write what is made of the runs; return the tables in Markdown."""
+    """Write what is made of the runs; return what a terminal shows of it."""
     from invset.report.compare_page import write_page
 
     held = read_comparison(out.path)
-    lines = summarize(held.rows, held.baseline)
-    text = "\n".join(lines) + "\n"
+    text = "\n".join(summarize(held.rows, held.baseline)) + "\n"
     out.write("summary.md", lambda path: path.write_text(text, encoding="utf-8"))
     out.write_rows("summary.csv", as_rows(held.rows, held.baseline))
     write_page(out, held)
-    return lines
+    return printed(held.rows)

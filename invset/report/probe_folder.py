@@ -22,7 +22,8 @@ class Told:
 
     Attributes:
         probed: the neuron.
-        command: that samples the suggested range; None if there is none.
+        command: that samples the suggested range, or the one above it that random codes hardly
+            reach; None if there is none.
         sentences: for the terminal.
     """
 
@@ -39,8 +40,10 @@ class Told:
             words: of the command that samples it, without a range.
         """
         command = None
-        if probed.suggested:
-            z1, z2 = probed.suggested
+        above = probed.above_random if probed.common else None
+        ends = probed.suggested if above is None else above.ends
+        if ends:
+            z1, z2 = ends
             command = shlex.join([*words, f"z1={z1:g}", f"z2={z2:g}"])
         lines = [*_suggested(probed), _reachable(probed), *_beyond(probed)]
         return cls(probed, command, lines + ([f"  {command}"] if command else []))
@@ -90,10 +93,11 @@ def _common(probed: Probed) -> list[str]:
     if not probed.common:
         return []
     said = "Random codes reach this range, too, so samples may show nothing"
-    if probed.above_random is None:
+    above = probed.above_random
+    if above is None or above.ends is None:
         return [f"{said}, and ascents come no higher; try a larger steps= or length="]
-    z1, z2 = probed.above_random
-    return [f"{said}; try z1={z1:g} z2={z2:g}, which half of the ascents reach"]
+    z1, z2 = above.ends
+    return [f"{said}; try z1={z1:g} z2={z2:g}, {above.of}"]
 
 
 def _why_none(probed: Probed) -> str:

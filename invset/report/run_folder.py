@@ -51,6 +51,7 @@ class Ended:
         perturbed: activations around the samples; None where none were measured.
         changed: what changed around the run while it was interrupted, a few words for each.
         keep: what of the samples is written: "all", "pictures" or "codes".
+        limit: the limit that was typed and ended it; empty: none did.
     """
 
     problem: Problem
@@ -65,6 +66,7 @@ class Ended:
     perturbed: Perturbed | None = None
     changed: Sequence[str] = ()
     keep: str = "all"
+    limit: str = ""
 
 
 @contextmanager
@@ -121,8 +123,8 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     log = (["step", *(column.name for column in found.columns)], _numbered(run.rows))
     rundir.write_csv("optimization.csv", *log)
     summary = summarize(problem, run.region, found, run.seed, measured.summary)
-    summary["command"] = f"invset run {shlex.join(rundir.overrides())}".strip()
-    summary["sentences"] = sentences(problem, found, summary)
+    summary["command"] = f"invset run {shlex.join(rundir.typed())}".strip()
+    summary["sentences"] = sentences(problem, found, summary, run.limit)
     noun = problem.medium.noun
     summary["sentences"] = [of_medium(line, noun) for line in summary["sentences"]]
     if run.unjudged:
@@ -131,7 +133,7 @@ def write_run(rundir: RunDir, run: Ended) -> None:
         changed = ", ".join(run.changed)
         summary["sentences"].append(f"It was interrupted, and went on although {changed}.")
     if summary["status"] in ("unreachable", "budget") and found.goal == "range":
-        words = probe_command(rundir.overrides(), problem)
+        words = probe_command(rundir.typed(), problem)
         summary["sentences"].append(f"Which ranges can be reached: {words}")
     if len(found) and drawn:
         write_sheet(rundir, problem, found, int(samples.inside.sum()), run.animation)

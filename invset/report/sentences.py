@@ -43,15 +43,27 @@ _KEPT = (
 _SEVERAL, _ALIKE = 5, 1.5
 
 
-def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[str]:
-    """What the terminal says at the end; `summary` has its records already."""
+def sentences(
+    problem: Problem, found: Result, summary: dict[str, Any], limit: str = ""
+) -> list[str]:
+    """What the terminal says at the end.
+
+    Args:
+        problem: that was sampled.
+        found: its samples.
+        summary: with its records.
+        limit: that was typed and reached, such as ``seconds=60``; empty: none was.
+    """
     saved = summary["counts"]["saved"]
     inside = summary["counts"]["in_range"]
     several = len(found.ranges) > 1
     if found.goal != "range":
         return _with_goal(problem, found, summary)
     wanted = f"{problem.names[0]} in {len(found.ranges)} ranges" if several else problem.question
-    ended = found.status.sentence
+    given_up = found.status.value in ("unreachable", "budget")
+    limit = limit if given_up else ""
+    ended = f"limits.{limit} ended it: raise it, or leave it out."
+    ended = ended if limit else found.status.sentence
     if found.status.value in ("reached", "unreachable") and inside < saved and not several:
         ended = f"The other {saved - inside} are outside" if inside else "All are outside"
         why = "they were inside when they were taken, but not when they were measured as saved"
@@ -62,8 +74,8 @@ def sentences(problem: Problem, found: Result, summary: dict[str, Any]) -> list[
         f"{saved} of {found.asked} samples with {wanted}, {inside} of them in range as saved, in"
         f" {found.seconds:.1f} s. {ended}"
     ]
-    if found.status.value in ("unreachable", "budget") and not several:
-        lines.append(_advice(problem, summary["reached"]))
+    if given_up and not several:
+        lines.append(_advice(problem, summary["reached"], not limit))
     return lines + _beside(problem, found, summary)
 
 
@@ -106,11 +118,13 @@ def read_at(problem: Problem) -> str:
     there is nothing to say.
     """
     each = zip(problem.names, problem.neurons, problem.places, problem.shapes, strict=True)
-    where = [
-        f"{name} {told}"
-        for name, neuron, place, shape in each
-        if (told := described(neuron.position, place.at, shape))
-    ]
+    where = []
+    for name, neuron, place, shape in each:
+        # neurons are counted from 1, as the units of the output are
+        counted = place.index is not None and " " not in name
+        index = f"(index {place.index} in PyTorch)" if counted else ""
+        told = [one for one in (index, described(neuron.position, place.at, shape)) if one]
+        where += [" ".join([name, *told])] if told else []
     robust = problem.robust
     if robust is not None and robust.range != "whole":
         whole = " and the whole" if robust.range == "both" else ""
@@ -230,15 +244,19 @@ def beyond_known(
     return beyond_real(problem.names, ranges, {"ends": ends, "real_images": count})
 
 
-def _advice(problem: Problem, reached: dict[str, Any]) -> str:
-    """What was reached, a range that can be, and where real images lie."""
+def _advice(problem: Problem, reached: dict[str, Any], tried: bool) -> str:
+    """What was reached, a range that can be, where enough was `tried` to tell, and where real
+    images lie.
+    """
+    robust = problem.robust is not None and problem.robust.range != "whole"
     parts = []
     for j, neuron in enumerate(problem.neurons):
         best = reached["closest"][j]
         if best is None:
             parts.append(f"{problem.names[j]} was not measured before the run gave up")
             continue
-        part = f"{problem.names[j]} came to {best:.3g}{_reachable(best, *neuron.range)}"
+        part = f"{problem.names[j]} came to {best:.3g}{' in the fixed views' if robust else ''}"
+        part += _reachable(best, *neuron.range) if tried else ""
         if reached["real"]:
             p90, p99, largest = reached["real"][j]
             part += (
@@ -261,6 +279,7 @@ def _reachable(best: float, z1: float, z2: float) -> str:
 
 def probe_command(typed: list[str], problem: Problem) -> str:
     """``invset probe`` for the neurons of a run; `typed` is what was typed for the run."""
+    own = typed[:2] if typed[:1] == ["--config-dir"] else []
     words = [word for word in typed if _option(word) in _KEPT]
     if not any(word.startswith("network=") for word in words):
         words.insert(0, f"network={problem.network.name}")
@@ -272,7 +291,7 @@ def probe_command(typed: list[str], problem: Problem) -> str:
         layer, unit = units[0]
         words += [f"layer={layer}"] if layer != problem.network.output else []
         words += [f"neuron={unit}"] if unit is not None else []
-    return f"invset probe {shlex.join(words)}"
+    return f"invset probe {shlex.join([*own, *words])}"
 
 
 def _option(word: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from invset.analysis.record import Figure
 from invset.files.job_list import jobs_of
+from invset.files.own_options import own_words_in
 from invset.files.plan import matching
 from invset.files.reading import read_json
 from invset.files.rundir import overrides_in
@@ -87,7 +88,8 @@ def read_job(path: Path, name: str = "", words: list[str] | None = None) -> Job:
         return Job(path, typed, None, str(failed.get("reason", "")), name)
     if matching(there) == asked and (path / "summary.json").is_file():
         return Job(path, typed, read_run(path), name=name)
-    reason = f"it was stopped before it ended; run it again: invset run {shlex.join(typed)}"
+    again = shlex.join([*own_words_in(path), *typed])
+    reason = f"it was stopped before it ended; run it again: invset run {again}"
     return Job(path, typed, None, reason, name)
 
 

@@ -139,6 +139,16 @@ class Limits:
         pairs = ((meter.code_steps, self.code_steps), (meter.forwards, self.forwards))
         return any(limit is not None and spent >= limit for spent, limit in pairs)
 
+    def reached(self, meter: Meter, seconds: float) -> str:
+        """The first limit of passes or time that is reached, as it is typed; empty: none is."""
+        pairs = (
+            ("code_steps", meter.code_steps, self.code_steps),
+            ("forwards", meter.forwards, self.forwards),
+            ("seconds", seconds, self.seconds),
+        )
+        past = (f"{key}={limit:g}" for key, spent, limit in pairs if limit and spent >= limit)
+        return next(past, "")
+
     def times(self, passes: int) -> Limits:
         """For codes that take several passes of the network each: code-steps count them all."""
         code_steps = None if self.code_steps is None else self.code_steps * passes

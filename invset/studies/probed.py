@@ -104,14 +104,21 @@ class Probed:
         return ends is not None and self.levels[RANDOM][_P90] >= ends[0]
 
     @property
-    def above_random(self) -> tuple[float, float] | None:
-        """A range that hardly a random code reaches, up to where half of the ascents came, rounded;
-        None if they came no higher than random codes.
+    def above_random(self) -> Suggestion | None:
+        """A range that hardly a random code reaches: up to the largest real image, or else up to
+        where half of the ascents came; None if neither is higher than random codes.
         """
-        if UP not in self.levels:
-            return None
-        drawn, top = self.levels[RANDOM], self.levels[UP][_P50]
-        return rounded(max(drawn[_P99], (drawn[_P50] + top) / 2), top)
+        drawn = self.levels[RANDOM]
+        found = []
+        if REAL in self.levels:
+            real = self.levels[REAL]
+            low = max(drawn[_P99], real[_P99])
+            found.append(Suggestion("up to the largest real image", low, real[-1]))
+        if UP in self.levels:
+            top = self.levels[UP][_P50]
+            low = max(drawn[_P99], (drawn[_P50] + top) / 2)
+            found.append(Suggestion("which half of the ascents reach", low, top, real=False))
+        return next((one for one in found if one.ends is not None), None)
 
     @property
     def thin(self) -> str:
