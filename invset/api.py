@@ -86,8 +86,9 @@ class InverseSetSampler:
         for name in [*options, *(["n"] if n is not None else [])]:
             if name not in known or (name in options and name in counts):
                 listed = [one for one in known if one not in counts]
+                meant = " K is k= here." if name == "K" else did_you_mean(name, listed)
                 raise InvsetError(
-                    f"sampler {sampler} has no option {name!r}.{did_you_mean(name, listed)} It has"
+                    f"sampler {sampler} has no option {name!r}.{meant} It has"
                     f" {', '.join(listed)}"
                 )
         self.sampler = kind(**{k: v for k, v in counts.items() if k in known}, **options)

@@ -103,6 +103,31 @@ def test_a_token_before_the_patches_has_no_row(network: Network) -> None:
     assert record.row.isnan().tolist() == [True, False]
 
 
+def nowhere(found: Largest | None, position: list[int]) -> None:
+    """The second of two inputs has no position."""
+    assert found is not None
+    assert found.position.tolist() == position
+    record = largest(sample_set(torch.zeros(2, 2), largest=found), None)
+    assert record is not None
+    assert record.row is not None
+    assert record.row.isnan().tolist() == [False, True]
+    assert record.token is None or record.token.isnan().tolist() == [False, True]
+
+
+def test_where_several_positions_are_as_large_it_is_nowhere(network: Network) -> None:
+    neuron = Neuron("maps", 2, position="max", range=(0, 1))
+    stored = torch.stack([bright_at(2, 2), torch.zeros_like(bright_at(2, 2))])
+    found = where_largest(Problem(network, mini_generator(), neurons=[neuron]), stored)
+    nowhere(found, [2 * SIDE + 2, -1])
+
+
+def test_a_feature_that_is_off_is_nowhere(network: Network) -> None:
+    encoder = SparseEncoder(torch.eye(3), torch.full((3,), -0.9))  # on in the brightest alone
+    problem = Problem(network, mini_generator(), neurons=[of_tokens(feature=encoder.feature(1))])
+    stored = torch.stack([bright_at(2, 2), bright_at(2, 2, 100)])
+    nowhere(where_largest(problem, stored), [1 + 2 * SIDE + 2, -1])
+
+
 def test_neurons_at_one_position_are_looked_for_nowhere(network: Network) -> None:
     fixed = Neuron("maps", 2, position=(0, 0), range=(0, 1))
     stored = bright_at(1, 1).unsqueeze(0)

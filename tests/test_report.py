@@ -19,8 +19,11 @@ from PIL import Image
 from report_folders import write_run
 from safetensors.numpy import load_file, save_file
 
+from invset.analysis.discover import figures
 from invset.commands.report import main
 from invset.errors import InvsetError
+from invset.report.charts import optimisation
+from invset.report.pareto import Point, pareto
 from invset.report.run_page import write_report
 from invset.report.thumbnails import thumbnails
 
@@ -268,6 +271,19 @@ def test_charts_of_the_log_are_titled_by_the_summary(tmp_path: Path) -> None:
     }
     change(folder, log=[{"name": name, "title": title} for name, title in titles.items()])
     assert charted(page(folder)) == ["λ, mean and μ", "heat", "in range"]
+
+
+def test_numbers_of_a_logarithmic_axis_are_written_plainly() -> None:
+    step = np.arange(3.0)
+    curves = {"step": step, **dict.fromkeys(("f_min", "f_mean", "f_max"), step)}
+    drawn = optimisation({**curves, "mu": np.array([1, 1, 1e6])}, {"mu": "μ"}, [[(0, 1)]], ["f"])
+    assert "1e+06" in drawn[1]
+    assert "default" not in drawn[1], "TeX, which the page's text does not read"
+    points = [Point("a", 1, 1, 0, 0), Point("b", 1000, 2, 0, 0)]
+    known = {one.key: one for one in figures()}
+    chart = pareto(points, known["meter.code_steps"], known["beside_real.distinct"])
+    assert ">1000<" in chart.replace(" ", "")
+    assert "default" not in chart
 
 
 def charted(tree: Any) -> list[str]:

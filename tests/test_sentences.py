@@ -1,17 +1,26 @@
-"""What is said of ranges that no real image comes near."""
+"""What is said of a run: where its range lies, what ended it, what to read its samples with."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from typed import typed
 
-from invset.report.sentences import beyond_real
+from invset import InverseSetSampler, Neuron, Problem, Result, mini_generator, mini_network
+from invset.core.sparse_feature import SparseEncoder
+from invset.core.target import Meter
+from invset.problem.in_views import Scales
+from invset.report.sentences import beyond_real, sentences
+from invset.samplers.base import Limits, Status
 
 REACHED = {"real_images": 2000, "ends": [[-5.25, 21.3]]}
 HORSE = ["fc8:8 horse"]
+HORSE_NEURON = Neuron("fc8", 8, (5, 9))
 ABOVE = "lies above the largest of 2000 real images, 21.3."
 BELOW = "lies below the smallest of 2000 real images, -5.25."
 
@@ -44,11 +53,81 @@ def test_several_ranges_and_several_neurons() -> None:
 
 
 def test_the_terminal_and_the_page_say_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     words = ["network=mini", "neuron=horse", "z1=24", "z2=26", "n=2", "K=2", "animation=false"]
-    assert typed(monkeypatch, "run", *words, "progress=false", f"hydra.run.dir={tmp_path}") == 0
+    with caplog.at_level("INFO"):
+        done = typed(monkeypatch, "run", *words, "progress=false", f"hydra.run.dir={tmp_path}")
+    assert done == 0
     [said] = [line for line in capsys.readouterr().out.splitlines() if "largest of" in line]
     assert said == f"The range of fc8:8 horse {ABOVE}"
+    assert said in caplog.messages, "it is known before anything is sampled"
     assert said in json.loads((tmp_path / "summary.json").read_text())["sentences"]
     assert said in (tmp_path / "report.html").read_text()
+
+
+def answered(neuron: Neuron = HORSE_NEURON) -> tuple[Problem, Result]:
+    """A problem and four samples of it."""
+    problem = Problem(mini_network(), mini_generator(), neurons=neuron)
+    return problem, InverseSetSampler(k=2, n=4).run(problem)
+
+
+def summary(**records: Any) -> dict[str, Any]:
+    """Of a run with five samples."""
+    held: dict[str, Any] = {"counts": {"saved": 5, "in_range": 5}}
+    held |= {"reached": {"ends": [None], "real": None, "closest": [3.25], "real_images": 0}}
+    return held | {"beside_real": {"real": None}} | records
+
+
+def test_samples_that_are_nearly_alike_are_told() -> None:
+    problem, found = answered()
+    alike = "The samples are nearly alike: Vendi 1.32, where 1 is one repeated."
+    assert alike in sentences(problem, found, summary(diversity={"vendi": 1.32}))
+    for vendi, saved in ((1.5, 5), (1.32, 4)):  # four may be alike by chance
+        counts = {"saved": saved, "in_range": saved}
+        told = sentences(problem, found, summary(diversity={"vendi": vendi}, counts=counts))
+        assert not any("alike" in line for line in told)
+
+
+def test_neurons_without_real_images_are_told() -> None:
+    problem, found = answered()
+    unknown = "No real images were measured for it: whether any reach it is not known."
+    assert unknown in sentences(problem, found, summary())
+    known = {"ends": [[0, 9]], "real": [[1, 2, 3]], "real_images": 7}
+    assert unknown not in sentences(problem, found, summary(reached=known))
+
+
+@pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.BUDGET])
+def test_a_typed_limit_that_ended_a_run_is_told(status: Status) -> None:
+    problem, found = answered()
+    found = replace(found, status=status)
+    first, reached, *_ = sentences(problem, found, summary())
+    assert first.endswith(status.sentence)
+    assert reached == "Reached: fc8:8 horse came to 3.25; try z1=1.25 z2=5.25."
+    first, reached, *_ = sentences(problem, found, summary(), "code_steps=60")
+    assert first.endswith(" s. limits.code_steps=60 ended it: raise it, or leave it out.")
+    assert reached == "Reached: fc8:8 horse came to 3.25."  # it was not tried for long
+    ended = replace(found, status=Status.REACHED)
+    assert "limits." not in sentences(problem, ended, summary(), "code_steps=60")[0]
+
+
+def test_which_limit_was_reached() -> None:
+    limits = Limits(code_steps=10, seconds=2)
+    assert limits.reached(Meter(3, 6), 1) == ""
+    assert limits.reached(Meter(3, 60), 1) == "code_steps=10"
+    assert limits.reached(Meter(3, 6), 2) == "seconds=2"
+    assert Limits(forwards=3).reached(Meter(3, 0), 0) == "forwards=3"
+    assert Limits().reached(Meter(10**9, 0), 10**9) == ""
+
+
+def test_robust_features_that_are_off_in_the_whole_picture_are_told() -> None:
+    feature = SparseEncoder(torch.eye(10), torch.zeros(10)).feature(7)
+    problem, found = answered(Neuron("fc8", None, feature=feature, range=(5, 9)))
+    whole = torch.tensor([[1.0], [0.0], [2.0], [-1.0]])
+    told = sentences(problem, replace(found, scales=Scales(whole + 6, whole)), summary())
+    assert any("is on in 2 of the 4 samples as whole pictures" in line for line in told)
+    told = sentences(problem, replace(found, scales=Scales(whole + 6, whole + 2)), summary())
+    assert not any("whole pictures" in line for line in told), "it is on in all of them"

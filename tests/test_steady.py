@@ -130,8 +130,8 @@ def test_a_stochastic_network_is_allowed_and_its_spread_told() -> None:
 @pytest.mark.parametrize(
     ("held", "reason"),
     [
-        (True, "The other 1 are outside: they were inside when they were taken, but not when"),
-        (False, "The other 1 are outside: this sampler does not hold both ends of the range."),
+        (True, "The other one is outside: it was inside when it was taken, but not when it was"),
+        (False, "The other one is outside: this sampler does not hold both ends of the range."),
     ],
 )
 def test_the_reason_for_samples_outside_is_true(held: bool, reason: str) -> None:
@@ -145,6 +145,9 @@ def test_the_reason_for_samples_outside_is_true(held: bool, reason: str) -> None
         "reached": {"ends": [None]},
         "beside_real": {"real": None},
     }
-    first, *_, spread = sentences(noise, found, summary)
+    first, *others = sentences(noise, found, summary)
     assert reason in first
+    [spread] = [line for line in others if line.startswith("stochastic")]
+    two = {**summary, "counts": {"saved": 3, "in_range": 1}}
+    assert "The other 2 are outside: th" in sentences(noise, found, two)[0]
     assert spread.startswith("stochastic=true: looks at the same image differ, 3:1 by ")

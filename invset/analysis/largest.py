@@ -19,9 +19,10 @@ class LargestAt:
     Attributes:
         neuron: what reports call it, in a list.
         grid: rows and columns of positions; empty where they form none.
-        token: of each sample, with shape (n,); None in maps.
-        row: of each sample, with shape (n,); nan in a token before the patches; None without a
-            grid.
+        token: of each sample, with shape (n,); nan where several are as large, or a feature is
+            off; None in maps.
+        row: of each sample, with shape (n,); nan there, and in a token before the patches; None
+            without a grid.
         column: the same.
     """
 
@@ -37,10 +38,12 @@ def largest(samples: SampleSet, reference: Reference | None) -> LargestAt | None
     found = samples.largest
     if found is None or not len(samples):
         return None
-    token = found.position if found.before or found.grid is None else None
+    position = found.position.double()
+    position[position < 0] = torch.nan
+    token = position if found.before or found.grid is None else None
     if found.grid is None:
         return LargestAt([found.neuron], [], token, None, None)
-    place = (found.position - found.before).double()
+    place = position - found.before
     place[place < 0] = torch.nan
     row = place.div(found.grid[1], rounding_mode="floor")
     return LargestAt([found.neuron], [*found.grid], token, row, place - row * found.grid[1])

@@ -21,7 +21,8 @@ class Largest(ByValue):
 
     Attributes:
         neuron: what reports call it.
-        position: number from 0, row by row, of the layer's position, with shape (n,).
+        position: number from 0, row by row, of the layer's position, with shape (n,); -1 where
+            several are as large, or a feature is off.
         before: how many positions are tokens before the patches.
         grid: rows and columns of the other positions; None where they form none.
     """
@@ -58,8 +59,17 @@ def where_largest(problem: Problem, stored: Tensor) -> Largest | None:
     for some in stored.split(problem.portions.at_a_time(_AT_A_TIME)) if len(stored) else ():
         x = problem.medium.restore(some.to(problem.network.device))
         f = place.everywhere(problem.network.taps(x, {layer})[layer])
-        found.append(f.argmax(1).cpu())
+        found.append(_single(f, place.feature is not None).cpu())
     names, grid = ([], shape[1:]) if len(shape) == 3 else problem.network.tokens.split(shape[0])
     sides = None if grid is None else (grid[0], grid[1])
     position = torch.cat(found) if found else torch.zeros(0, dtype=torch.long)
     return Largest(problem.names[number], position, len(names), sides)
+
+
+def _single(f: Tensor, feature: bool) -> Tensor:
+    """Where each row of f, with shape (B, positions), is largest; -1 where that is no one place."""
+    top, position = f.max(1)
+    nowhere = (f == top.unsqueeze(1)).sum(1) > 1
+    if feature:
+        nowhere = nowhere | (top <= 0)
+    return position.masked_fill(nowhere, -1)

@@ -13,7 +13,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from invset.report.drawing import ACCENT, BAND, FAINT, SECOND, STYLE, figure_of, svg_of
+from invset.report.drawing import (
+    ACCENT,
+    BAND,
+    FAINT,
+    SECOND,
+    STYLE,
+    figure_of,
+    plain_numbers,
+    svg_of,
+)
 from invset.terminal import one_line
 
 #: Columns of ``optimization.csv`` that have the activations of the codes in flight.
@@ -150,6 +159,7 @@ def _panel(step: np.ndarray, drawn: Mapping[str, np.ndarray], title: str) -> str
     known = np.concatenate([values[np.isfinite(values)] for values in drawn.values()])
     if known.min() >= 0 and known.max() > 100 and known.max() > 100 * np.median(known):
         axes.set_yscale("symlog", linthresh=1)
+        plain_numbers(axes.yaxis)
     elif (known == known.round()).all():
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     colours = itertools.cycle((ACCENT, SECOND, FAINT))

@@ -15,7 +15,9 @@ import matplotlib
 matplotlib.use("Agg")  # no screen is needed to write a file
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from invset.files.font import any_letters
 from invset.terminal import one_line
@@ -61,6 +63,12 @@ def figure_of(
     axes.set_position((box.x0, box.y0, box.width, 1 - top - box.y0))
     axes.patch.set_visible(False)
     return figure, axes
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Let a logarithmic axis write its numbers without TeX, which `any_letters` leaves as it is."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def svg_of(figure: Figure, alt: str) -> str:

@@ -11,7 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from invset.analysis.record import Figure
-from invset.report.drawing import ACCENT, FAINT, INK, SECOND, STYLE, figure_of, svg_of
+from invset.report.drawing import (
+    ACCENT,
+    FAINT,
+    INK,
+    SECOND,
+    STYLE,
+    figure_of,
+    plain_numbers,
+    svg_of,
+)
 
 #: Largest over smallest number from which on an axis is logarithmic.
 _WIDE = 30
@@ -59,6 +68,7 @@ def pareto(points: Sequence[Point], x: Figure, y: Figure) -> str:
             numbers = [getattr(one, values) for one in points]
             if min(numbers) > 0 and max(numbers) > _WIDE * min(numbers):
                 scale("log")
+                plain_numbers(getattr(axes, f"{values}axis"))
         for place, one in enumerate(points):
             colour = ACCENT if place in best else SECOND
             axes.errorbar(

@@ -24,8 +24,9 @@ from invset.problem.perturbing import Perturbed
 from invset.problem.problem import Problem
 from invset.problem.saved import displayed
 from invset.problem.where_largest import where_largest
+from invset.report.advice import probe_command
 from invset.report.page import of_medium
-from invset.report.sentences import probe_command, sentences
+from invset.report.sentences import sentences
 from invset.report.sheet import write_sheet
 from invset.report.summary import summarize
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,33 +9,12 @@ from invset.analysis.reached import ends_of
 from invset.analysis.record import number
 from invset.analysis.reference import Reference
 from invset.analysis.sample_set import units_of
-from invset.core.checks import as_words
 from invset.problem.position import described
 from invset.problem.problem import Problem
+from invset.report.advice import advice
 
 if TYPE_CHECKING:
     from invset.problem.result import Result
-
-#: Options of ``invset run`` that ``invset probe`` takes, too.
-_KEPT = (
-    "network",
-    "generator",
-    "encoder",
-    "encoder_network",
-    "prior",
-    "clip",
-    "eight_bit",
-    "clamp",
-    "stochastic",
-    "device",
-    "position",
-    "direction",
-    "bias",
-    "sae",
-    "feature",
-    "top_k",
-)
-
 
 #: Of so many samples or more it is said that they are alike, below this Vendi score.
 _SEVERAL, _ALIKE = 5, 1.5
@@ -65,18 +42,27 @@ def sentences(
     ended = f"limits.{limit} ended it: raise it, or leave it out."
     ended = ended if limit else found.status.sentence
     if found.status.value in ("reached", "unreachable") and inside < saved and not several:
-        ended = f"The other {saved - inside} are outside" if inside else "All are outside"
-        why = "they were inside when they were taken, but not when they were measured as saved"
-        if not found.held:
-            why = "this sampler does not hold both ends of the range"
-        ended += f": {why}."
+        ended = _outside(saved - inside, inside, found.held)
     lines = [
         f"{saved} of {found.asked} samples with {wanted}, {inside} of them in range as saved, in"
         f" {found.seconds:.1f} s. {ended}"
     ]
     if given_up and not several:
-        lines.append(_advice(problem, summary["reached"], not limit))
+        lines.append(advice(problem, summary["reached"], not limit))
     return lines + _beside(problem, found, summary)
+
+
+def _outside(count: int, inside: int, held: bool) -> str:
+    """Why so many samples are out of range."""
+    one = count == 1
+    which = ("The other one is" if one else f"The other {count} are") if inside else "All are"
+    if not held:
+        return f"{which} outside: this sampler does not hold both ends of the range."
+    they, were = ("it", "was") if inside and one else ("they", "were")
+    return (
+        f"{which} outside: {they} {were} inside when {they} {were} taken, but not when {they}"
+        f" {were} measured as saved."
+    )
 
 
 def _with_goal(problem: Problem, found: Result, summary: dict[str, Any]) -> list[str]:
@@ -97,6 +83,9 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
     vendi = summary.get("diversity", {}).get("vendi")
     if summary["counts"]["saved"] >= _SEVERAL and vendi is not None and vendi < _ALIKE:
         lines.append(f"The samples are nearly alike: Vendi {vendi:.2f}, where 1 is one repeated.")
+    if found.goal == "range" and not summary["reached"].get("real"):
+        lines.append("No real images were measured for it: whether any reach it is not known.")
+    lines += _on_in_the_whole(problem, found)
     beside = summary["beside_real"]
     if beside["real"] and summary["counts"]["saved"] > 1:
         lines.append(_beside_real(beside))
@@ -111,6 +100,21 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
     if where := read_at(problem):
         lines.append(f"Read: {where}.")
     return lines + problem.notes
+
+
+def _on_in_the_whole(problem: Problem, found: Result) -> list[str]:
+    """Of robust features, in how many samples they are on where the picture is read whole."""
+    if found.scales is None or not len(found):
+        return []
+    lines = []
+    for name, neuron, f in zip(problem.names, problem.neurons, found.scales.whole.T, strict=True):
+        on = int((f > 0).sum())
+        if neuron.feature is not None and on < len(f):
+            lines.append(
+                f"{name} is on in {on} of the {len(f)} samples as whole pictures, which are ranged"
+                " by the mean over views; robust=0 reads the whole picture."
+            )
+    return lines
 
 
 def read_at(problem: Problem) -> str:
@@ -242,58 +246,3 @@ def beyond_known(
     ends = [ends_of(unit, reference) for unit in units_of(problem)]
     count = 0 if reference is None else len(reference.encodings)
     return beyond_real(problem.names, ranges, {"ends": ends, "real_images": count})
-
-
-def _advice(problem: Problem, reached: dict[str, Any], tried: bool) -> str:
-    """What was reached, a range that can be, where enough was `tried` to tell, and where real
-    images lie.
-    """
-    robust = problem.robust is not None and problem.robust.range != "whole"
-    parts = []
-    for j, neuron in enumerate(problem.neurons):
-        best = reached["closest"][j]
-        if best is None:
-            parts.append(f"{problem.names[j]} was not measured before the run gave up")
-            continue
-        part = f"{problem.names[j]} came to {best:.3g}{' in the fixed views' if robust else ''}"
-        part += _reachable(best, *neuron.range) if tried else ""
-        if reached["real"]:
-            p90, p99, largest = reached["real"][j]
-            part += (
-                f" (p90 … p99 of {reached['real_images']} real images: z1={p90:.3g} z2={p99:.3g};"
-                f" the largest: {largest:.3g})"
-            )
-        parts.append(part)
-    return "Reached: " + "; ".join(parts) + "."
-
-
-def _reachable(best: float, z1: float, z2: float) -> str:
-    """A range of the same width, just inside of what was reached; empty if that is in range."""
-    shift = best - z2 if best > z2 else best - z1 if best < z1 else 0.0
-    if not shift:
-        return ""
-    a = z1 + shift - (0.5 if shift < 0 else -0.5) * (z2 - z1)
-    low, high = as_words(a, a + z2 - z1, 3)
-    return f"; try z1={low} z2={high}"
-
-
-def probe_command(typed: list[str], problem: Problem) -> str:
-    """``invset probe`` for the neurons of a run; `typed` is what was typed for the run."""
-    own = typed[:2] if typed[:1] == ["--config-dir"] else []
-    words = [word for word in typed if _option(word) in _KEPT]
-    if not any(word.startswith("network=") for word in words):
-        words.insert(0, f"network={problem.network.name}")
-    units = [(neuron.layer, neuron.number) for neuron in problem.neurons]
-    if len(units) > 1:
-        listed = [f"{{layer: {layer}, neuron: {number}}}" for layer, number in units]
-        words.append(f"neurons=[{', '.join(listed)}]")
-    else:
-        layer, unit = units[0]
-        words += [f"layer={layer}"] if layer != problem.network.output else []
-        words += [f"neuron={unit}"] if unit is not None else []
-    return f"invset probe {shlex.join([*own, *words])}"
-
-
-def _option(word: str) -> str:
-    """The option that a word sets, without what is behind its first dot."""
-    return re.split(r"[=.]", word.lstrip("+").removeprefix("network@"))[0]

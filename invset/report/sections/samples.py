@@ -32,6 +32,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
         "outside": sum(not s.in_range for s in run.samples),
         "shrunk": shown.thumbs.shrunk,
         "framed": any(card["frame"] for card in shown.cards) and run.summary["largest"],
+        "unframed": sum(not card["frame"] for card in shown.cards),
         "robust": bool(run.summary.get("robust")),
     }
 
