@@ -88,8 +88,7 @@ class InverseSetSampler:
                 listed = [one for one in known if one not in counts]
                 meant = " K is k= here." if name == "K" else did_you_mean(name, listed)
                 raise InvsetError(
-                    f"sampler {sampler} has no option {name!r}.{meant} It has"
-                    f" {', '.join(listed)}"
+                    f"sampler {sampler} has no option {name!r}.{meant} It has {', '.join(listed)}"
                 )
         self.sampler = kind(**{k: v for k, v in counts.items() if k in known}, **options)
 

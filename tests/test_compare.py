@@ -55,6 +55,33 @@ def test_the_neurons_that_are_typed_and_no_others(
     assert [row["seed"] for row in again] == ["0"] * 3 + ["1"] * 3
 
 
+def test_a_channel_is_read_where_it_is_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = "neurons=[{layer: conv5, neuron: 80}, {layer: conv5, neuron: 80, position: max}]"
+    words = ["ranges={some: [1, 5]}", places, "use=[stream,random]", "n=2", "budget=code_steps:60"]
+    words += ["generator=spectrum", "generator.size=32", f"out={tmp_path}"]
+    assert typed(monkeypatch, "compare", *words) == 0
+    rows = csv.DictReader((tmp_path / "runs.csv").read_text().splitlines())
+    assert {row["unit"] for row in rows} == {"conv5:80", "conv5:80 at max"}
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1] == str(tmp_path / "report.html")
+    # of robust neurons it is told what other samplers fit
+    note = "and random optimised nothing else: such samples may fit these views alone."
+    assert note in told
+    text = (tmp_path / "report.html").read_text()
+    assert note in text
+    assert "<title>2 samplers on 2 neurons" in text
+    assert "conv5:80 at max" in text
+    bad = ["neurons=[{layer: conv5, neuron: 80, position: here}]", "use=[random]"]
+    assert typed(monkeypatch, "compare", *bad, f"out={tmp_path}") == 2
+    assert "position must be" in capsys.readouterr().err
+    # shares of real images are known at the centre alone
+    bad = ["neurons=[{layer: conv5, neuron: 80, position: max}]", "use=[random]"]
+    assert typed(monkeypatch, "compare", *bad, f"out={tmp_path}") == 2
+    assert "conv5 is read at max; type ranges= or quantiles=" in capsys.readouterr().err
+
+
 def test_a_sampler_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = ["--config-dir", str(EXAMPLES), "use=[metropolis]"]
     (row,) = compare(monkeypatch, tmp_path, "neurons=[{layer: fc8, neuron: 8}]", *words)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import hydra
@@ -54,12 +54,12 @@ class Job:
 
     Attributes:
         row: its first columns of ``runs.csv``.
-        ends: z1 and z2.
+        neuron: with its range.
         method: the sampler's configuration; None: it has no such goal.
     """
 
     row: dict[str, Any]
-    ends: tuple[float, float]
+    neuron: Neuron
     method: DictConfig | None
 
 
@@ -115,11 +115,24 @@ def _compare(cfg: DictConfig, cells: list[Cell], methods: Methods, out: RunDir) 
             log.debug("%s: %s", progress.about, found["status"])
         progress(len(missing), len(missing))
     about = {"command": _command(), "baseline": baseline_of(cfg)}
+    about["note"] = _on_views(methods) if parts.robust else ""
     out.write_json("compare.json", about)
     print("\n".join(write_comparison(out)))
     if parts.judge.why:
         print(parts.judge.why)
     print(out / "report.html")
+
+
+def _on_views(methods: Methods) -> str:
+    """What to know of samplers that take no steps on moving views of robust neurons."""
+    fixed = {name for (name, _), one in methods.items() if one and "moving" not in one.sampler}
+    if not fixed:
+        return ""
+    return (
+        "Activations are means over fixed views of a picture. These views decide what a sample is,"
+        f" and {' and '.join(sorted(fixed))} optimised nothing else: such samples may fit these"
+        " views alone."
+    )
 
 
 def _command() -> str:
@@ -147,7 +160,7 @@ def _jobs(cfg: DictConfig, cells: list[Cell], methods: Methods, parts: Parts) ->
                     key = (name, cell.goal)
                     row = {
                         "method": name,
-                        **unit,
+                        **unit.row,
                         "range": cell.name,
                         "goal": cell.goal,
                         "seed": seed,
@@ -158,7 +171,8 @@ def _jobs(cfg: DictConfig, cells: list[Cell], methods: Methods, parts: Parts) ->
                         "z2": None,
                         **shown,
                     }
-                    jobs.append(Job(row, ends, methods[key]))
+                    neuron = replace(unit.neuron, range=ends)
+                    jobs.append(Job(row, neuron, methods[key]))
     return jobs
 
 
@@ -190,7 +204,7 @@ def _run(cfg: DictConfig, parts: Parts, job: Job, out: RunDir) -> dict[str, Any]
         return study_of(hydra.utils.instantiate(method.sampler))
 
     limits = Limits(**budget_of(cfg))  # type: ignore[arg-type]
-    problem = parts.problem(Neuron(row["layer"], row["neuron"], job.ends), method)
+    problem = parts.problem(job.neuron, method)
     ran = compete(problem, made, method.prior, row["seed"], limits, parts.real)
     if ran.result is None or ran.region is None:
         return {"status": "refused", "why": ran.why, **nothing}

@@ -25,8 +25,24 @@ from invset.nets.network import Network
 from invset.nets.weights import checksum
 from invset.problem.neuron import ANY, find
 from invset.problem.perturbing import Perturbing
+from invset.problem.position import Position
 from invset.problem.problem import Neuron, Problem
 from invset.studies.arena import natural_quantiles
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A neuron that is compared.
+
+    Attributes:
+        row: its columns of ``runs.csv``.
+        neuron: itself, without a range.
+        index: from 0.
+    """
+
+    row: dict[str, Any]
+    neuron: Neuron
+    index: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class Parts:
         perturbing: how samples are perturbed.
         real: real inputs in stored form, for samplers that begin at some; None: none were named.
         shared: columns `SHARED` of ``runs.csv``.
+        robust: whether neurons are read in views.
     """
 
     network: Network
@@ -53,6 +70,7 @@ class Parts:
     perturbing: Perturbing
     real: Tensor | None
     shared: dict[str, Any]
+    robust: bool
 
     @classmethod
     def of(cls, cfg: DictConfig) -> Parts:
@@ -66,8 +84,8 @@ class Parts:
         generator = build.generator(cfg.generator, device)
         other = None if cfg.encoder_network is None else build.network(cfg.encoder_network, device)
         encoder = None if cfg.encoder is None else str(cfg.encoder)
-        layer, number = neurons_of(cfg)[0]
-        first = Neuron(layer or network.output, number)
+        layer, number, position = neurons_of(cfg)[0]
+        first = Neuron(layer or network.output, number, position=position)
         problem = Problem(network, generator, encoder, [first], other)
         reference = load_reference(cfg, problem)
         judge = judging(cfg, network, other)
@@ -88,7 +106,8 @@ class Parts:
             "n": cfg.n,
         }
         real = real_inputs(problem, cfg.images, cfg.limit)
-        return cls(network, generator, encoder, other, reference, judge, perturbing, real, shared)
+        parts = (network, generator, encoder, other, reference, judge, perturbing, real, shared)
+        return cls(*parts, problem.robust is not None)
 
     def problem(self, neuron: Neuron, method: DictConfig | None = None) -> Problem:
         """The question about one neuron, put as a sampler's file asks for it."""
@@ -97,15 +116,18 @@ class Parts:
             self.network, self.generator, self.encoder, [neuron], self.encoder_network, **how
         )
 
-    def unit(self, layer: str | None, neuron: int | str) -> dict[str, Any]:
+    def unit(self, layer: str | None, neuron: int | str, position: Position) -> Unit:
         """A neuron as it was typed, and as it is."""
         named = layer or self.network.output
-        index = find(self.network, Neuron(named, neuron)).index
+        asked = Neuron(named, neuron, position=position)
+        index = find(self.network, asked).index
         assert index is not None  # it is no direction
         path = self.network.resolve(named) or named
-        return {"layer": named, "neuron": neuron, "unit": f"{path}:{index + 1}"}
+        at = "" if position == "center" else f" at {position}".replace("(", "[").replace(")", "]")
+        row = {"layer": named, "neuron": neuron, "unit": f"{path}:{index + 1}{at}"}
+        return Unit(row, asked, index)
 
-    def ends(self, unit: dict[str, Any], cell: Cell) -> tuple[float, float]:
+    def ends(self, unit: Unit, cell: Cell) -> tuple[float, float]:
         """z1 and z2 of a neuron in a cell; without a range all activations lie between them.
 
         Raises:
@@ -117,35 +139,43 @@ class Parts:
         low, high = cell.pair
         if cell.way == "ranges":
             return low, high
-        layer, index = unit["layer"], int(unit["unit"].rpartition(":")[2]) - 1
+        layer, index = unit.neuron.layer, unit.index
+        # a reference holds maps and tokens at their centre
         known = self.reference is not None and self.reference.knows(layer)
+        known = known and unit.neuron.position == "center"
         if cell.way == "fractions":
             if self.reference is None or not known:
-                raise _no_reference(layer)
+                raise _no_reference(unit)
             top = self.reference.quantile(layer, index, 1.0)
             if top <= 0:
                 raise InvsetError(
-                    f"neuron {unit['neuron']} of layer {layer} is {top:g} at most in real images;"
-                    " there are no shares of that, so leave it out of neurons="
+                    f"neuron {unit.row['neuron']} of layer {layer} is {top:g} at most in real"
+                    " images; there are no shares of that, so leave it out of neurons="
                 )
             return low * top, high * top
         z1, z2 = self._quantiles(unit, cell, index if known else None)
         if not z1 < z2:
             raise InvsetError(
-                f"quantiles {low:g} and {high:g} of neuron {unit['neuron']} of layer {layer} are"
-                f" both {z1:g}; type quantiles that are farther apart, or ranges="
+                f"quantiles {low:g} and {high:g} of neuron {unit.row['neuron']} of layer {layer}"
+                f" are both {z1:g}; type quantiles that are farther apart, or ranges="
             )
         return z1, z2
 
-    def _quantiles(self, unit: dict[str, Any], cell: Cell, index: int | None) -> list[float]:
+    def _quantiles(self, unit: Unit, cell: Cell, index: int | None) -> list[float]:
         """Of real inputs, or with `index` None of natural codes."""
         if index is not None and self.reference is not None:
-            f = self.reference.activations[unit["layer"]][:, index].double()
+            f = self.reference.activations[unit.neuron.layer][:, index].double()
             return [f.quantile(level).item() for level in cell.pair]
-        return natural_quantiles(self.problem(Neuron(unit["layer"], unit["neuron"])), cell.pair)
+        return natural_quantiles(self.problem(unit.neuron), cell.pair)
 
 
-def _no_reference(layer: str) -> InvsetError:
+def _no_reference(unit: Unit) -> InvsetError:
+    layer, position = unit.neuron.layer, unit.neuron.position
+    if position != "center":
+        return InvsetError(
+            f"fractions= are shares of what real images give at position=center, and {layer} is"
+            f" read at {position}; type ranges= or quantiles="
+        )
     return InvsetError(
         f"fractions= need a reference that holds layer {layer}; make one by invset fit reference"
         f" 'keep=[{layer}]', or type 'quantiles={{middle: [0.45, 0.55]}}' or ranges= instead"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from invset.config.cells import cells_of
 from invset.config.compose import compose, own_dir
 from invset.config.validate import check_components, several
-from invset.core.checks import is_whole
+from invset.core.checks import check_position, is_whole
 from invset.errors import InvsetError, did_you_mean
 
 #: What a budget may count, as `Limits` calls it.
@@ -62,9 +62,11 @@ def baseline_of(cfg: DictConfig) -> str:
     return str(cfg.use[0] if cfg.baseline is None else cfg.baseline)
 
 
-def neurons_of(cfg: DictConfig) -> list[tuple[str | None, int | str]]:
-    """Layer (None: the network's output), and number or name, of each neuron."""
-    names = ("layer", "neuron")
+def neurons_of(
+    cfg: DictConfig,
+) -> list[tuple[str | None, int | str, str | int | tuple[int, int]]]:
+    """Layer (None: the network's output), number or name, and position, of each neuron."""
+    names = ("layer", "neuron", "position")
     example = "'neurons=[{layer: fc8, neuron: [1,2]}, {layer: conv5, neuron: 20}]'"
     form = f"neurons= is a list of layers, each with one neuron or several: {example}"
     found = []
@@ -74,8 +76,8 @@ def neurons_of(cfg: DictConfig) -> list[tuple[str | None, int | str]]:
         some = one["neuron"] if isinstance(one["neuron"], list) else [one["neuron"]]
         if not some or not all(isinstance(neuron, str) or is_whole(neuron) for neuron in some):
             raise InvsetError(f"{form}; a neuron is a number from 1 or a name, not {one['neuron']}")
-        layer = one.get("layer")
-        found += [(None if layer is None else str(layer), neuron) for neuron in some]
+        layer, position = one.get("layer"), check_position(one.get("position", "center"))
+        found += [(None if layer is None else str(layer), neuron, position) for neuron in some]
     if not found:
         raise InvsetError(form)
     return found

@@ -71,7 +71,7 @@ def meant(command: str | None, words: list[str]) -> list[str]:
     """The words of a command as its configuration has them."""
     words = [spelled_out(word) for word in words]
     if command == "compare":
-        return with_ranges(words)
+        return with_spectrum(with_ranges(words))
     return with_spectrum(words) if command in WITH_GENERATOR else words
 
 

@@ -44,12 +44,14 @@ class Comparison:
         rows: the runs.
         command: the latest command.
         baseline: sampler that the others are set beside.
+        note: a sentence on how to read them; empty: there is none.
     """
 
     path: Path
     rows: Sequence[Row]
     command: str
     baseline: str
+    note: str = ""
 
     def picture(self, row: Row) -> Path | None:
         """Samples of a run; None where there is no such file."""
@@ -96,7 +98,8 @@ def read_comparison(folder: Path) -> Comparison:
     file = folder / "compare.json"
     about = read_json(file, "the command of a comparison", _AGAIN) if file.is_file() else {}
     baseline = str(about.get("baseline", rows[0]["method"]))
-    return Comparison(folder, rows, str(about.get("command", "")), baseline)
+    words = [str(about.get(key, "")) for key in ("command", "note")]
+    return Comparison(folder, rows, words[0], baseline, words[1])
 
 
 def write_comparison(out: RunDir) -> list[str]:
@@ -108,4 +111,4 @@ def write_comparison(out: RunDir) -> list[str]:
     out.write("summary.md", lambda path: path.write_text(text, encoding="utf-8"))
     out.write_rows("summary.csv", as_rows(held.rows, held.baseline))
     write_page(out, held)
-    return printed(held.rows)
+    return [*printed(held.rows), *filter(None, [held.note])]

@@ -79,11 +79,11 @@ def _context(
     rows = held.rows
     pairs = differences(rows, held.baseline)
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    units = list(dict.fromkeys(f"{row['layer']}:{row['neuron']}" for row in rows))
+    units = list(dict.fromkeys(map(_neuron, rows)))
     seconds = sum(value(row, "meter.seconds") or 0 for row in rows)
     return {
-        "title": f"{len(methods)} samplers on {len(units)} neurons",
-        "lead": _lead(rows),
+        "title": f"{_count(methods, 'sampler')} on {_count(units, 'neuron')}",
+        "lead": " ".join(filter(None, [_lead(rows), held.note])),
         "facts": [
             *_facts(rows),
             ("Neurons", ", ".join(units)),
@@ -114,6 +114,17 @@ def _lead(rows: Sequence[Row]) -> str:
         f"{len(rows)} runs, each with the budget {' or '.join(sorted(budgets - {''}))}. A run ends"
         " with n samples, with its budget, or by itself. Means are over all that ran."
     )
+
+
+def _neuron(row: Row) -> str:
+    """A neuron as in a run: layer, number, name, and where it is read."""
+    number, _, at = row["unit"].rpartition(":")[2].partition(" ")
+    name = "" if row["neuron"].isdigit() else row["neuron"]
+    return " ".join(filter(None, [f"{row['layer']}:{number}", name, at]))
+
+
+def _count(some: Sequence[str], noun: str) -> str:
+    return f"{len(some)} {noun}{'' if len(some) == 1 else 's'}"
 
 
 def _facts(rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -175,7 +186,7 @@ def _shown(held: Comparison) -> tuple[str, list[tuple[str, Image.Image | str]]]:
         name = f"{row['method']} {row['sampler'].rpartition(' ')[0]}" if again else row["method"]
         image = _without(row, ranged) if file is None else open_picture(file)
         shown.append((name.strip(), image))
-    cell = f"{first['layer']}:{first['neuron']}, {first['range']}{z}, seed {first['seed']}"
+    cell = f"{_neuron(first)}, {first['range']}{z}, seed {first['seed']}"
     return cell, shown
 
 
