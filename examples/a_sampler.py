@@ -42,7 +42,7 @@ class Metropolis(Sampler[Chains]):
     codes that a chain has just moved to, so that none comes twice.
 
     Attributes:
-        share: share of a fresh draw in a proposal, in (0, 1].
+        share: share of a fresh draw in a proposal.
         temperature: how far out of the ranges chains go.
         every: steps between two samples of a chain.
         budget: code-steps a sample, on average, before the run gives up.

@@ -54,8 +54,8 @@ FLAGS = {
 
 #: What every command's help says of them.
 ABOUT_FLAGS = (
-    "-q, --quiet: errors alone, and no bars; -v, --verbose: also each stage and its time; -vv: also"
-    " what libraries log."
+    "-q, --quiet: results and errors alone, no bars; -v, --verbose: also each stage and its time;"
+    " -vv: also what libraries log."
 )
 
 #: Volume -> the least level of what invset tells, and of what others tell.

@@ -138,7 +138,7 @@ def test_means_are_over_the_runs_that_reached_n() -> None:
     spent = [{**row, "budget": "code_steps:9", "meter.code_steps": "9"} for row in rows]
     last = summarize(spent)[-1]
     assert last.startswith("| stream | fc8 | low | 2 all n, 1 budget | 100% | 4 ± 0 |")
-    assert last.endswith("| 36.7 ± 54.9 (2.00) |")
+    assert last.endswith("| 36.7 ± 54.9 (2.00) | 9 ± 0 |"), "what samples cost stands last"
 
 
 def test_options_of_a_sampler_that_is_compared(

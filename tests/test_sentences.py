@@ -106,7 +106,7 @@ def test_a_typed_limit_that_ended_a_run_is_told(status: Status) -> None:
     found = replace(found, status=status)
     first, reached, *_ = sentences(problem, found, summary())
     assert first.endswith(status.sentence)
-    assert reached == "Reached: fc8:8 horse came to 3.25; try z1=1.25 z2=5.25."
+    assert reached == "Reached: fc8:8 horse came to 3.25; try z1=-0.75 z2=3.25."
     first, reached, *_ = sentences(problem, found, summary(), "code_steps=60")
     assert first.endswith(" s. limits.code_steps=60 ended it: raise it, or leave it out.")
     assert reached == "Reached: fc8:8 horse came to 3.25."  # it was not tried for long

@@ -103,6 +103,10 @@ class Region(Protocol):
     def mixed(self, u: Tensor, fresh: Tensor, share: float) -> Tensor:
         """Coordinates between u (share 0) and `fresh` (share 1) that spread as these do; they may
         lie outside of the region.
+
+            m + √(1 - share²) (u - m) + share (fresh - m)
+
+        m is the middle of natural coordinates: 0 in the natural region.
         """
         ...
 

@@ -168,7 +168,6 @@ class Target:
         layer: the layer of the neuron, if there is one neuron and it is a unit.
         moving: the neurons in moving views, if they are robust.
         inputs: what the generator makes of codes; None: there are codes alone.
-        inputs: what the generator makes of codes.
         passes: passes of the network that one code takes, of which robust neurons need several.
         products: how backward passes take products, as `invset.core.products` names it.
         whole: records steps, if the runtime says so.

@@ -278,7 +278,7 @@ class Network:
         if missing:
             raise InvsetError(
                 f"layer {', '.join(sorted(missing))} of {self.name} is not part of its forward"
-                " pass; choose another layer"
+                " pass: it is a container, or is never called; choose another layer"
             )
         large = any(isinstance(one, Tensor) and one.ndim > 2 for one in found.values())
         if large and "traced" not in vars(self):  # of inputs that it takes; a blank may not suit

@@ -98,13 +98,15 @@ class Problem:
         self.portions = portions_of(self.runtime, network.device)
         self._passes = self._passes_of(self._evaluate)
         side = self.encoder_network.side or network.side
-        layout = layout_of(self.runtime, network.device, side)
-        lay_out(self._modules(), layout)
+        lay_out(self._modules(), layout_of(self.runtime, network.device, side))
         ends = torch.tensor([n.range for n in self.neurons], device=network.device)
         self.range = ActivationRange(*ends.float().unbind(1))
         pictures = isinstance(self.medium, Image8Bit)
         self.robust = (robust or Robust()).resolved(generator.learnt, pictures)
         self.readout = self._read_by()
+
+    def __repr__(self) -> str:
+        return f"Problem({self.question}; {self.network}, {self.generator})"
 
     def _read_by(self) -> Readout | InViews:
         """What reads the neurons: of robust ones, views."""

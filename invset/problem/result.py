@@ -128,7 +128,7 @@ class Result(ByValue):
 
     def save(self, folder: str | Path) -> None:
         """Write ``result.state``, ``result.html``, and the samples as files, into a folder that is
-        new or empty.
+        new or empty: nothing is replaced.
 
         Raises:
             InvsetError: the folder holds something, or can't be written.

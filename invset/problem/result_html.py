@@ -44,7 +44,7 @@ _PAGE = """<!DOCTYPE html>
 def html_of(result: Result) -> str:
     """The result as a part of a page, without scripts and without anything to load."""
     facts = "".join(
-        f"<tr><th style='text-align: left'>{html.escape(name)}</th>"
+        f"<tr><th style='text-align: left; padding-right: 1em'>{html.escape(name)}</th>"
         f"<td style='text-align: left'>{html.escape(text)}</td></tr>"
         for name, text in facts_of(result)
     )

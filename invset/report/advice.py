@@ -55,12 +55,11 @@ def advice(problem: Problem, reached: dict[str, Any], tried: bool) -> str:
 
 
 def _reachable(best: float, z1: float, z2: float) -> str:
-    """A range of the same width, just inside of what was reached; empty if that is in range."""
-    shift = best - z2 if best > z2 else best - z1 if best < z1 else 0.0
-    if not shift:
+    """A range of the same width, up to what was reached; empty if that is in range."""
+    if z1 <= best <= z2:
         return ""
-    a = z1 + shift - (0.5 if shift < 0 else -0.5) * (z2 - z1)
-    low, high = as_words(a, a + z2 - z1, 3)
+    ends = (best - (z2 - z1), best) if best < z1 else (best, best + z2 - z1)
+    low, high = as_words(*ends, 3)
     return f"; try z1={low} z2={high}"
 
 

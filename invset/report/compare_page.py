@@ -21,6 +21,7 @@ from invset.report.compare_table import (
     by_cell,
     by_sampler,
     differences,
+    quality_first,
     refusals,
     table,
     value,
@@ -87,13 +88,14 @@ def _context(
         "facts": [
             *_facts(rows),
             ("Neurons", ", ".join(units)),
-            ("Ranges and goals", ", ".join(dict.fromkeys(row["range"] for row in rows))),
+            ("Ranges and goals", ", ".join(dict.fromkeys(_range(row, rows) for row in rows))),
             ("Seeds", ", ".join(dict.fromkeys(row["seed"] for row in rows))),
             ("Time of sampling", duration(seconds)),
         ],
-        "tables": [_table(*by_sampler(rows)), _table(*by_cell(rows))],
+        "tables": [_table(*one) for one in _tables(rows)],
         "baseline": held.baseline,
         "pairs": pairs.cells() if pairs.rows else None,
+        "tested": any(one and one.p is not None for _, found in pairs.rows for one in found),
         "charts": _charts(rows),
         "cell": cell,
         "samples": [(name, one if isinstance(one, str) else webp(one)) for name, one in shown],
@@ -123,6 +125,20 @@ def _neuron(row: Row) -> str:
     return " ".join(filter(None, [f"{row['layer']}:{number}", name, at]))
 
 
+def _range(row: Row, rows: Sequence[Row]) -> str:
+    """A range's name, with its ends where they are the same for all neurons."""
+    ends = {(one["z1"], one["z2"]) for one in rows if one["range"] == row["range"]}
+    if len(ends) > 1 or not row["z1"]:
+        return row["range"]
+    return f"{row['range']} [{float(row['z1']):.4g}, {float(row['z2']):.4g}]"
+
+
+def _tables(rows: Sequence[Row]) -> list[tuple[list[str], list[Group]]]:
+    """By sampler, and by layer and range where that is more."""
+    whole, cells = by_sampler(rows), by_cell(rows)
+    return [whole, cells] if len(cells[1]) > len(whole[1]) else [whole]
+
+
 def _count(some: Sequence[str], noun: str) -> str:
     return f"{len(some)} {noun}{'' if len(some) == 1 else 's'}"
 
@@ -140,7 +156,7 @@ def _facts(rows: Sequence[Row]) -> list[tuple[str, str]]:
 def _table(head: Sequence[str], groups: Sequence[Group]) -> tuple[list[str], list[list[str]]]:
     """Header and rows."""
     names, lines = table(head, groups)
-    columns = headlines(figures(), lines)
+    columns = headlines(quality_first(), lines)
     return [*names, *(one.heading for one in columns)], [cells(line, columns) for line in lines]
 
 
@@ -150,7 +166,7 @@ def _charts(rows: Sequence[Row]) -> list[Markup]:
     charts = []
     for x, y in (pair for pair in _CHARTS if known.keys() >= {*pair}):
         points = [point for group in groups if (point := _point(group, known[x], known[y]))]
-        if len(points) > 1:
+        if len({one.x for one in points}) > 1 and len({one.y for one in points}) > 1:
             charts.append(Markup(pareto(points, known[x], known[y])))
     return charts
 

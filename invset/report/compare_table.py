@@ -104,6 +104,11 @@ def grouped(rows: Sequence[Row], head: Sequence[str]) -> list[Group]:
     return [Group(key, runs) for key, runs in groups.items()]
 
 
+def quality_first() -> list[Figure]:
+    """All figures; what samples cost comes behind what they are."""
+    return sorted(figures(), key=lambda one: one.key.startswith("meter."))
+
+
 def by_sampler(rows: Sequence[Row]) -> tuple[list[str], list[Group]]:
     """Headings and groups: a sampler's runs over all neurons, ranges and seeds. Goals are told
     apart from ranges, and so are runs whose questions differ otherwise.
@@ -180,7 +185,7 @@ def differences(rows: Sequence[Row], baseline: str) -> Differences:
     own = [group for group in groups if group.head[0] == baseline]
     others = [group for group in groups if group.head[0] != baseline]
     lines = [Line(group.head, group.ended) for group in groups]
-    columns = [one for one in headlines(figures(), lines) if one.form != "s"]
+    columns = [one for one in headlines(quality_first(), lines) if one.form != "s"]
     base = [row for group in own for row in group.ended]
     made = [(group.head, [_pair(one, group.ended, base) for one in columns]) for group in others]
     held = [(names, found) for names, found in made if any(found)]
@@ -210,13 +215,13 @@ def refusals(rows: Sequence[Row]) -> list[str]:
 def summarize(rows: Sequence[Row], baseline: str = "") -> list[str]:
     """The tables in Markdown."""
     lines = ["## By sampler", ""]
-    lines += markdown(*table(*by_sampler(rows)), figures())
+    lines += markdown(*table(*by_sampler(rows)), quality_first())
     found = differences(rows, baseline)
     if found.rows:
         lines += ["", f"## Differences to {baseline}, in pairs", ""]
         lines += _plain_table(*found.cells())
     lines += ["", "## By layer and range", ""]
-    lines += markdown(*table(*by_cell(rows)), figures())
+    lines += markdown(*table(*by_cell(rows)), quality_first())
     told = refusals(rows)
     return lines + (["", "## Took no part", "", *(f"- {one}" for one in told)] if told else [])
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from invset.analysis.discover import figures
-from invset.report.compare_table import Row, by_sampler, refusals, table
+from invset.report.compare_table import Row, by_sampler, quality_first, refusals, table
 from invset.report.table import cells, headlines
 
 #: Characters of a line, from which on columns go to a block of their own.
@@ -19,7 +18,7 @@ def printed(rows: Sequence[Row]) -> list[str]:
         rows: the runs.
     """
     head, lines = table(*by_sampler(rows))
-    columns = headlines(figures(), lines)
+    columns = headlines(quality_first(), lines)
     names = [*head, *(one.heading for one in columns)]
     held = [cells(line, columns) for line in lines]
     told = []

@@ -179,7 +179,12 @@ def _left(limit: float | None, spent: float) -> float | None:
 
 @dataclass(frozen=True)
 class Sampler(Generic[S]):
-    """What every sampler has; see the top of this file.
+    """What every sampler has. It proposes codes, and the driver does everything else: it keeps
+    what is offered, counts, logs, stops and saves.
+
+    A sampler is a frozen dataclass, whose fields are its options, with ``init(target, rng) -> S``,
+    the first state, and ``step(target, state, rng) -> (S, Offer)``. S is a frozen dataclass of its
+    own, of tensors and numbers.
 
     Attributes:
         K: codes at a time.

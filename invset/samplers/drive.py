@@ -184,6 +184,8 @@ def _checked(sampler: Sampler[S], given: object) -> tuple[S, Offer]:
     offer: Offer = given[1]
     if not isinstance(offer.seen, Seen):
         raise InvsetError(f"{name} offers `seen` that is not what target.look gave")
+    if offer.seen.u.requires_grad or offer.seen.f.requires_grad:
+        raise InvsetError(f"{name} offers `seen` with its gradient; offer seen.detached()")
     rows = (len(offer.seen.u),)
     wanted = (
         ("chosen", offer.chosen, rows, "a boolean"),
