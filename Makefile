@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # several processes with one thread each: two threads in one process wait for each other
 PYTEST := -m pytest -n auto --maxprocesses 8 --dist loadfile
+# many tests start a process of their own: it finds invset compiled, also where that is switched off
+TESTED := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 BENCHMARKS := step peak torch_lucent steps full startup runtime batched
 
 .DEFAULT_GOAL := help
@@ -39,19 +41,19 @@ demo-imagenet: $(STAMP)  ## the same of a real ImageNet network, 224 pixels: a c
 	$(BIN)/invset run experiment=imagenet/intersection || test $$? -eq 3
 
 test: $(STAMP)  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+	$(TESTED) $(BIN)/python $(PYTEST)
 
 # Environments of their own; uv resolves to the lowest versions, which pip can't.
 test-lowest: $(STAMP)  ## run the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	test -x .venv-lowest/bin/python || $(BIN)/uv venv -q --seed --python "$(BIN)/python" .venv-lowest
 	$(BIN)/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev]'
-	OMP_NUM_THREADS=1 .venv-lowest/bin/python $(PYTEST)
+	$(TESTED) .venv-lowest/bin/python $(PYTEST)
 
 test-newest: $(STAMP)  ## run the tests with the newest versions that pyproject.toml allows, in .venv-newest
 	test -x .venv-newest/bin/python || $(BIN)/python -m venv .venv-newest
 	.venv-newest/bin/python -m pip install -q --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[dev]'
-	OMP_NUM_THREADS=1 .venv-newest/bin/python $(PYTEST)
+	$(TESTED) .venv-newest/bin/python $(PYTEST)
 
 stress: $(STAMP)  ## kill commands, change files, type random words: tests/stress (two hours on one core)
 	for kind in "run 50" "writing 20" "sweep 20" "fetch 20"; do OMP_NUM_THREADS=1 $(BIN)/python tests/stress/kills.py $$kind || exit 1; done

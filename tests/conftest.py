@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
@@ -39,6 +40,12 @@ def study(name: str, **options: Any) -> Study:
     quick = {"evaluations": 40, "draws": 64, "climb": 0} if name == "bayesian" else {}
     asked = {"K": 5, "n": 30, "ranges": RANGES, **quick, **options}
     return study_of(kind(**{key: value for key, value in asked.items() if key in known}))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported stays: the garbage collector need not look at it in each test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

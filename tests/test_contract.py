@@ -128,6 +128,10 @@ ALL = torch.ones(4, dtype=torch.bool)
         (lambda state, seen: (state, Offer(seen, ALL, torch.arange(3))), "`parent` of shape"),
         (lambda state, seen: (state, Offer(seen, ALL, torch.ones(4))), "whole numbers"),
         (lambda state, seen: (state, Offer(seen, ALL, origin=7)), "`origin` 7"),
+        (
+            lambda state, seen: (state, Offer(replace(seen, f=seen.f.requires_grad_()), ALL)),
+            "with its gradient; offer seen.detached",
+        ),
         (lambda state, seen: (state, Offer(seen, ALL, origin=True)), "`origin` True"),
     ],
 )

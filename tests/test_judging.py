@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -300,12 +301,14 @@ def test_a_run_is_judged_beside_real_images(
     f = Reference.load(file).activations["conv5"][:, 79]
     inside = ((f >= 0) & (f <= 50)).nonzero().squeeze(1)
     chosen = inside[torch.linspace(0, len(inside) - 1, 6).round().long()]
-    ours, _ = seen_by_tiny(pictures(hidden / "samples"))
+    ours, logits = seen_by_tiny(pictures(hidden / "samples"))
     assert judge["kid"] == pytest.approx(1000 * kid(ours, features[chosen]), rel=0.05)
     halves = 1000 * kid(features[chosen][::2], features[chosen][1::2])
     assert judge["kid_real"] == pytest.approx(halves, rel=0.05)
     said = capsys.readouterr().out
-    assert "gives no ranks: it ranks classes" in said
+    first = [NAMES[i].split(",")[0] for i in logits.argmax(1).tolist()]
+    assert judge["named"] == [f"{name} ({n})" for name, n in Counter(first).most_common(3)]
+    assert f"tiny, puts first most often {', '.join(judge['named'])}; KID" in " ".join(said.split())
     assert f"(between halves of these {judge['kid_real']:.3g})" in " ".join(said.split())
 
 

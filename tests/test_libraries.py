@@ -433,21 +433,24 @@ def test_slopes_are_differences(asked: str, clip_folder: Path) -> None:
 TYPED = ["network=timm", "network.name=test_vit", "network.weights=null", "network.image_size=64"]
 
 
-def test_layers_are_listed_with_their_commands(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_layers_are_listed_and_a_command_follows(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     pytest.importorskip("timm")
     monkeypatch.chdir(tmp_path)
-    assert typed(monkeypatch, "list", "layers", *TYPED) == 0
+    with caplog.at_level("INFO"):
+        assert typed(monkeypatch, "list", "layers", *TYPED) == 0
     rows = {row.split()[0]: row for row in capsys.readouterr().out.splitlines()}
     command = f"invset probe {' '.join(TYPED)}"
     assert rows["blocks.1.mlp.act"].split()[1:4] == ["17x192", "tokens", "192"]
-    assert rows["blocks.1.mlp.act"].endswith(
-        f"  {command} layer=blocks.1.mlp.act neuron=1 position=cls"
-    )
+    assert caplog.messages[-1].endswith(f" {command} layer=norm neuron=1 position=cls")
+    assert rows["norm"].split()[2] == "tokens"
     assert rows["patch_embed.proj"].split()[1:4] == ["64x4x4", "maps", "64"]
     assert rows["head"].split()[1:4] == ["1000", "units", "1000"]
-    assert rows["head"].endswith(f"(layer= by default)  {command} layer=head neuron=1")
+    assert rows["head"].endswith("1000 neurons (layer= by default)")
     assert rows["blocks.1.attn.attn_drop"].split()[1:3] == ["-", "-"]
 
 

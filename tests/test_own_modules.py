@@ -39,7 +39,9 @@ def test_a_users_modules_hide_no_other(tmp_path: Path) -> None:
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": checkout},
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.endswith(f"invset probe {' '.join(words)} layer=1 neuron=1")
     assert "5 neurons" in done.stdout
 
 

@@ -315,11 +315,13 @@ def test_the_first_check_is_the_first_step_on_fixed_views() -> None:
 
 
 def test_where_a_robust_neuron_is_read_is_told() -> None:
-    assert read_at(problem(Robust(M=0))) == ""
-    assert read_at(problem(Robust(M=8))) == "mean over 8 views"
-    assert read_at(problem(Robust(M=8, range="both"))) == "mean over 8 views and the whole"
+    unit = "head:2 (index 1 in PyTorch)"
+    assert read_at(problem(Robust(M=0))) == unit
+    assert read_at(problem(Robust(M=8))) == f"{unit}, mean over 8 views"
+    both = f"{unit}, mean over 8 views and the whole"
+    assert read_at(problem(Robust(M=8, range="both"))) == both
     map_ = problem(Robust(M=8, range="whole"), layer="conv", number=3)
-    assert read_at(map_) == "conv:3 at the centre [5,5] of 11x11"
+    assert read_at(map_) == "conv:3 (index 2 in PyTorch) at the centre [5,5] of 11x11"
 
 
 def test_the_short_form_is_spelled_out() -> None:
@@ -371,7 +373,7 @@ def test_a_run_tells_both_scales(
     assert typed(monkeypatch, "run", *words) in (0, 3)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["robust"]["M"] == 3
-    where = "conv1:3 at the centre [16,16] of 32x32, mean over 3 views"
+    where = "conv1:3 (index 2 in PyTorch) at the centre [16,16] of 32x32, mean over 3 views"
     assert f"conv1:3 in [0.02, 1]; {where} -> {tmp_path}" in capsys.readouterr().err
     assert f"Read: {where}." in summary["sentences"]
     rows = list(csv.DictReader((tmp_path / "activations.csv").read_text().splitlines()))

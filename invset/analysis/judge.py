@@ -4,6 +4,7 @@ asked.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,9 +12,12 @@ from torch import Tensor
 from invset.analysis.beside_real import compared
 from invset.analysis.judged import Judged
 from invset.analysis.kernel_distance import kid
-from invset.analysis.record import figure, part, per_sample
+from invset.analysis.record import figure, listed, part, per_sample
 from invset.analysis.reference import Reference
 from invset.analysis.sample_set import SampleSet
+
+#: Classes that are told of at most.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Judge:
             times 1000; None where the reference holds none.
         kid_real: the same between every second one of the real images and the others: how far from
             0 it is where both are real.
+        named: the classes that it puts first in most samples, with their numbers.
         rank: of the class in each sample, 1 is first, with shape (n,).
     """
 
@@ -70,6 +75,7 @@ class Judge:
     images: int = figure("number of real images that the judge saw", low=0, form=".0f")
     kid: float | None = figure("KID x 1000", good="low", form=".4g", headline=True)
     kid_real: float | None = figure("KID x 1000 between halves of the real images", form=".4g")
+    named: list[str] = listed("classes that the judge puts first in most samples")
     rank: Tensor | None = per_sample("judge's rank of the class")
 
 
@@ -89,6 +95,7 @@ def judge(samples: SampleSet, reference: Reference | None) -> Judge | None:
         0 if real is None else len(real.features),
         None if real is None else 1000 * kid(seen.features, real.features),
         None if real is None else 1000 * kid(real.features[::2], real.features[1::2]),
+        [f"{name} ({count})" for name, count in Counter(seen.named).most_common(_NAMED)],
         rank,
     )
 

@@ -28,6 +28,8 @@ class Judged:
             the judge knows no such class.
         classes: how many of the judge's classes each unit means, with shape (units,).
         values: what a judge of one real output tells, with shape (n,); None of one with classes.
+        named: the class that the judge puts first, n of them; none, if its classes have no names,
+            or of a reference, which doesn't hold them.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Judged:
     ranks: Tensor
     classes: Tensor
     values: Tensor | None = None
+    named: Sequence[str] = ()
 
     @classmethod
     def of_values(cls, about: Mapping[str, str], features: Tensor, values: Tensor) -> Judged:
@@ -75,7 +78,9 @@ class Judged:
     def __getitem__(self, rows: Tensor) -> Judged:
         """Some of the inputs, by their numbers from 0."""
         values = None if self.values is None else self.values[rows]
-        return replace(self, features=self.features[rows], ranks=self.ranks[rows], values=values)
+        named = [self.named[i] for i in rows.tolist()] if self.named else ()
+        features, ranked = self.features[rows], self.ranks[rows]
+        return replace(self, features=features, ranks=ranked, values=values, named=named)
 
     def is_output(self, units: Sequence[tuple[str, int] | None]) -> bool:
         """Whether what was asked is one unit of the network's output."""

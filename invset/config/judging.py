@@ -105,7 +105,11 @@ class Judging:
         if told_of.shape[1] == self.asked.units(self.asked.output) == 1:
             return Judged.of_values(about, features, told_of[:, 0])
         known = classes_of(self.asked.labels or (), judge.labels or ())
-        return Judged.of(about, features, told_of, known)
+        seen_as = Judged.of(about, features, told_of, known)
+        if judge.labels is None:
+            return seen_as
+        first = [judge.labels[i].split(",")[0] for i in told_of.argmax(1).tolist()]
+        return replace(seen_as, named=first)
 
     def beside(self, reference: Reference) -> Reference:
         """A reference of the real inputs that the asked network brings along, with what the judge

@@ -168,7 +168,9 @@ def _judged(judge: dict[str, Any]) -> str:
     elif judge["classes"] == 0:
         told = "looked, too, but knows no class of this name"
     else:
-        told = "gives no ranks: it ranks classes, and what was asked is not one class"
+        told = "ranks classes, and what was asked is not one class"
+        if judge["named"]:
+            told = f"puts first most often {', '.join(judge['named'])}"
     distance = judge["kid"]
     distant = ""
     if distance is not None:

@@ -31,9 +31,11 @@ def section(shown: Shown) -> dict[str, Any] | None:
             beside = {"judge": {"samples": part["real"], "kid": part.get("kid_real")}}
             rows.append([f"real images {part['kind']}", *_cells(columns, beside)])
     header = ["", *(one.title.removeprefix("judge: ") for one in columns)]
-    # without ranks, and with too few samples for a KID, a row says nothing
+    # without ranks, and with too few samples for a KID, a column or a row says nothing
     said = [row for row in rows if any(cell != DASH for cell in row[1:])]
-    return {**record, "header": header, "rows": said}
+    full = [i for i in range(len(header)) if not i or any(row[i] != DASH for row in said)]
+    header, said = [header[i] for i in full], [[row[i] for i in full] for row in said]
+    return {**record, "header": header, "rows": said, "seen": len(run.samples)}
 
 
 def _cells(columns: list[Figure], held: dict[str, Any]) -> list[str]:
