@@ -84,7 +84,10 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
     if summary["counts"]["saved"] >= _SEVERAL and vendi is not None and vendi < _ALIKE:
         lines.append(f"The samples are nearly alike: Vendi {vendi:.2f}, where 1 is one repeated.")
     if found.goal == "range" and not summary["reached"].get("real"):
-        lines.append("No real images were measured for it: whether any reach it is not known.")
+        named = " and ".join(problem.names)
+        lines.append(
+            f"No real images were measured for {named}: whether any reach the range is unknown."
+        )
     lines += _on_in_the_whole(problem, found)
     beside = summary["beside_real"]
     if beside["real"] and summary["counts"]["saved"] > 1:
