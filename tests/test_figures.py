@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def config(*overrides: str) -> DictConfig:
     return compose("run", overrides, with_hydra=True)
 
 
+@cache
 def jobs_of(name: str) -> list[list[str]]:
     """The words of each job, split as Hydra splits them."""
     params = OmegaConf.to_container(config(f"experiment=figures/{name}").hydra.sweeper.params)

@@ -94,7 +94,9 @@ def test_samples_that_are_nearly_alike_are_told() -> None:
 
 def test_neurons_without_real_images_are_told() -> None:
     problem, found = answered()
-    unknown = "No real images were measured for fc8:8 horse: whether any reach the range is unknown."
+    unknown = (
+        "No real images were measured for fc8:8 horse: whether any reach the range is unknown."
+    )
     assert unknown in sentences(problem, found, summary())
     known = {"ends": [[0, 9]], "real": [[1, 2, 3]], "real_images": 7}
     assert unknown not in sentences(problem, found, summary(reached=known))
