@@ -84,7 +84,7 @@ def test_where_nothing_was_found_no_module_is_given_an_empty_batch(
     far = Problem(one.network, one.generator, "fc6", [Neuron("fc8", "horse", range=(900, 901))])
     monkeypatch.setattr(far.generator, "module", spy)
     found = InverseSetSampler(k=2, n=2, limits=Limits(code_steps=9)).run(far)
-    assert (len(found), found.status) == (0, Status.UNREACHABLE)
+    assert (len(found), found.status) == (0, Status.BUDGET)  # the limit was typed
     assert found.images.shape == (0, 3, 32, 32)
 
 

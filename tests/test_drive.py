@@ -236,7 +236,7 @@ def test_a_budget_of_code_steps(sampler_name: str) -> None:
 
     limit = whole(sampler_name, slab).meter.code_steps / 3
     result = found(one, slab(), on_look=on_look, limits=Limits(code_steps=limit))
-    assert result.status in (Status.BUDGET, Status.UNREACHABLE)
+    assert result.status is Status.BUDGET  # with samples or without: the limit was given
     # it ends at the first look past the limit
     assert seen[-1] >= limit
     assert all(spent < limit for spent in seen[:-1])
@@ -287,7 +287,7 @@ def test_a_budget_of_seconds(sampler_name: str) -> None:
         on_look=lambda state, rows, count: looks.append(count),
         limits=Limits(seconds=0.0),
     )
-    assert result.status in (Status.BUDGET, Status.UNREACHABLE)
+    assert result.status is Status.BUDGET  # with samples or without: the limit was given
     assert len(looks) == 1
 
 

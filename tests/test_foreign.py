@@ -153,6 +153,9 @@ def test_trusted_code_that_is_not_here_is_told(tmp_path: Path) -> None:
     (folder / ".hydra" / "hydra.yaml").write_text(yaml.dump({"hydra": {"runtime": runtime}}))
     with pytest.raises(InvsetError, match=r"elsewhere, so type first: cd '/a place'$"):
         check_foreign(cfg, ["their_part.build"], folder)
+    again = rf"type: cd '/a place', and there invset run --resume {folder} --trust their_part\."
+    with pytest.raises(InvsetError, match=again):
+        check_foreign(cfg, [], folder)
     with pytest.raises(InvsetError, match="--trust names no name,"):
         check_foreign(cfg, ["no name"], folder)
 

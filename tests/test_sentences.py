@@ -95,21 +95,39 @@ def test_samples_that_are_nearly_alike_are_told() -> None:
 def test_neurons_without_real_images_are_told() -> None:
     problem, found = answered()
     unknown = (
-        "No real images were measured for fc8:8 horse: whether any reach the range is unknown."
+        "No real images were measured for fc8:8 horse: whether any reach the range is unknown;"
     )
-    assert unknown in sentences(problem, found, summary())
-    known = {"ends": [[0, 9]], "real": [[1, 2, 3]], "real_images": 7}
-    assert unknown not in sentences(problem, found, summary(reached=known))
+    assert any(line.startswith(unknown) for line in sentences(problem, found, summary()))
+    known = summary(reached={"ends": [[0, 9]], "real": [[1, 2, 3]], "real_images": 7})
+    assert not any(line.startswith("No real") for line in sentences(problem, found, known))
+
+
+def test_samples_that_fill_a_part_of_the_range_are_told() -> None:
+    problem, found = answered()
+    f = torch.tensor([[5.0], [6.0], [6.5], [5.5], [7.0]])
+    part = replace(found, activations=f)
+    [told] = [line for line in sentences(problem, part, summary()) if "lie between" in line]
+    assert told == "The samples lie between 5 and 7: 50% of the range's width."
+    for values in (2 * f - 5, f[:4]):  # three quarters of it, and too few to tell
+        some = replace(found, activations=values)
+        assert not any("lie between" in line for line in sentences(problem, some, summary()))
+
+
+def test_a_limit_tells_of_no_range_where_samples_were_found() -> None:
+    problem, found = answered()
+    found = replace(found, status=Status.BUDGET)
+    assert not any(line.startswith("Reached") for line in sentences(problem, found, summary()))
 
 
 @pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.BUDGET])
 def test_a_typed_limit_that_ended_a_run_is_told(status: Status) -> None:
     problem, found = answered()
     found = replace(found, status=status)
-    first, reached, *_ = sentences(problem, found, summary())
+    none = summary(counts={"saved": 0, "in_range": 0})
+    first, reached, *_ = sentences(problem, found, none)
     assert first.endswith(status.sentence)
-    assert reached == "Reached: fc8:8 horse came to 3.25; try z1=-0.75 z2=3.25."
-    first, reached, *_ = sentences(problem, found, summary(), "code_steps=60")
+    assert reached == "Reached: fc8:8 horse came to 3.25; try z1=1.62 z2=3.25."
+    first, reached, *_ = sentences(problem, found, none, "code_steps=60")
     assert first.endswith(" s. limits.code_steps=60 ended it: raise it, or leave it out.")
     assert reached == "Reached: fc8:8 horse came to 3.25."  # it was not tried for long
     ended = replace(found, status=Status.REACHED)
@@ -130,6 +148,8 @@ def test_robust_features_that_are_off_in_the_whole_picture_are_told() -> None:
     problem, found = answered(Neuron("fc8", None, feature=feature, range=(5, 9)))
     whole = torch.tensor([[1.0], [0.0], [2.0], [-1.0]])
     told = sentences(problem, replace(found, scales=Scales(whole + 6, whole)), summary())
-    assert any("is on in 2 of the 4 samples as whole pictures" in line for line in told)
+    assert any("is on in 2 of the 4 samples, read as whole pictures" in line for line in told)
     told = sentences(problem, replace(found, scales=Scales(whole + 6, whole + 2)), summary())
     assert not any("whole pictures" in line for line in told), "it is on in all of them"
+    told = sentences(problem, replace(found, activations=whole), summary())
+    assert any(line.endswith(" is on in 2 of the 4 samples.") for line in told)

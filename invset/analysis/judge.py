@@ -16,8 +16,11 @@ from invset.analysis.record import figure, listed, part, per_sample
 from invset.analysis.reference import Reference
 from invset.analysis.sample_set import SampleSet
 
-#: Classes that are told of at most.
-_NAMED = 3
+#: Classes that are told of at most, if the first has so many samples and such a share of them.
+_NAMED, _LEAST, _SHARE = 3, 3, 0.2
+
+#: Samples below which a KID is chance.
+_FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,11 @@ class Judge:
         kind: which real images: "in range", or "nearest to the range" where few are in it.
         images: how many of them.
         kid: kernel inception distance between samples and real images in the judge's features,
-            times 1000; None where the reference holds none.
+            times 1000; None where the reference holds none, and of fewer than 5 samples.
         kid_real: the same between every second one of the real images and the others: how far from
             0 it is where both are real.
-        named: the classes that it puts first in most samples, with their numbers.
+        named: the classes that it puts first in most samples, with their numbers; none where that
+            is less than a fifth of them, or two.
         rank: of the class in each sample, 1 is first, with shape (n,).
     """
 
@@ -86,6 +90,7 @@ def judge(samples: SampleSet, reference: Reference | None) -> Judge | None:
         return None
     rank = _ranks(samples, seen)
     kind, real = _real(samples, seen, reference)
+    few = len(samples) < _FEWEST
     return Judge(
         seen.name,
         seen.count(samples.units),
@@ -93,11 +98,19 @@ def judge(samples: SampleSet, reference: Reference | None) -> Judge | None:
         None if real is None else Shares.of(real.rank(samples.units)),
         kind,
         0 if real is None else len(real.features),
-        None if real is None else 1000 * kid(seen.features, real.features),
-        None if real is None else 1000 * kid(real.features[::2], real.features[1::2]),
-        [f"{name} ({count})" for name, count in Counter(seen.named).most_common(_NAMED)],
+        None if real is None or few else 1000 * kid(seen.features, real.features),
+        None if real is None or few else 1000 * kid(real.features[::2], real.features[1::2]),
+        _named(seen),
         rank,
     )
+
+
+def _named(seen: Judged) -> list[str]:
+    """Classes that the judge puts first, if it agrees on one at all."""
+    found = Counter(seen.named).most_common(_NAMED)
+    if not found or found[0][1] < max(_LEAST, _SHARE * len(seen.named)):
+        return []
+    return [f"{name} ({count})" for name, count in found]
 
 
 def _ranks(samples: SampleSet, seen: Judged) -> Tensor | None:

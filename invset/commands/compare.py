@@ -8,6 +8,7 @@ import logging
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -116,6 +117,7 @@ def _compare(cfg: DictConfig, cells: list[Cell], methods: Methods, out: RunDir) 
         progress(len(missing), len(missing))
     about = {"command": _command(), "baseline": baseline_of(cfg)}
     about["note"] = _on_views(methods) if parts.robust else ""
+    about["directory"] = str(Path.cwd()) if " --config-dir " in about["command"] else ""
     out.write_json("compare.json", about)
     print("\n".join(write_comparison(out)))
     if parts.judge.why:
@@ -140,7 +142,10 @@ def _command() -> str:
     if not HydraConfig.initialized():
         return ""
     hydra = HydraConfig.get()
-    words = [*own_words(hydra), *(str(word) for word in hydra.overrides.task)]
+    typed = [str(word) for word in hydra.overrides.task]
+    if any(word.split("=")[0] in ("fractions", "ranges", "quantiles", "goals") for word in typed):
+        typed = [word for word in typed if word != "fractions=null"]  # which is left out again
+    words = [*own_words(hydra), *typed]
     return f"invset compare {shlex.join(words)}".strip()
 
 

@@ -5,6 +5,8 @@ one.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 _KINDS = {1: "units", 2: "tokens", 3: "maps"}
 
 
-def layers(cfg: DictConfig) -> tuple[list[str], str]:
-    """Every name of a layer and what is known of it, one a line, and what is typed with a name."""
+def layers(cfg: DictConfig) -> tuple[list[str], Callable[[list[str]], str]]:
+    """Every name of a layer and what is known of it, one a line, and what tells of some of these
+    lines what is typed with a name.
+    """
     from invset.config import build
     from invset.config.device import choose_device
 
@@ -45,7 +49,7 @@ def layers(cfg: DictConfig) -> tuple[list[str], str]:
         rows.append((layer, sides, _KINDS.get(len(shape), "-"), " ".join(told)))
     width = max(len(row[0]) for row in rows)
     lines = [f"{layer:<{width}}  {sides:<12}  {kind:<6}  {of}" for layer, sides, kind, of in rows]
-    return lines, _closing(network, shapes)
+    return lines, partial(_closing, network, shapes)
 
 
 def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
@@ -77,13 +81,15 @@ def _neurons_of(network: Network, layer: str, shape: tuple[int, ...]) -> str:
     return f"{network.channels(layer, shape)} neurons{where}"
 
 
-def _closing(network: Network, shapes: dict[str, tuple[int, ...]]) -> str:
+def _closing(network: Network, shapes: dict[str, tuple[int, ...]], lines: list[str]) -> str:
     """What is typed with a name of the list; the example is a layer of tokens, which need a
-    position, or else the output.
+    position, or else the output, or the last that is listed.
     """
     from invset.problem.position import default_position
 
-    example = next((one for one in reversed(shapes) if len(shapes[one]) == 2), network.output)
+    listed = [name for line in lines if (name := line.split()[0]) in shapes] or [network.output]
+    last = network.output if network.output in listed else listed[-1]
+    example = next((one for one in reversed(listed) if len(shapes[one]) == 2), last)
     typed = [word for word in words_of_job() if word.lstrip("+").startswith("network")]
     words = [
         "invset",

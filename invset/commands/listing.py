@@ -61,15 +61,19 @@ def main(cfg: DictConfig) -> None:
     if what == "options" and words[:1] == ["train"]:
         cfg = _training(words[1:2])
         words = words[2:]
-    lines, closing = layers(cfg) if what == "layers" else (_LISTS.get(what, group)(cfg), "")
+    closing: Callable[[list[str]], str] | None = None
+    if what == "layers":
+        lines, closing = layers(cfg)
+    else:
+        lines = _LISTS.get(what, group)(cfg)
     kept = [line for line in lines if all(word.lower() in line.lower() for word in words)]
     if not kept:
         raise InvsetError(
             f"none of the {len(lines)} {what} holds {' and '.join(words)}.{_nearest(words, lines)}"
         )
     print("\n".join(kept), flush=True)
-    if closing:
-        log.info("%s", closing)
+    if closing is not None:
+        log.info("%s", closing(kept))
 
 
 def _training(what: list[str]) -> DictConfig:

@@ -5,6 +5,7 @@ which range to ask for.
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 from typing import Any
 
@@ -21,13 +22,14 @@ from invset.config.validate import PLACES, asked, check_probe
 from invset.core.space import Region
 from invset.files.rundir import RunDir
 from invset.problem.in_views import InViews
+from invset.problem.neuron import Neuron
 from invset.problem.problem import Problem
 from invset.progress import stage
 from invset.report.probe_folder import Told, write_probe
 from invset.report.sentences import read_at
 from invset.report.strip import text
 from invset.samplers.stream import Stream
-from invset.studies.probed import Probed
+from invset.studies.probed import AGAIN, REAL, WHOLE, Populations, Probed
 from invset.studies.probing import Probing, of_inputs, of_reference, probe
 from invset.studies.spending import Spending
 
@@ -92,9 +94,10 @@ def main(cfg: DictConfig) -> None:
     rundir = RunDir(job_folder(), listed=True)
     begin_in(rundir, cfg)
     commands = _commands(cfg, rundir.typed(), problem.network.output)
+    each = zip(problem.names, problem.neurons, found, commands, strict=True)
     told = [
-        Told.of(Probed.of_populations(name, rows, steps), command)
-        for name, (rows, steps), command in zip(problem.names, found, commands, strict=True)
+        Told.of(Probed.of_populations(name, as_read(rows, neuron), steps), command)
+        for name, neuron, (rows, steps), command in each
     ]
     for one in told:
         print("\n".join([*text(one.strip), "", *one.sentences, ""]))
@@ -108,6 +111,15 @@ def main(cfg: DictConfig) -> None:
     if any(one.command for one in told):
         print(_takes(problem, spending))
     print(rundir / "probe.png")
+
+
+def as_read(rows: Populations, neuron: Neuron) -> Populations:
+    """Populations, where a feature that is off in a real image is 0: what it is below tells steps
+    where to go.
+    """
+    if neuron.feature is None:
+        return rows
+    return {name: f.clamp_min(0) if name in (REAL, WHOLE, AGAIN) else f for name, f in rows.items()}
 
 
 def _takes(problem: Problem, spending: Spending) -> str:
@@ -132,10 +144,11 @@ def _cut(cfg: DictConfig, spending: Spending) -> str | None:
     if not spending.cut:
         return None
     most = cfg[spending.limit]
+    whole = math.ceil(1.2 * most * spending.planned / spending.spent)
     return (
         f"Not all of it was done within {spending.limit}={most:g}: {spending.spent:.0f} of"
         f" {spending.planned:.0f} code-steps in {spending.seconds:.0f} s; the counts above say of"
-        f" what. For more type {spending.limit}={4 * most:g}; fewer codes= leave more for ascents."
+        f" what. For all type {spending.limit}={whole}; fewer codes= leave more for ascents."
     )
 
 

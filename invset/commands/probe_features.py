@@ -79,7 +79,7 @@ def probe_features(
     rundir = RunDir(job_folder(), listed=True)
     begin_in(rundir, cfg)
     told = f"{len(f)} {noun}" if len(f) == count else f"{len(f)} of {count} {noun}"
-    print("\n".join([_read(problem), *_said(found, told, words)]))
+    print("\n".join([_read(problem), *_said(found, told, words, inputs is None)]))
     header = ["feature", "count", "share", "p50", "p90", "largest", "z1", "z2"]
     rundir.write_csv("features.csv", header, map(_row, found))
     command = f"invset probe {shlex.join(rundir.typed())}"
@@ -98,7 +98,7 @@ def _read(problem: Problem) -> str:
     return f"Read: features of layer {neuron.layer} {at}{of_views}."
 
 
-def _said(found: list[Feature], inputs: str, words: Sequence[str]) -> list[str]:
+def _said(found: list[Feature], inputs: str, words: Sequence[str], of_codes: bool) -> list[str]:
     """The table, and what to type."""
     never = sum(one.count == 0 for one in found)
     often = sum(one.share > MOST for one in found)
@@ -128,7 +128,13 @@ def _said(found: list[Feature], inputs: str, words: Sequence[str]) -> list[str]:
         return lines
     z1, z2 = ranged.ends
     typed = [*words, f"feature={ranged.number}", f"z1={z1:g}", f"z2={z2:g}"]
-    return [*lines, f"To sample feature {ranged.number}:", f"  {shlex.join(typed)}"]
+    lines += [f"To sample feature {ranged.number}:", f"  {shlex.join(typed)}"]
+    if of_codes:
+        lines.append(
+            "Random codes may excite other features than photographs do: type"
+            " images=/path/to/images (folder, zip or tar) for these."
+        )
+    return lines
 
 
 def _row(one: Feature) -> list[Any]:

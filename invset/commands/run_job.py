@@ -31,6 +31,7 @@ from invset.config.foreign import foreign, go_on
 from invset.config.judging import judging
 from invset.config.real_images import load_reference
 from invset.core.checks import as_words, goal_of
+from invset.core.plain import on_device
 from invset.errors import InvsetError
 from invset.files.run_log import log_in
 from invset.files.rundir import RunDir
@@ -151,7 +152,7 @@ class Job:
             # the same portions, hence the same samples
             self.problem.portions.go_on(held["split"])
         if held["state"] is not None:  # None: interrupted before the first look
-            state = _to(held["state"], self.problem.network.device)
+            state = on_device(held["state"], self.problem.network.device)
             self.state = loaded(self.study, state)
 
     def run(self) -> int:
@@ -217,6 +218,10 @@ class Job:
         kept = [word for word in self.how if word.split("=")[0] not in new]
         return go_on(self.rundir.path, foreign(self.cfg), [*kept, *more])
 
+    def _where(self) -> str:
+        """The same, and where code of a person's own lies."""
+        return self._command() + (f" (in {Path.cwd()})" if foreign(self.cfg) else "")
+
     def _wanted(self) -> str:
         rows = self.study.rows(self.target)
         if len(rows) == 1:
@@ -267,6 +272,7 @@ class Job:
                 # a run that is resumed may be older than the option
                 self.cfg.get("keep", "all"),
                 self.limits.reached(result.meter, result.seconds),
+                self._where() if result.status is Status.INTERRUPTED else "",
             )
             write_run(self.rundir, ended)
         if self.cfg.get("report", False) and ended.keep != "codes":
@@ -285,16 +291,6 @@ class Job:
             check = first_check(self.study, self.target, len(self.last[2]))
             if check is not None:
                 print(f"No check on fixed views has taken place yet: the first is step {check}.")
-            where = f" (in {Path.cwd()})" if foreign(self.cfg) else ""  # where its code lies
-            print(f"go on with: {self._command()}{where}")
+            print(f"go on with: {self._where()}")
             return interrupt.exit_code()
         return exit_code(self.rundir.path)
-
-
-def _to(value: Any, device: Any) -> Any:
-    """Move every tensor in nested dictionaries and lists."""
-    if isinstance(value, dict):
-        return {k: _to(v, device) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_to(v, device) for v in value]
-    return value.to(device) if hasattr(value, "to") else value

@@ -63,6 +63,10 @@ def check_foreign(
     if unknown:
         names = [*trust, *unknown]
         again = f"{command} --trust {','.join(names)}" if command else go_on(folder, names, how)
+        began = began_in(folder)
+        absent = any(not _is_there(name.partition(".")[0]) for name in unknown)
+        if absent and not command and began not in ("", str(Path.cwd())):  # it lies there
+            again = f"cd {shlex.quote(began)}, and there {go_on(folder.resolve(), names, how)}"
         told = " and ".join(f"{target} ({path})" for target, path in unknown.items())
         raise InvsetError(
             f"the run in {folder} runs code that is not invset's: {told}; if you know it, type:"
@@ -70,17 +74,24 @@ def check_foreign(
         )
 
 
-def _check_found(trust: Sequence[str], folder: Path) -> None:
+def _check_found(names: Sequence[str], folder: Path) -> None:
     """Raise `InvsetError` for a module that is named as trusted, and is not there."""
-    for name in trust:
+    for name in names:
         module = name.partition(".")[0]
-        if find_spec(module) is None:
+        if not _is_there(module):
             began = began_in(folder)
             there = f"; the run began elsewhere, so type first: cd {shlex.quote(began)}"
             raise InvsetError(
                 f"--trust names {name}, but there is neither a file {module}.py in this directory"
                 f" nor an installed package{there if began not in ('', str(Path.cwd())) else ''}"
             )
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # no name of a module
+        return False
 
 
 def go_on(folder: Path, trust: Sequence[str], how: Sequence[str] = ()) -> str:

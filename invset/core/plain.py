@@ -86,3 +86,12 @@ def _dataclass(kind: Any, arguments: tuple[Any, ...], value: Any) -> Any:
     variables = dict(zip(getattr(kind, "__parameters__", ()), arguments, strict=False))
     hints = {name: variables.get(hint, hint) for name, hint in get_type_hints(kind).items()}
     return kind(**{name: _restored(hints[name], value[name]) for name in names})
+
+
+def on_device(value: Any, device: Any) -> Any:
+    """Nested dictionaries and lists with every tensor moved."""
+    if isinstance(value, dict):
+        return {key: on_device(one, device) for key, one in value.items()}
+    if isinstance(value, list):
+        return [on_device(one, device) for one in value]
+    return value.to(device) if hasattr(value, "to") else value

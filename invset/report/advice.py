@@ -40,7 +40,8 @@ def advice(problem: Problem, reached: dict[str, Any], tried: bool) -> str:
     for j, neuron in enumerate(problem.neurons):
         best = reached["closest"][j]
         if best is None:
-            parts.append(f"{problem.names[j]} was not measured before the run gave up")
+            why = "read in the fixed views, which decide," if robust else "measured"
+            parts.append(f"{problem.names[j]} was not {why} before the run ended")
             continue
         part = f"{problem.names[j]} came to {best:.3g}{' in the fixed views' if robust else ''}"
         part += _reachable(best, *neuron.range) if tried else ""
@@ -58,9 +59,12 @@ def _reachable(best: float, z1: float, z2: float) -> str:
     """A range of the same width, up to what was reached; empty if that is in range."""
     if z1 <= best <= z2:
         return ""
-    ends = (best - (z2 - z1), best) if best < z1 else (best, best + z2 - z1)
-    low, high = as_words(*ends, 3)
-    return f"; try z1={low} z2={high}"
+    width = z2 - z1
+    # of a wide range the upper half of what was reached, where that begins at 0
+    low = max(best - width, best / 2) if best > 0 else best - width
+    ends = (low, best) if best < z1 else (best, best + width)
+    low_end, high_end = as_words(*ends, 3)
+    return f"; try z1={low_end} z2={high_end}"
 
 
 def probe_command(typed: list[str], problem: Problem) -> str:

@@ -45,6 +45,7 @@ class Comparison:
         command: the latest command.
         baseline: sampler that the others are set beside.
         note: a sentence on how to read them; empty: there is none.
+        directory: where the command was typed, if that matters; empty: it does not.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Comparison:
     command: str
     baseline: str
     note: str = ""
+    directory: str = ""
 
     def picture(self, row: Row) -> Path | None:
         """Samples of a run; None where there is no such file."""
@@ -98,8 +100,8 @@ def read_comparison(folder: Path) -> Comparison:
     file = folder / "compare.json"
     about = read_json(file, "the command of a comparison", _AGAIN) if file.is_file() else {}
     baseline = str(about.get("baseline", rows[0]["method"]))
-    words = [str(about.get(key, "")) for key in ("command", "note")]
-    return Comparison(folder, rows, words[0], baseline, words[1])
+    command, *others = (str(about.get(key, "")) for key in ("command", "note", "directory"))
+    return Comparison(folder, rows, command, baseline, *others)
 
 
 def write_comparison(out: RunDir) -> list[str]:

@@ -93,7 +93,7 @@ def _context(
             ("Time of sampling", duration(seconds)),
         ],
         "tables": [_table(*one) for one in _tables(rows)],
-        "baseline": held.baseline,
+        "baseline": pairs.base,
         "pairs": pairs.cells() if pairs.rows else None,
         "tested": any(one and one.p is not None for _, found in pairs.rows for one in found),
         "charts": _charts(rows),
@@ -101,6 +101,7 @@ def _context(
         "samples": [(name, one if isinstance(one, str) else webp(one)) for name, one in shown],
         "refusals": refusals(rows),
         "line": held.command,
+        "directory": held.directory,
         "files": sorted(p.name for p in held.path.iterdir() if p.suffix in (".csv", ".md", ".png")),
     }
 

@@ -143,11 +143,13 @@ class Differences:
         head: headings of the cells that tell groups apart.
         columns: the figures.
         rows: these cells and, for each figure, the difference; None without a pair.
+        base: the baseline, with what tells its version from others.
     """
 
     head: Sequence[str]
     columns: Sequence[Figure]
     rows: Sequence[tuple[tuple[str, ...], Sequence[Difference | None]]]
+    base: str
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows as text; pairs are counted in a cell where they are fewer than the
@@ -182,14 +184,18 @@ def _difference(one: Figure, found: Difference | None, most: int) -> str:
 def differences(rows: Sequence[Row], baseline: str) -> Differences:
     """Every sampler less the baseline, run by run of the same question."""
     head, groups = by_sampler(rows)
-    own = [group for group in groups if group.head[0] == baseline]
-    others = [group for group in groups if group.head[0] != baseline]
+    # of several versions of the baseline, the one that was added last
+    at = [place for place, name in enumerate(head) if name not in ("method", "goal")]
+    versions = [[group.head[i] for i in at] for group in groups if group.head[0] == baseline]
+    wanted = [baseline, *(versions[-1] if versions else [])]
+    own = [group for group in groups if [group.head[0], *(group.head[i] for i in at)] == wanted]
+    others = [group for group in groups if group not in own]
     lines = [Line(group.head, group.ended) for group in groups]
     columns = [one for one in headlines(quality_first(), lines) if one.form != "s"]
     base = [row for group in own for row in group.ended]
     made = [(group.head, [_pair(one, group.ended, base) for one in columns]) for group in others]
     held = [(names, found) for names, found in made if any(found)]
-    return Differences(head, columns, held)
+    return Differences(head, columns, held, " ".join(wanted))
 
 
 def _pair(one: Figure, rows: Sequence[Row], base: Sequence[Row]) -> Difference | None:
@@ -218,7 +224,7 @@ def summarize(rows: Sequence[Row], baseline: str = "") -> list[str]:
     lines += markdown(*table(*by_sampler(rows)), quality_first())
     found = differences(rows, baseline)
     if found.rows:
-        lines += ["", f"## Differences to {baseline}, in pairs", ""]
+        lines += ["", f"## Differences to {found.base}, in pairs", ""]
         lines += _plain_table(*found.cells())
     lines += ["", "## By layer and range", ""]
     lines += markdown(*table(*by_cell(rows)), quality_first())

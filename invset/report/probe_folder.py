@@ -40,10 +40,9 @@ class Told:
             words: of the command that samples it, without a range.
         """
         command = None
-        above = probed.above_random if probed.common else None
-        ends = probed.suggested if above is None else above.ends
-        if ends:
-            z1, z2 = ends
+        chosen = probed.advised
+        if chosen is not None and chosen.ends:
+            z1, z2 = chosen.ends
             command = shlex.join([*words, f"z1={z1:g}", f"z2={z2:g}"])
         lines = [*_suggested(probed), _reachable(probed), *_beyond(probed)]
         return cls(probed, command, lines + ([f"  {command}"] if command else []))
@@ -52,10 +51,12 @@ class Told:
     def strip(self) -> Strip:
         """For `invset.report.strip`."""
         rows = {row: (self.probed.counts[row], q) for row, q in self.probed.levels.items()}
-        return Strip(self.probed.name, rows, self.probed.suggested)
+        chosen = self.probed.advised
+        return Strip(self.probed.name, rows, None if chosen is None else chosen.ends)
 
     def as_json(self) -> dict[str, Any]:
         """What ``probe.json`` holds of the neuron."""
+        chosen = self.probed.advised
         populations = {
             row: {"count": self.probed.counts[row], "percentiles": q}
             for row, q in self.probed.levels.items()
@@ -63,8 +64,8 @@ class Told:
         return {
             "name": self.probed.name,
             "populations": populations,
-            "suggested": self.probed.suggested,
-            "of": self.probed.suggestion.of if self.probed.suggestion else None,
+            "suggested": chosen.ends if chosen else None,
+            "of": chosen.of if chosen else None,
             "reachable": self.probed.reachable,
             "command": self.command,
             "sentences": self.sentences,
@@ -164,7 +165,7 @@ def write_probe(rundir: RunDir, about: dict[str, Any], told: Sequence[Told]) -> 
         f" makes of random codes (prior={about['prior']}),\nand how far at most {about['steps']}"
         " steps down and up the gradient bring such codes"
     )
-    of = {one.probed.suggestion.of for one in told if one.probed.suggestion}
+    of = {one.probed.advised.of for one in told if one.probed.advised}
     band = f"suggested range: {of.pop()}" if len(of) == 1 else "suggested range"
     strips = [one.strip for one in told]
     rundir.write("probe.png", lambda path: plot(strips, title, band, path))

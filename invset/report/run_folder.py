@@ -19,6 +19,7 @@ from invset.analysis.sample_set import SampleSet
 from invset.core.products import products
 from invset.core.space import Region
 from invset.errors import InvsetError, first_lines
+from invset.files.own_options import began_in
 from invset.files.rundir import RunDir
 from invset.problem.perturbing import Perturbed
 from invset.problem.problem import Problem
@@ -53,6 +54,7 @@ class Ended:
         changed: what changed around the run while it was interrupted, a few words for each.
         keep: what of the samples is written: "all", "pictures" or "codes".
         limit: the limit that was typed and ended it; empty: none did.
+        again: the command that goes on with it; empty: it has ended.
     """
 
     problem: Problem
@@ -68,6 +70,7 @@ class Ended:
     changed: Sequence[str] = ()
     keep: str = "all"
     limit: str = ""
+    again: str = ""
 
 
 @contextmanager
@@ -125,6 +128,8 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     rundir.write_csv("optimization.csv", *log)
     summary = summarize(problem, run.region, found, run.seed, measured.summary)
     summary["command"] = f"invset run {shlex.join(rundir.typed())}".strip()
+    if rundir.typed()[:1] == ["--config-dir"]:
+        summary["directory"] = began_in(rundir.path)
     summary["sentences"] = sentences(problem, found, summary, run.limit)
     noun = problem.medium.noun
     summary["sentences"] = [of_medium(line, noun) for line in summary["sentences"]]
@@ -136,6 +141,8 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     if summary["status"] in ("unreachable", "budget") and found.goal == "range":
         words = probe_command(rundir.typed(), problem)
         summary["sentences"].append(f"Which ranges can be reached: {words}")
+    if run.again:
+        summary["sentences"].append(f"Go on with: {run.again}")
     if len(found) and drawn:
         write_sheet(rundir, problem, found, int(samples.inside.sum()), run.animation)
     if run.keep != "all":

@@ -57,6 +57,7 @@ def _context(run: Run) -> dict[str, Any]:
         "sentences": [s for s in run.summary["sentences"] if not s.startswith("nearest neighbour")],
         "facts": _facts(run),
         "run_command": run.summary["command"],
+        "directory": run.summary.get("directory"),
         "pixelated": shown.thumbs.pixelated,
         "samples": shown.cards,
         "details": {card["number"]: card["details"] for card in shown.cards},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Of so many samples or more it is said that they are alike, below this Vendi score.
 _SEVERAL, _ALIKE = 5, 1.5
+
+#: Of a range that samples fill less of, it is said which part they fill.
+_MOST = 0.75
 
 
 def sentences(
@@ -47,7 +51,7 @@ def sentences(
         f"{saved} of {found.asked} samples with {wanted}, {inside} of them in range as saved, in"
         f" {found.seconds:.1f} s. {ended}"
     ]
-    if given_up and not several:
+    if given_up and not several and not inside:
         lines.append(advice(problem, summary["reached"], not limit))
     return lines + _beside(problem, found, summary)
 
@@ -86,11 +90,14 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
     if found.goal == "range" and not summary["reached"].get("real"):
         named = " and ".join(problem.names)
         lines.append(
-            f"No real images were measured for {named}: whether any reach the range is unknown."
+            f"No real images were measured for {named}: whether any reach the range is unknown;"
+            " invset probe images=/path/to/images shows it."
         )
+    if found.goal == "range":
+        lines += _covered(found)
     lines += _on_in_the_whole(problem, found)
     beside = summary["beside_real"]
-    if beside["real"] and summary["counts"]["saved"] > 1:
+    if summary["counts"]["saved"] > 1 and beside.get("alike"):
         lines.append(_beside_real(beside))
     if "judge" in summary:
         lines.append(_judged(summary["judge"]))
@@ -106,18 +113,34 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
 
 
 def _on_in_the_whole(problem: Problem, found: Result) -> list[str]:
-    """Of robust features, in how many samples they are on where the picture is read whole."""
-    if found.scales is None or not len(found):
+    """Of features, in how many samples they are on; of robust ones, where the picture is read
+    whole.
+    """
+    if not len(found):
         return []
+    robust = found.scales is not None
+    whole = found.scales.whole if found.scales is not None else found.activations
     lines = []
-    for name, neuron, f in zip(problem.names, problem.neurons, found.scales.whole.T, strict=True):
+    for name, neuron, f in zip(problem.names, problem.neurons, whole.T, strict=True):
         on = int((f > 0).sum())
         if neuron.feature is not None and on < len(f):
-            lines.append(
-                f"{name} is on in {on} of the {len(f)} samples as whole pictures, which are ranged"
-                " by the mean over views; robust=0 reads the whole picture."
-            )
+            why = "; the range is of the mean over views, and robust=0 reads whole pictures"
+            told = f"{name} is on in {on} of the {len(f)} samples"
+            lines.append(f"{told}, read as whole pictures{why}." if robust else f"{told}.")
     return lines
+
+
+def _covered(found: Result) -> list[str]:
+    """How much of a range the samples fill, where it is not most of it."""
+    f = found.activations
+    if len(found.ranges) > 1 or f.shape[1] > 1 or len(f) < _SEVERAL:
+        return []
+    [[(z1, z2)]] = found.ranges
+    low, high = f.min().item(), f.max().item()
+    if not math.isfinite(z2 - z1) or high - low >= _MOST * (z2 - z1):
+        return []
+    share = max(0.0, (high - low) / (z2 - z1))
+    return [f"The samples lie between {low:.4g} and {high:.4g}: {share:.0%} of the range's width."]
 
 
 def read_at(problem: Problem) -> str:
@@ -172,6 +195,7 @@ def _judged(judge: dict[str, Any]) -> str:
         told = "looked, too, but knows no class of this name"
     else:
         told = "ranks classes, and what was asked is not one class"
+        told += "; it puts no class first in a fifth of the samples"
         if judge["named"]:
             told = f"puts first most often {', '.join(judge['named'])}"
     distance = judge["kid"]
@@ -187,6 +211,12 @@ def _beside_real(beside: dict[str, Any]) -> str:
     """The figures of the samples, and those of real images in brackets."""
     ours = beside["alike"]
     real = beside["real"]
+    if not real:
+        return (
+            f"nearest neighbour {ours['nearest_neighbour']:.1f}, Vendi {ours['vendi']:.1f}, mean"
+            f" pairwise distance {ours['mean_pairwise_distance']:.1f}, {beside['distinct']}"
+            " distinct"
+        )
     return (
         f"nearest neighbour {ours['nearest_neighbour']:.1f} (real images {beside['kind']}:"
         f" {real['nearest_neighbour']:.1f}), Vendi {ours['vendi']:.1f} ({real['vendi']:.1f}), mean"

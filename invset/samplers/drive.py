@@ -113,7 +113,7 @@ def drive(
         started = time.monotonic() - run.seconds
         while run.status is Status.RUNNING:
             run, rows = _round(sampler, target, rng, run, stop)
-            run = _judged(replace(run, seconds=time.monotonic() - started), stop)
+            run = _judged(replace(run, seconds=time.monotonic() - started), stop, limits)
             if on_look is not None:
                 on_look(run, rows.tolist())
     except KeyboardInterrupt:
@@ -265,12 +265,15 @@ def _read(sampler: Sampler[S], run: Run[S], finite: Tensor) -> Run[S]:
     return replace(run, state=state)
 
 
-def _judged(run: Run[S], limits: Limits) -> Run[S]:
-    """The run, ended if it is past one of its limits."""
-    over = limits.past(run.meter, run.steps - run.arrived_at, run.seconds)
-    if run.status is Status.RUNNING and over:
-        return replace(run, status=_given_up(run.count))
-    return run
+def _judged(run: Run[S], limits: Limits, given: Limits | None) -> Run[S]:
+    """The run, ended if it is past one of its limits. One that was `given` does not tell
+    what can be reached.
+    """
+    past = (run.meter, run.steps - run.arrived_at, run.seconds)
+    if run.status is not Status.RUNNING or not limits.past(*past):
+        return run
+    cut = given is not None and given.past(*past)
+    return replace(run, status=Status.BUDGET if cut else _given_up(run.count))
 
 
 def _given_up(count: int) -> Status:

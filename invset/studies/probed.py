@@ -121,6 +121,11 @@ class Probed:
         return next((one for one in found if one.ends is not None), None)
 
     @property
+    def advised(self) -> Suggestion | None:
+        """The range to sample: the suggested one, or one above it that random codes don't reach."""
+        return (self.above_random if self.common else None) or self.suggestion
+
+    @property
     def thin(self) -> str:
         """Of how little the suggestion is taken, in words; empty if it is not little."""
         if self.suggestion is None:
