@@ -153,3 +153,14 @@ def test_robust_features_that_are_off_in_the_whole_picture_are_told() -> None:
     assert not any("whole pictures" in line for line in told), "it is on in all of them"
     told = sentences(problem, replace(found, activations=whole), summary())
     assert any(line.endswith(" is on in 2 of the 4 samples.") for line in told)
+
+
+def test_figures_without_real_images_are_those_of_the_samples() -> None:
+    problem, found = answered()
+    ours = {"nearest_neighbour": 9.87, "vendi": 3.21, "mean_pairwise_distance": 12.34}
+    beside = {"alike": ours, "real": None, "distinct": None}
+    told = sentences(problem, found, summary(beside_real=beside))
+    assert "nearest neighbour 9.9, Vendi 3.2, mean pairwise distance 12.3" in told
+    ladder = replace(found, ranges=[*found.ranges, *found.ranges])
+    told = sentences(problem, ladder, summary(beside_real=beside))
+    assert not any(line.startswith("nearest neighbour") for line in told)

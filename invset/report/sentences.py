@@ -97,7 +97,7 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
         lines += _covered(found)
     lines += _on_in_the_whole(problem, found)
     beside = summary["beside_real"]
-    if summary["counts"]["saved"] > 1 and beside.get("alike"):
+    if summary["counts"]["saved"] > 1 and beside.get("alike") and len(found.ranges) == 1:
         lines.append(_beside_real(beside))
     if "judge" in summary:
         lines.append(_judged(summary["judge"]))
@@ -212,10 +212,10 @@ def _beside_real(beside: dict[str, Any]) -> str:
     ours = beside["alike"]
     real = beside["real"]
     if not real:
+        # which of them are distinct, distances between real images tell
         return (
             f"nearest neighbour {ours['nearest_neighbour']:.1f}, Vendi {ours['vendi']:.1f}, mean"
-            f" pairwise distance {ours['mean_pairwise_distance']:.1f}, {beside['distinct']}"
-            " distinct"
+            f" pairwise distance {ours['mean_pairwise_distance']:.1f}"
         )
     return (
         f"nearest neighbour {ours['nearest_neighbour']:.1f} (real images {beside['kind']}:"
