@@ -29,6 +29,7 @@ from invset.config.comparing import (
     neurons_of,
 )
 from invset.config.identity import own_code
+from invset.config.words import with_ranges
 from invset.errors import InvsetError
 from invset.files.own_options import own_words
 from invset.files.owner import locked
@@ -143,9 +144,8 @@ def _command() -> str:
         return ""
     hydra = HydraConfig.get()
     typed = [str(word) for word in hydra.overrides.task]
-    if any(word.split("=")[0] in ("fractions", "ranges", "quantiles", "goals") for word in typed):
-        typed = [word for word in typed if word != "fractions=null"]  # which is left out again
-    words = [*own_words(hydra), *typed]
+    plain = [word for word in typed if word != "fractions=null"]
+    words = [*own_words(hydra), *(plain if "fractions=null" in with_ranges(plain) else typed)]
     return f"invset compare {shlex.join(words)}".strip()
 
 

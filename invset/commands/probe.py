@@ -93,27 +93,28 @@ def main(cfg: DictConfig) -> None:
         found = probe(problem, region, rng, probing, spending, real)
     rundir = RunDir(job_folder(), listed=True)
     begin_in(rundir, cfg)
-    commands = _commands(cfg, rundir.typed(), problem.network.output)
+    typed = rundir.typed()
+    commands = _commands(cfg, typed, problem.network.output)
     each = zip(problem.names, problem.neurons, found, commands, strict=True)
     told = [
-        Told.of(Probed.of_populations(name, as_read(rows, neuron), steps), command)
+        Told.of(Probed.of_populations(name, _as_read(rows, neuron), steps), command)
         for name, neuron, (rows, steps), command in each
     ]
     for one in told:
         print("\n".join([*text(one.strip), "", *one.sentences, ""]))
-    about = _about(cfg, problem, region, rundir.typed())
+    about = _about(cfg, problem, region, typed)
     cut = _cut(cfg, spending)
     if cut:
         print(cut)
-    if where := read_at(problem):
-        print(f"Read: {where}.")
+    if about["read"]:
+        print(f"Read: {about['read']}.")
     write_probe(rundir, {**about, "cut": cut, "code_steps": round(spending.spent, 2)}, told)
     if any(one.command for one in told):
         print(_takes(problem, spending))
     print(rundir / "probe.png")
 
 
-def as_read(rows: Populations, neuron: Neuron) -> Populations:
+def _as_read(rows: Populations, neuron: Neuron) -> Populations:
     """Populations, where a feature that is off in a real image is 0: what it is below tells steps
     where to go.
     """

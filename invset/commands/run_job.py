@@ -105,6 +105,7 @@ class Job:
         self.target = self.problem.target(self.region, goal_of(self.study), real)
         self.study.check(self.target)
         self._share()
+        # a run that is resumed may be older than the option
         self.limits = hydra.utils.instantiate(cfg.get("limits")) or Limits()
         self.state: Any = None
         self.rows: list[list[float]] = []

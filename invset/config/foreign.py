@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from invset.config.compose import config_dir
 from invset.errors import InvsetError
-from invset.files.own_options import began_in
+from invset.files.own_options import began_elsewhere
 
 #: Classes that an option may name, and that no configuration of ours does.
 _ALSO = frozenset({"invset.files.image8bit.Image8Bit", "invset.core.steps.Plain"})
@@ -63,9 +63,8 @@ def check_foreign(
     if unknown:
         names = [*trust, *unknown]
         again = f"{command} --trust {','.join(names)}" if command else go_on(folder, names, how)
-        began = began_in(folder)
-        absent = any(not _is_there(name.partition(".")[0]) for name in unknown)
-        if absent and not command and began not in ("", str(Path.cwd())):  # it lies there
+        began = "" if command or all(map(_is_there, unknown)) else began_elsewhere(folder)
+        if began:  # where the code lies
             again = f"cd {shlex.quote(began)}, and there {go_on(folder.resolve(), names, how)}"
         told = " and ".join(f"{target} ({path})" for target, path in unknown.items())
         raise InvsetError(
@@ -77,19 +76,20 @@ def check_foreign(
 def _check_found(names: Sequence[str], folder: Path) -> None:
     """Raise `InvsetError` for a module that is named as trusted, and is not there."""
     for name in names:
-        module = name.partition(".")[0]
-        if not _is_there(module):
-            began = began_in(folder)
-            there = f"; the run began elsewhere, so type first: cd {shlex.quote(began)}"
-            raise InvsetError(
-                f"--trust names {name}, but there is neither a file {module}.py in this directory"
-                f" nor an installed package{there if began not in ('', str(Path.cwd())) else ''}"
-            )
+        if _is_there(name):
+            continue
+        began = began_elsewhere(folder)
+        there = f"; the run began elsewhere, so type first: cd {shlex.quote(began)}"
+        raise InvsetError(
+            f"--trust names {name}, but there is neither a file {name.partition('.')[0]}.py in"
+            f" this directory nor an installed package{there if began else ''}"
+        )
 
 
-def _is_there(module: str) -> bool:
+def _is_there(name: str) -> bool:
+    """Whether the module of a name is found; nothing of it is run."""
     try:
-        return find_spec(module) is not None
+        return find_spec(name.partition(".")[0]) is not None
     except (ImportError, ValueError):  # no name of a module
         return False
 

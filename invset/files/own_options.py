@@ -8,9 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import OmegaConf
-
-from invset.files.reading import read_config, reading
+from invset.files.reading import read_plain, reading
 
 T = TypeVar("T")
 
@@ -39,22 +37,28 @@ def own_words_in(folder: Path) -> list[str]:
     Raises:
         InvsetError: its ``.hydra/hydra.yaml`` is damaged.
     """
-    return _of(folder, own_words) or []
+    return _of_hydra(folder, own_words) or []
 
 
 def began_in(folder: Path) -> str:
     """The directory where the command was typed that made a run's folder; empty where the folder
     does not say it.
     """
-    return _of(folder, lambda hydra: str(hydra["runtime"]["cwd"])) or ""
+    return _of_hydra(folder, lambda hydra: str(hydra["runtime"]["cwd"])) or ""
 
 
-def _of(folder: Path, what: Callable[[Any], T]) -> T | None:
-    """Something of Hydra's part, with nothing in it resolved: see `overrides_in`."""
+def began_elsewhere(folder: Path) -> str:
+    """The same; empty where it is this directory."""
+    began = began_in(folder)
+    return "" if began == str(Path.cwd()) else began
+
+
+def _of_hydra(folder: Path, what: Callable[[Any], T]) -> T | None:
+    """Something of Hydra's part of a run's configuration; None without one."""
     file = folder / ".hydra" / "hydra.yaml"
     if not file.is_file():
         return None
-    hint = "run it again"
-    held = read_config(file, hint)
-    with reading(file, "a configuration of Hydra", hint):
-        return what(OmegaConf.to_container(held["hydra"], resolve=False))
+    of = "a configuration of Hydra", "run it again"
+    held = read_plain(file, *of)
+    with reading(file, *of):
+        return what(held["hydra"])

@@ -40,9 +40,8 @@ class Told:
             words: of the command that samples it, without a range.
         """
         command = None
-        chosen = probed.advised
-        if chosen is not None and chosen.ends:
-            z1, z2 = chosen.ends
+        if probed.advised is not None and probed.advised.ends:
+            z1, z2 = probed.advised.ends
             command = shlex.join([*words, f"z1={z1:g}", f"z2={z2:g}"])
         lines = [*_suggested(probed), _reachable(probed), *_beyond(probed)]
         return cls(probed, command, lines + ([f"  {command}"] if command else []))

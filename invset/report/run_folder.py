@@ -127,8 +127,9 @@ def write_run(rundir: RunDir, run: Ended) -> None:
     log = (["step", *(column.name for column in found.columns)], _numbered(run.rows))
     rundir.write_csv("optimization.csv", *log)
     summary = summarize(problem, run.region, found, run.seed, measured.summary)
-    summary["command"] = f"invset run {shlex.join(rundir.typed())}".strip()
-    if rundir.typed()[:1] == ["--config-dir"]:
+    typed = rundir.typed()
+    summary["command"] = f"invset run {shlex.join(typed)}".strip()
+    if typed[:1] == ["--config-dir"]:
         summary["directory"] = began_in(rundir.path)
     summary["sentences"] = sentences(problem, found, summary, run.limit)
     noun = problem.medium.noun
@@ -139,7 +140,7 @@ def write_run(rundir: RunDir, run: Ended) -> None:
         changed = ", ".join(run.changed)
         summary["sentences"].append(f"It was interrupted, and went on although {changed}.")
     if summary["status"] in ("unreachable", "budget") and found.goal == "range":
-        words = probe_command(rundir.typed(), problem)
+        words = probe_command(typed, problem)
         summary["sentences"].append(f"Which ranges can be reached: {words}")
     if run.again:
         summary["sentences"].append(f"Go on with: {run.again}")

@@ -42,9 +42,9 @@ def sentences(
         return _with_goal(problem, found, summary)
     wanted = f"{problem.names[0]} in {len(found.ranges)} ranges" if several else problem.question
     given_up = found.status.value in ("unreachable", "budget")
-    limit = limit if given_up else ""
-    ended = f"limits.{limit} ended it: raise it, or leave it out."
-    ended = ended if limit else found.status.sentence
+    ended = found.status.sentence
+    if given_up and limit:
+        ended = f"limits.{limit} ended it: raise it, or leave it out."
     if found.status.value in ("reached", "unreachable") and inside < saved and not several:
         ended = _outside(saved - inside, inside, found.held)
     lines = [
@@ -95,7 +95,7 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
         )
     if found.goal == "range":
         lines += _covered(found)
-    lines += _on_in_the_whole(problem, found)
+    lines += _features_on(problem, found)
     beside = summary["beside_real"]
     if summary["counts"]["saved"] > 1 and beside.get("alike") and len(found.ranges) == 1:
         lines.append(_beside_real(beside))
@@ -112,21 +112,20 @@ def _beside(problem: Problem, found: Result, summary: dict[str, Any]) -> list[st
     return lines + problem.notes
 
 
-def _on_in_the_whole(problem: Problem, found: Result) -> list[str]:
+def _features_on(problem: Problem, found: Result) -> list[str]:
     """Of features, in how many samples they are on; of robust ones, where the picture is read
     whole.
     """
-    if not len(found):
-        return []
-    robust = found.scales is not None
-    whole = found.scales.whole if found.scales is not None else found.activations
+    whole, read = found.activations, ""
+    if found.scales is not None:
+        whole = found.scales.whole
+        read = ", read as whole pictures; the range is of the mean over views, and robust=0 reads"
+        read += " whole pictures"
     lines = []
     for name, neuron, f in zip(problem.names, problem.neurons, whole.T, strict=True):
         on = int((f > 0).sum())
         if neuron.feature is not None and on < len(f):
-            why = "; the range is of the mean over views, and robust=0 reads whole pictures"
-            told = f"{name} is on in {on} of the {len(f)} samples"
-            lines.append(f"{told}, read as whole pictures{why}." if robust else f"{told}.")
+            lines.append(f"{name} is on in {on} of the {len(f)} samples{read}.")
     return lines
 
 
@@ -139,7 +138,7 @@ def _covered(found: Result) -> list[str]:
     low, high = f.min().item(), f.max().item()
     if not math.isfinite(z2 - z1) or high - low >= _MOST * (z2 - z1):
         return []
-    share = max(0.0, (high - low) / (z2 - z1))
+    share = (high - low) / (z2 - z1)
     return [f"The samples lie between {low:.4g} and {high:.4g}: {share:.0%} of the range's width."]
 
 
